@@ -1,0 +1,270 @@
+"""Messages, attachments, addresses and mailboxes as the API shows them (RFC 5322, RFC 9051)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+from gateway.model.base import Payload, Resource
+
+SpecialUse = Literal["\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash", "\\Inbox"]
+TextType = Literal["html", "plain", "*"]
+
+Flag = Annotated[str, Meta(max_length=128)]
+
+
+class Address(Resource, frozen=True, kw_only=True):
+    """A mailbox address with its display name (RFC 5322 section 3.4); `address` may be empty for groups."""
+
+    name: str = ""
+    address: str = ""
+
+
+class MailboxStatus(Resource, frozen=True, kw_only=True):
+    """Live counters of one mailbox (RFC 9051 section 6.3.11)."""
+
+    messages: int | None = None
+    unseen: int | None = None
+    error: str | None = None
+
+
+class Mailbox(Resource, frozen=True, kw_only=True):
+    """One mailbox (folder) of an account; `path` is its identifier everywhere in the API."""
+
+    path: str
+    delimiter: str | None = None
+    parent_path: str = ""
+    name: str = ""
+    listed: bool = False
+    subscribed: bool = False
+    no_select: bool = False
+    no_inferiors: bool = False
+    special_use: SpecialUse | None = None
+    special_use_source: Literal["user", "extension", "name"] | None = None
+    messages: int | None = None
+    uid_next: int | None = None
+    status: MailboxStatus | None = None
+
+
+class MailboxList(Resource, frozen=True, kw_only=True):
+    """Every mailbox of an account."""
+
+    mailboxes: tuple[Mailbox, ...]
+
+
+class Attachment(Resource, frozen=True, kw_only=True):
+    """One attachment; `encoded_size` counts the octets as transferred (base64), not as decoded."""
+
+    id: str
+    content_type: str
+    encoded_size: int
+    embedded: bool = False
+    inline: bool = False
+    content_id: str | None = None
+    filename: str | None = None
+    method: str | None = None
+
+
+class EncodedSize(Resource, frozen=True, kw_only=True):
+    """Octets of the text parts before decoding."""
+
+    plain: int | None = None
+    html: int | None = None
+
+
+class TextInfo(Resource, frozen=True, kw_only=True):
+    """Where the body text is; `id` is what the text operation takes."""
+
+    id: str
+    encoded_size: EncodedSize | None = None
+
+
+class MessageText(Resource, frozen=True, kw_only=True):
+    """Body text; `has_more` tells that a limit cut it."""
+
+    id: str | None = None
+    plain: str | None = None
+    html: str | None = None
+    has_more: bool = False
+    web_safe: bool = False
+    encoded_size: EncodedSize | None = None
+
+
+class MessageEntry(Resource, frozen=True, kw_only=True):
+    """A message as it stands in a listing: no body."""
+
+    id: str
+    uid: int | None = None
+    email_id: str | None = None
+    thread_id: str | None = None
+    path: str | None = None
+    date: datetime | None = None
+    draft: bool = False
+    unseen: bool = False
+    flagged: bool = False
+    answered: bool = False
+    size: int | None = None
+    subject: str | None = None
+    from_: Address | None = field(name="from", default=None)
+    reply_to: tuple[Address, ...] = ()
+    to: tuple[Address, ...] = ()
+    cc: tuple[Address, ...] = ()
+    message_id: str | None = None
+    in_reply_to: str | None = None
+    flags: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    text: TextInfo | None = None
+    preview: str | None = None
+    message_special_use: SpecialUse | None = None
+    is_auto_reply: bool = False
+
+
+class MessageDetail(Resource, frozen=True, kw_only=True):
+    """One message in full; body text only when asked for."""
+
+    id: str
+    uid: int | None = None
+    email_id: str | None = None
+    thread_id: str | None = None
+    path: str | None = None
+    date: datetime | None = None
+    draft: bool = False
+    unseen: bool = False
+    flagged: bool = False
+    answered: bool = False
+    size: int | None = None
+    subject: str | None = None
+    from_: Address | None = field(name="from", default=None)
+    sender: Address | None = None
+    reply_to: tuple[Address, ...] = ()
+    to: tuple[Address, ...] = ()
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    message_id: str | None = None
+    in_reply_to: str | None = None
+    flags: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    headers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    attachments: tuple[Attachment, ...] = ()
+    text: MessageText | None = None
+    special_use: SpecialUse | None = None
+    message_special_use: SpecialUse | None = None
+    is_auto_reply: bool = False
+
+
+class MessageList(Resource, omit_defaults=False, frozen=True, kw_only=True):
+    """One page of a mailbox, newest first; cursors are null at the ends."""
+
+    total: int
+    page: int
+    pages: int
+    next_page_cursor: str | None
+    prev_page_cursor: str | None
+    messages: tuple[MessageEntry, ...]
+
+
+class FlagUpdate(Payload, frozen=True, kw_only=True):
+    """`set` overrides `add` and `delete`; a single string stands for a list of one."""
+
+    add: tuple[Flag, ...] | Flag | None = None
+    delete: tuple[Flag, ...] | Flag | None = None
+    set: tuple[Flag, ...] | Flag | None = None
+
+
+class MessageUpdate(Payload, frozen=True, kw_only=True):
+    """A change of flags or labels."""
+
+    flags: FlagUpdate | None = None
+    labels: FlagUpdate | None = None
+
+
+class FlagResult(Resource, frozen=True, kw_only=True):
+    """The request echoed, and what the message carries afterwards."""
+
+    add: tuple[str, ...] | None = None
+    delete: tuple[str, ...] | None = None
+    set: tuple[str, ...] | None = None
+    result: tuple[str, ...] | None = None
+
+
+class MessageUpdateResult(Resource, frozen=True, kw_only=True):
+    """What a change of flags or labels did."""
+
+    flags: FlagResult | None = None
+    labels: FlagResult | None = None
+
+
+class MoveResult(Resource, frozen=True, kw_only=True):
+    """Where a message is now; `id` and `uid` may be new."""
+
+    path: str
+    id: str | None = None
+    uid: int | None = None
+
+
+class MovedTo(Resource, frozen=True, kw_only=True):
+    """Where a deleted message was put."""
+
+    destination: str
+    message: str | None = None
+
+
+class DeleteResult(Resource, omit_defaults=False, frozen=True, kw_only=True):
+    """`deleted` is false when the message was moved to the trash instead."""
+
+    deleted: bool
+    moved: MovedTo | msgspec.UnsetType = msgspec.UNSET
+
+
+class AppendResult(Resource, frozen=True, kw_only=True):
+    """A stored message (RFC 4315 APPENDUID where the server tells)."""
+
+    id: str | None = None
+    path: str
+    uid: int | None = None
+    uid_validity: str | None = None
+    seq: int | None = None
+    message_id: str | None = None
+
+
+class LabelQuery(Payload, frozen=True, kw_only=True):
+    """Messages that carry all of `has` and none of `not`."""
+
+    has: tuple[str, ...] = ()
+    not_: tuple[str, ...] = field(name="not", default=())
+
+
+class SearchQuery(Payload, frozen=True, kw_only=True):
+    """What to look for; fields are joined by AND (RFC 9051 section 6.4.4)."""
+
+    seq: Annotated[str, Meta(max_length=8192)] | None = None
+    uid: Annotated[str, Meta(max_length=8192)] | None = None
+    answered: bool | None = None
+    deleted: bool | None = None
+    draft: bool | None = None
+    unseen: bool | None = None
+    flagged: bool | None = None
+    seen: bool | None = None
+    from_: Annotated[str, Meta(max_length=256)] | None = field(name="from", default=None)
+    to: Annotated[str, Meta(max_length=256)] | None = None
+    cc: Annotated[str, Meta(max_length=256)] | None = None
+    bcc: Annotated[str, Meta(max_length=256)] | None = None
+    body: Annotated[str, Meta(max_length=256)] | None = None
+    subject: Annotated[str, Meta(max_length=2560)] | None = None
+    larger: Annotated[int, Meta(ge=0, le=1073741824)] | None = None
+    smaller: Annotated[int, Meta(ge=0, le=1073741824)] | None = None
+    modseq: Annotated[int, Meta(ge=0)] | None = None
+    before: datetime | None = None
+    since: datetime | None = None
+    sent_before: datetime | None = None
+    sent_since: datetime | None = None
+    email_id: Annotated[str, Meta(max_length=256)] | None = None
+    thread_id: str | None = None
+    header: dict[str, str] | None = None
+    gmail_raw: Annotated[str, Meta(max_length=1024)] | None = None
+    labels: LabelQuery | None = None
+    email_ids: tuple[str, ...] | None = None

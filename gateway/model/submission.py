@@ -1,0 +1,153 @@
+"""Submissions: mail handed over for sending, and the outbox."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, UnsetType, field
+
+from gateway.model.account import Email, RemedyInfo
+from gateway.model.base import Payload, Resource
+
+#: Octets of one text, html, attachment or raw message, before decoding.
+MAX_PART = 5 * 1024 * 1024
+
+Body = Annotated[str, Meta(max_length=MAX_PART)]
+
+
+class Recipient(Payload, frozen=True, kw_only=True):
+    """An address that mail can be sent to."""
+
+    address: Email
+    name: Annotated[str, Meta(max_length=256)] = ""
+
+
+class EnvelopePayload(Payload, frozen=True, kw_only=True):
+    """Sender and recipients that override those of the headers (RFC 5321 section 2.3.1)."""
+
+    from_: Email | Literal[""] | None = field(name="from", default=None)
+    to: tuple[Email, ...] | Email = ()
+
+
+class UploadAttachment(Payload, frozen=True, kw_only=True):
+    """A file to attach; content is base64."""
+
+    content: Annotated[str, Meta(max_length=MAX_PART, description="Base64")]
+    filename: Annotated[str, Meta(max_length=256)] | None = None
+    content_type: Annotated[str, Meta(max_length=256)] | None = None
+    content_disposition: Literal["inline", "attachment"] | None = None
+    cid: Annotated[str, Meta(max_length=256)] | None = None
+    encoding: Literal["base64"] = "base64"
+
+
+class ComposeFields(Payload, frozen=True, kw_only=True):
+    """The members a message is composed from."""
+
+    from_: Recipient | None = field(name="from", default=None)
+    to: tuple[Recipient, ...] | Recipient | None = None
+    cc: tuple[Recipient, ...] | Recipient | None = None
+    bcc: tuple[Recipient, ...] | Recipient | None = None
+    subject: Annotated[str, Meta(max_length=10240)] | None = None
+    text: Body | None = None
+    html: Body | None = None
+    attachments: tuple[UploadAttachment, ...] = ()
+    message_id: Annotated[str, Meta(max_length=996)] | None = None
+    headers: dict[str, str] | None = None
+    raw: Annotated[str, Meta(max_length=MAX_PART, description="A whole message, base64")] | None = None
+    locale: Annotated[str, Meta(max_length=100)] | None = None
+    tz: Annotated[str, Meta(max_length=100)] | None = None
+
+
+class SubmitRequest(ComposeFields, frozen=True, kw_only=True):
+    """A message to send."""
+
+    reply_to: tuple[Recipient, ...] | Recipient | None = None
+    envelope: EnvelopePayload | None = None
+    copy: bool | None = None
+    sent_mail_path: Annotated[str, Meta(max_length=1024)] | None = None
+    send_at: datetime | None = None
+    delivery_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
+    dry_run: bool = False
+
+
+class AppendRequest(ComposeFields, frozen=True, kw_only=True):
+    """A message to store in a mailbox."""
+
+    path: Annotated[str, Meta(min_length=1, max_length=1024)]
+    flags: tuple[Annotated[str, Meta(max_length=128)], ...] = ()
+    internal_date: datetime | None = None
+
+
+class SubmitResult(Resource, frozen=True, kw_only=True):
+    """The message was queued; nothing has been sent yet."""
+
+    response: str
+    message_id: str
+    queue_id: str | None = None
+    send_at: datetime | None = None
+    preview: str | None = None
+
+
+OutboxState = Literal["queued", "sending", "sent", "retrying", "unknown", "failed"]
+
+
+class OutboxProgressError(Resource, frozen=True, kw_only=True):
+    """Why the last attempt failed."""
+
+    message: str
+    code: str | None = None
+    status_code: int | None = None
+    remedy: RemedyInfo | None = None
+
+
+class OutboxProgress(Resource, frozen=True, kw_only=True):
+    """How far the sending has come."""
+
+    status: Literal["queued", "processing", "smtp-starting", "smtp-completed", "submitted", "error"]
+    response: str | None = None
+    message_id: str | None = None
+    original_message_id: str | None = None
+    error: OutboxProgressError | None = None
+
+
+class OutboxEnvelope(Resource, omit_defaults=False, frozen=True, kw_only=True):
+    """Sender and recipients."""
+
+    from_: str = field(name="from")
+    to: tuple[str, ...]
+
+
+class OutboxEntry(Resource, omit_defaults=False, frozen=True, kw_only=True):
+    """One submission: the truth about a send."""
+
+    queue_id: str
+    account: str
+    source: Literal["smtp", "api", "test", "ui"] = "api"
+    message_id: str
+    envelope: OutboxEnvelope
+    subject: str | None = None
+    state: OutboxState
+    created: datetime
+    scheduled: datetime
+    next_attempt: datetime | bool = False
+    attempts_made: int = 0
+    attempts: int = 10
+    progress: OutboxProgress
+    copy: bool | None | UnsetType = UNSET
+    sent_mail_path: str | UnsetType = UNSET
+
+
+class OutboxList(Resource, omit_defaults=False, frozen=True, kw_only=True):
+    """One page of the outbox."""
+
+    total: int
+    page: int
+    pages: int
+    messages: tuple[OutboxEntry, ...]
+
+
+class OutboxDeleted(Resource, omit_defaults=False, frozen=True, kw_only=True):
+    """Whether there was such an entry that could still be cancelled."""
+
+    deleted: bool

@@ -1,0 +1,167 @@
+"""Process settings: read once from the environment, checked as a whole, secrets masked.
+
+Every name starts with ``GATEWAY_``; one that is not known is an error, because a setting that is silently ignored
+looks like one that works. Settings that change at run time are in Redis and belong to the API (``/v1/settings``).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway.errors import ConfigurationError
+
+PREFIX = "GATEWAY_"
+
+#: Read by tests only; they are not settings of a process.
+_FOREIGN = frozenset({"GATEWAY_TEST_REQUIRE"})
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process needs to know before it can talk to Redis.
+
+    Attributes:
+        redis_url: the data tier (``redis://``, ``rediss://``, ``unix://``).
+        broker_url: the control tier with RQ; by default the same server.
+        secret_keys: AES-256 keys, newest first; the first one encrypts, all of them decrypt.
+        service_url: the address under which users and clients reach the gateway.
+        runtime_settings: members of ``POST /v1/settings`` that are applied at every start.
+        prepared_token: the value of an API token that always exists.
+        data_dir: the directory of this installation's own files.
+    """
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    broker_url: str | None = None
+    secret_keys: tuple[bytes, ...] = ()
+    host: str = "127.0.0.1"
+    port: int = 3000
+    service_url: str | None = None
+    runtime_settings: dict[str, Any] = msgspec.field(default_factory=dict)
+    prepared_token: str | None = None
+    log_level: str = "info"
+    data_dir: Path | None = None
+
+    def __repr__(self) -> str:
+        return f"Settings(host={self.host!r}, port={self.port}, data_dir={self.data_dir!r})"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        ConfigurationError: with every problem found, one to a line; values are never repeated.
+    """
+    settings, problems = examine_settings(environment)
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return settings
+
+
+def examine_settings(environment: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    """Read what can be read, and return it with a sentence for each thing that is wrong."""
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    for name, value in sorted(environment.items()):
+        if not name.startswith(PREFIX) or name in _FOREIGN:
+            continue
+        reader = _READERS.get(name)
+        if reader is None:
+            problems.append(f"{name} is not a setting; known are {', '.join(sorted(_READERS))}")
+            continue
+        field, convert = reader
+        try:
+            values[field] = convert(value)
+        except ValueError as error:
+            problems.append(f"{name}: {error}")
+    return Settings(**values), problems
+
+
+def _url(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    return value
+
+
+def _origin(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return value.rstrip("/")
+
+
+def _port(value: str) -> int:
+    if not value.isdigit() or not 0 <= int(value) <= 65535:
+        raise ValueError("must be a port number")
+    return int(value)
+
+
+def decode_key(value: str) -> bytes:
+    """Return an AES-256 key given as 64 hex digits or as base64.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    text = value.strip()
+    if len(text) == 64:
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            pass
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != 32:
+        raise ValueError("each key must be 32 octets, as 64 hex digits or base64; `gateway secrets generate` makes one")
+    return key
+
+
+def _keys(value: str) -> tuple[bytes, ...]:
+    return tuple(decode_key(part) for part in value.replace(",", " ").split())
+
+
+def _json_object(value: str) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(value)
+    except msgspec.DecodeError as error:
+        raise ValueError("must be a JSON object") from error
+    if not isinstance(found, dict):
+        raise ValueError("must be a JSON object")
+    return found
+
+
+def decode_token(value: str) -> str:
+    """Check the form of an API token: 64 lower-case hex digits.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    if len(value) != 64 or any(char not in "0123456789abcdef" for char in value):
+        raise ValueError("must be 64 hex digits (0-9, a-f)")
+    return value
+
+
+def _level(value: str) -> str:
+    if value.lower() not in LOG_LEVELS:
+        raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}")
+    return value.lower()
+
+
+_READERS: dict[str, tuple[str, Any]] = {
+    "GATEWAY_REDIS_URL": ("redis_url", _url),
+    "GATEWAY_BROKER_URL": ("broker_url", _url),
+    "GATEWAY_SECRET_KEYS": ("secret_keys", _keys),
+    "GATEWAY_HOST": ("host", str),
+    "GATEWAY_PORT": ("port", _port),
+    "GATEWAY_SERVICE_URL": ("service_url", _origin),
+    "GATEWAY_SETTINGS": ("runtime_settings", _json_object),
+    "GATEWAY_PREPARED_TOKEN": ("prepared_token", decode_token),
+    "GATEWAY_LOG_LEVEL": ("log_level", _level),
+    "GATEWAY_DATA_DIR": ("data_dir", Path),
+}
