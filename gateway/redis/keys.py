@@ -1,0 +1,206 @@
+"""Every key name of the gateway. Nothing else spells one out.
+
+Ids may hold any character, colons and braces among them: no name that ends in one id may go on to become another name.
+"""
+
+from __future__ import annotations
+
+CONTROL = "{gw}"
+
+#: RQ reads this prefix from the environment when it is imported; `gateway.queue` sets it there.
+RQ_PREFIX = f"{CONTROL}:rq"
+
+SETTINGS = f"{CONTROL}:settings"
+ACCOUNTS = f"{CONTROL}:accounts"
+APPS = f"{CONTROL}:apps"
+TOKENS = f"{CONTROL}:tokens"
+OUTBOX = f"{CONTROL}:outbox"
+DUE = f"{CONTROL}:due"
+WORKERS = f"{CONTROL}:workers"
+STATE_CHANNEL = f"{CONTROL}:states"
+DROP_CHANNEL = f"{CONTROL}:drop"
+
+
+def app(app_id: str) -> str:
+    """Hash of one OAuth2 app."""
+    return f"{CONTROL}:app:{app_id}"
+
+
+def app_accounts(app_id: str) -> str:
+    """Hash login name -> account of the accounts that signed in through an app."""
+    return f"{CONTROL}:app-accounts:{app_id}"
+
+
+def token(token_id: str) -> str:
+    """Hash of one API token, named by the SHA-256 of its value."""
+    return f"{CONTROL}:token:{token_id}"
+
+
+def token_calls(token_id: str, window: int) -> str:
+    """Counter of a token's calls in one window."""
+    return f"{CONTROL}:token-calls:{token_id}:{window}"
+
+
+def account_tokens(account: str) -> str:
+    """Set of the token ids that are bound to an account."""
+    return f"{CONTROL}:account-tokens:{account}"
+
+
+def sign_in(state: str) -> str:
+    """A sign-in under way, named by its OAuth2 ``state``."""
+    return f"{CONTROL}:sign-in:{state}"
+
+
+def consent(app_id: str) -> str:
+    """Mark that an administrator came back from the consent page of an app."""
+    return f"{CONTROL}:consent:{app_id}"
+
+
+def form_nonce(nonce: str) -> str:
+    """Mark of a hosted form link that was used."""
+    return f"{CONTROL}:form:{nonce}"
+
+
+def form_probes(nonce: str) -> str:
+    """Counter of connection tests made through one hosted form link."""
+    return f"{CONTROL}:form-probes:{nonce}"
+
+
+def worker(name: str) -> str:
+    """Liveness of one worker; exists while the worker lives."""
+    return f"{CONTROL}:worker:{name}"
+
+
+def reaper(name: str) -> str:
+    """Lock of the worker that cleans up after a dead one."""
+    return f"{CONTROL}:reap:{name}"
+
+
+def replies(process: str) -> str:
+    """Pub/sub channel on which one process receives the replies to its jobs."""
+    return f"{CONTROL}:replies:{process}"
+
+
+def stream(job: str) -> str:
+    """List of chunks that a job streams to its caller."""
+    return f"{CONTROL}:stream:{job}"
+
+
+def stream_credit(job: str) -> str:
+    """List by which the caller of a streaming job tells how much more it can take."""
+    return f"{CONTROL}:stream:{job}:credit"
+
+
+def taken(worker: str, queue: str) -> str:
+    """List of the jobs that a worker has taken from a queue but not yet started."""
+    return f"{CONTROL}:taken:{worker}:{queue}"
+
+
+RQ_QUEUES = f"{RQ_PREFIX}:queues"
+RQ_WORKERS = f"{RQ_PREFIX}:workers"
+
+
+def rq_job(job: str) -> str:
+    """Hash of one RQ job."""
+    return f"{RQ_PREFIX}:job:{job}"
+
+
+def rq_queue(queue: str) -> str:
+    """List of the job ids that wait in an RQ queue."""
+    return f"{RQ_PREFIX}:queue:{queue}"
+
+
+def rq_started(queue: str) -> str:
+    """Sorted set of the executions of a queue's jobs that are under way."""
+    return f"{RQ_PREFIX}:wip:{queue}"
+
+
+def rq_finished(queue: str) -> str:
+    """Sorted set of a queue's finished job ids."""
+    return f"{RQ_PREFIX}:finished:{queue}"
+
+
+def rq_failed(queue: str) -> str:
+    """Sorted set of a queue's failed job ids."""
+    return f"{RQ_PREFIX}:failed:{queue}"
+
+
+def rq_results(job: str) -> str:
+    """Stream of the results of one RQ job."""
+    return f"{RQ_PREFIX}:results:{job}"
+
+
+def rq_execution(job: str, execution: str) -> str:
+    """Hash of one execution of an RQ job."""
+    return f"{RQ_PREFIX}:execution:{job}:{execution}"
+
+
+def rq_executions(job: str) -> str:
+    """Sorted set of the executions of one RQ job."""
+    return f"{RQ_PREFIX}:executions:{job}"
+
+
+def rq_worker(worker: str) -> str:
+    """Hash of one RQ worker."""
+    return f"{RQ_PREFIX}:worker:{worker}"
+
+
+def rq_workers_of(queue: str) -> str:
+    """Set of the keys of the workers that serve an RQ queue."""
+    return f"{RQ_PREFIX}:workers:{queue}"
+
+
+def rq_worker_executions(worker: str) -> str:
+    """Set of the executions that a worker has under way."""
+    return f"{RQ_PREFIX}:worker:{worker}:executions"
+
+
+def _account(account: str, name: str) -> str:
+    # The first closing brace ends a hash tag, so an id has none: what comes after it is the gateway's own.
+    tag = account.replace("%", "%25").replace("}", "%7D")
+    return f"{{a:{tag}}}:{name}"
+
+
+def account(account: str) -> str:
+    """Hash of one account: settings, state, last error."""
+    return _account(account, "record")
+
+
+def grant(account: str) -> str:
+    """Hash of the account's tokens, encrypted."""
+    return _account(account, "grant")
+
+
+def grant_lock(account: str) -> str:
+    """Lock of the one refresh that may run for a grant."""
+    return _account(account, "grant-lock")
+
+
+def numbers(account: str) -> str:
+    """Hash name -> number of the account's numbering."""
+    return _account(account, "numbers")
+
+
+def numbers_back(account: str) -> str:
+    """Hash number -> name of the account's numbering."""
+    return _account(account, "numbers-back")
+
+
+def outbox_entry(account: str, queue_id: str) -> str:
+    """Hash of one submission."""
+    return _account(account, f"out:{queue_id}")
+
+
+def outbox_message(account: str, queue_id: str) -> str:
+    """The message of one submission, until it is sent."""
+    return _account(account, f"out:{queue_id}:message")
+
+
+def outbox_of(account: str) -> str:
+    """Sorted set of the account's queue ids."""
+    return _account(account, "out")
+
+
+def account_pattern(account: str) -> str:
+    """Glob that matches every key of one account and none of another's."""
+    return "".join(f"\\{char}" if char in "*?[]\\^-" else char for char in _account(account, "")) + "*"

@@ -1,0 +1,208 @@
+"""Account records in the data tier, and an index of them in the control tier."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from gateway.model.account import (
+    AccountState,
+    CustomHeader,
+    ImapConfig,
+    Indexer,
+    LastError,
+    SmtpConfig,
+    SmtpStatus,
+)
+from gateway.redis import Script, keys
+from gateway.store.store import Fields, Store, text_fields, to_json
+
+
+class StoredOAuth2(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which app an account signed in through, and as whom."""
+
+    app: str
+    user: str
+    shared: str | None = None
+    delegated_account: str | None = None
+
+
+class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything an account was given, without its secrets. `imap` and `smtp` hold no password."""
+
+    account: str
+    name: str = ""
+    email: str | None = None
+    expected_email: str | None = None
+    imap: ImapConfig | None = None
+    smtp: SmtpConfig | None = None
+    oauth2: StoredOAuth2 | None = None
+    provider: str | None = None
+    settings: dict[str, Any] | None = None
+    path: tuple[str, ...] | None = None
+    subconnections: tuple[str, ...] = ()
+    webhooks: str | None = None
+    webhooks_custom_headers: tuple[CustomHeader, ...] = ()
+    copy: bool | None = None
+    logs: bool = False
+    notify_from: datetime | None = None
+    imap_indexer: Indexer | None = None
+    proxy: str | None = None
+    smtp_ehlo_name: str | None = None
+    locale: str | None = None
+    tz: str | None = None
+    created: datetime | None = None
+
+
+class AccountSecrets(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Passwords and ready tokens of the IMAP and SMTP logins."""
+
+    imap_password: str | None = None
+    imap_token: str | None = None
+    smtp_password: str | None = None
+    smtp_token: str | None = None
+
+    def __repr__(self) -> str:
+        return "AccountSecrets()"
+
+
+class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An account as it stands in Redis, without its secrets."""
+
+    config: AccountConfig
+    state: AccountState
+    last_error: LastError | None = None
+    connected: int = 0
+    sync_time: datetime | None = None
+    smtp_status: SmtpStatus | None = None
+
+
+class AccountSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the index knows of an account: enough to filter a list."""
+
+    name: str = ""
+    email: str | None = None
+    state: AccountState = "init"
+
+
+# A state that arrives for an account that was deleted meanwhile must not bring a part of it back.
+_SET_FIELDS = Script("""
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV))
+return 1
+""")
+
+_COUNT = Script("""
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+return redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
+""")
+
+
+class AccountStore:
+    """One hash per account under its own tag; the index ``account -> summary`` in the control tier."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def save(self, config: AccountConfig, secrets: AccountSecrets | None, state: AccountState) -> None:
+        """Store an account, new or changed; None leaves its secrets as they are."""
+        fields = {"config": to_json(config), "state": state}
+        if secrets is not None:
+            fields["secrets"] = self._store.cipher.seal(to_json(secrets), f"account:{config.account}:secrets")
+        await self._store.data.call("HSET", keys.account(config.account), *_flat(fields))
+        await self._index(config, state)
+
+    async def exists(self, account: str) -> bool:
+        """Tell whether there is such an account."""
+        return bool(await self._store.data.call("EXISTS", keys.account(account)))
+
+    async def get(self, account: str) -> StoredAccount | None:
+        """Return an account without its secrets."""
+        fields = text_fields(await self._store.data.call("HGETALL", keys.account(account)))
+        return _stored(fields) if "config" in fields else None
+
+    async def state(self, account: str) -> tuple[AccountState, LastError | None] | None:
+        """Return state and last error of an account, None when there is no such account."""
+        state, error = await self._store.data.call("HMGET", keys.account(account), "state", "error")
+        if state is None:
+            return None
+        return state.decode(), msgspec.json.decode(error, type=LastError) if error else None
+
+    async def secrets(self, account: str) -> AccountSecrets:
+        """Return an account's passwords, opened."""
+        sealed = await self._store.data.call("HGET", keys.account(account), "secrets")
+        if sealed is None:
+            return AccountSecrets()
+        text = self._store.cipher.open(sealed.decode(), f"account:{account}:secrets")
+        return msgspec.json.decode(text, type=AccountSecrets)
+
+    async def set_state(self, account: str, state: AccountState, error: LastError | None) -> bool:
+        """Change the state of an account; False when it is gone. The last error goes when `error` is None."""
+        fields = {"state": state, "error": "" if error is None else to_json(error)}
+        if not await _SET_FIELDS.run(self._store.data, [keys.account(account)], *_flat(fields)):
+            return False
+        stored = await self.get(account)
+        if stored is not None:
+            await self._index(stored.config, state)
+            if not await self.exists(account):
+                # The index is in the other tier: a deletion may have come in between.
+                await self._store.control.call("HDEL", keys.ACCOUNTS, account)
+        await self._store.control.call("PUBLISH", keys.STATE_CHANNEL, msgspec.json.encode([account, state]))
+        return True
+
+    async def note_connected(self, account: str, at: datetime) -> int:
+        """Count a successful connection and return how many there were."""
+        await _SET_FIELDS.run(self._store.data, [keys.account(account)], "sync_time", at.isoformat())
+        return int(await _COUNT.run(self._store.data, [keys.account(account)], "connected"))
+
+    async def count_failure(self, account: str) -> int:
+        """Count a failure to connect and return how many there were in a row."""
+        return int(await _COUNT.run(self._store.data, [keys.account(account)], "failures"))
+
+    async def set_failures(self, account: str, count: int) -> None:
+        """Set the number of failures in a row."""
+        await _SET_FIELDS.run(self._store.data, [keys.account(account)], "failures", count)
+
+    async def set_smtp_status(self, account: str, status: SmtpStatus) -> None:
+        """Remember how the last submission ended."""
+        await _SET_FIELDS.run(self._store.data, [keys.account(account)], "smtp_status", to_json(status))
+
+    async def summaries(self) -> dict[str, AccountSummary]:
+        """Return the index."""
+        stored = text_fields(await self._store.control.call("HGETALL", keys.ACCOUNTS))
+        return {account: msgspec.json.decode(text, type=AccountSummary) for account, text in stored.items()}
+
+    async def delete(self, account: str) -> None:
+        """Erase every key of an account, in both tiers."""
+        await self._store.control.call("HDEL", keys.ACCOUNTS, account)
+        await self._store.data.call("DEL", keys.account(account), keys.grant(account))
+        cursor: Any = 0
+        while True:
+            cursor, found = await self._store.data.call(
+                "SCAN", cursor, "MATCH", keys.account_pattern(account), "COUNT", 1000
+            )
+            if found:
+                await self._store.data.call("UNLINK", *found)
+            if int(cursor) == 0:
+                return
+
+    async def _index(self, config: AccountConfig, state: AccountState) -> None:
+        summary = AccountSummary(name=config.name, email=config.email, state=state)
+        await self._store.control.call("HSET", keys.ACCOUNTS, config.account, to_json(summary))
+
+
+def _flat(fields: Fields) -> list[str]:
+    return [part for pair in fields.items() for part in pair]
+
+
+def _stored(fields: Fields) -> StoredAccount:
+    return StoredAccount(
+        config=msgspec.json.decode(fields["config"], type=AccountConfig),
+        state=msgspec.convert(fields.get("state", "init"), AccountState),
+        last_error=msgspec.json.decode(fields["error"], type=LastError) if fields.get("error") else None,
+        connected=int(fields.get("connected", 0)),
+        sync_time=datetime.fromisoformat(fields["sync_time"]) if "sync_time" in fields else None,
+        smtp_status=msgspec.json.decode(fields["smtp_status"], type=SmtpStatus) if "smtp_status" in fields else None,
+    )

@@ -1,0 +1,52 @@
+"""Work that is due at a time: renewals, reconnections, sends to try again.
+
+One sorted set; a claim moves an entry into the future, so that each is taken by one worker at a time and comes back
+by itself when that worker dies.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from gateway.redis import Script, keys
+from gateway.store.store import Store
+
+_CLAIM = Script("""
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
+for _, member in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[2], member) end
+return due
+""")
+
+#: Seconds after which work that a worker claimed, and neither finished nor put off, is due again.
+CLAIM = 60
+
+
+class DueWork(msgspec.Struct, frozen=True, array_like=True):
+    """One thing to do for one account."""
+
+    operation: str
+    account: str
+    subject: str = ""
+
+
+class DueStore:
+    """The sorted set of due work in the control tier."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def put(self, work: DueWork, at: datetime) -> None:
+        """Make work due at a time, replacing an earlier date of the same work."""
+        await self._store.control.call("ZADD", keys.DUE, at.timestamp(), msgspec.json.encode(work))
+
+    async def done(self, work: DueWork) -> None:
+        """Forget work."""
+        await self._store.control.call("ZREM", keys.DUE, msgspec.json.encode(work))
+
+    async def claim(self, now: datetime, limit: int = 100) -> list[DueWork]:
+        """Take up to `limit` things that are due; they are due again after `CLAIM` seconds."""
+        stamp = now.timestamp()
+        found = await _CLAIM.run(self._store.control, [keys.DUE], stamp, stamp + CLAIM, limit)
+        return [msgspec.json.decode(member, type=DueWork) for member in found]

@@ -1,0 +1,100 @@
+"""The outbox: the one record of a send. Jobs carry only its id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.model.submission import OutboxEntry
+from gateway.redis import Script, keys
+from gateway.store.store import Store, to_json
+
+# A transition happens only from a state it may start from, so that of two workers one wins.
+_TRANSITION = Script("""
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state then return 0 end
+local allowed = false
+for from in string.gmatch(ARGV[1], '%S+') do if from == state then allowed = true end end
+if not allowed then return 0 end
+redis.call('HSET', KEYS[1], 'state', ARGV[2], 'record', ARGV[3])
+return 1
+""")
+
+
+class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The octets to send, and those to file under Sent where they differ (they name the Bcc recipients)."""
+
+    raw: bytes
+    sent_copy: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"OutboxMessage({len(self.raw)} octets)"
+
+
+class OutboxStore:
+    """Entries and their messages in the account's own slot; an index over all accounts in the control tier."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def add(self, entry: OutboxEntry, message: OutboxMessage) -> None:
+        """Store a new entry with its message, sealed: it is the one mail body the gateway keeps."""
+        account, queue_id = entry.account, entry.queue_id
+        sealed = self._store.cipher.seal(to_json(message), f"out:{account}:{queue_id}")
+        async with self._store.databases.data.pipeline(transaction=True) as pipe:
+            pipe.set(keys.outbox_message(account, queue_id), sealed)
+            pipe.hset(keys.outbox_entry(account, queue_id), mapping={"state": entry.state, "record": to_json(entry)})
+            pipe.zadd(keys.outbox_of(account), {queue_id: entry.created.timestamp()})
+            await pipe.execute()
+        await self._store.control.call("HSET", keys.OUTBOX, queue_id, account)
+
+    async def account_of(self, queue_id: str) -> str | None:
+        """Return the account of an entry."""
+        account = await self._store.control.call("HGET", keys.OUTBOX, queue_id)
+        return None if account is None else str(account.decode())
+
+    async def get(self, account: str, queue_id: str) -> OutboxEntry | None:
+        """Return one entry."""
+        record = await self._store.data.call("HGET", keys.outbox_entry(account, queue_id), "record")
+        return None if record is None else msgspec.json.decode(record, type=OutboxEntry)
+
+    async def message(self, account: str, queue_id: str) -> OutboxMessage | None:
+        """Return the message of an entry, None when it was sent already."""
+        sealed = await self._store.data.call("GET", keys.outbox_message(account, queue_id))
+        if sealed is None:
+            return None
+        text = self._store.cipher.open(sealed.decode(), f"out:{account}:{queue_id}")
+        return msgspec.json.decode(text, type=OutboxMessage)
+
+    async def transition(self, entry: OutboxEntry, *, since: tuple[str, ...]) -> bool:
+        """Store `entry` in its new state if it is in one of the states `since`; False when it is not."""
+        key = keys.outbox_entry(entry.account, entry.queue_id)
+        return bool(await _TRANSITION.run(self._store.data, [key], " ".join(since), entry.state, to_json(entry)))
+
+    async def drop_message(self, account: str, queue_id: str) -> None:
+        """Forget the message of an entry."""
+        await self._store.data.call("DEL", keys.outbox_message(account, queue_id))
+
+    async def remove(self, account: str, queue_id: str) -> bool:
+        """Forget an entry and its message; False when there is none."""
+        async with self._store.databases.data.pipeline(transaction=True) as pipe:
+            pipe.delete(keys.outbox_entry(account, queue_id), keys.outbox_message(account, queue_id))
+            pipe.zrem(keys.outbox_of(account), queue_id)
+            removed: list[Any] = await pipe.execute()
+        await self._store.control.call("HDEL", keys.OUTBOX, queue_id)
+        return bool(removed[0])
+
+    async def all(self) -> list[tuple[str, str]]:
+        """Return (queue id, account) of every entry; ids sort by the time of sending."""
+        stored = await self._store.control.call("HGETALL", keys.OUTBOX)
+        pairs = stored.items() if isinstance(stored, dict) else zip(stored[::2], stored[1::2], strict=True)
+        return sorted((queue_id.decode(), account.decode()) for queue_id, account in pairs)
+
+    async def remove_of_account(self, account: str) -> list[str]:
+        """Forget every entry of an account and return the queue ids."""
+        found = await self._store.data.call("ZRANGE", keys.outbox_of(account), 0, -1)
+        queue_ids = [queue_id.decode() for queue_id in found]
+        for queue_id in queue_ids:
+            await self.remove(account, queue_id)
+        return queue_ids
