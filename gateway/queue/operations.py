@@ -1,0 +1,227 @@
+"""Everything that can be asked of a worker: the allowlist.
+
+A job names its operation; a name that is not here is refused and never looked up anywhere else. RQ itself would
+import whatever dotted path stands in Redis.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from gateway.model.message import MessageUpdate, TextType
+
+Lane = Literal["read", "send", "background"]
+
+#: The queue of each lane; every lane has workers' slots of its own, so that none can starve another.
+QUEUES: dict[Lane, str] = {"read": "mail", "send": "send", "background": "background"}
+
+#: How long, in seconds, a job that nobody waits for may run.
+TIME_LIMITS: dict[Lane, int] = {"read": 120, "send": 300, "background": 600}
+
+
+class Arguments(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the argument structs."""
+
+
+class NoArguments(Arguments, frozen=True, kw_only=True):
+    """For operations that need only the account."""
+
+
+class ListMailboxes(Arguments, frozen=True, kw_only=True):
+    """`counters` asks for live numbers of each mailbox."""
+
+    counters: bool = False
+
+
+class ListMessages(Arguments, frozen=True, kw_only=True):
+    """One page of a mailbox; `page` counts from 0, a cursor wins over it."""
+
+    path: str
+    page: int = 0
+    page_size: int = 20
+    cursor: str | None = None
+
+
+class GetMessage(Arguments, frozen=True, kw_only=True):
+    """One message; no text unless `text_type` is given, at most `max_bytes` octets of each part."""
+
+    message: str
+    text_type: TextType | None = None
+    max_bytes: int | None = None
+    mark_as_seen: bool = False
+
+
+class GetText(Arguments, frozen=True, kw_only=True):
+    """Body text by its id."""
+
+    text: str
+    text_type: TextType = "*"
+    max_bytes: int | None = None
+
+
+class GetSource(Arguments, frozen=True, kw_only=True):
+    """The octets of one message."""
+
+    message: str
+
+
+class GetAttachment(Arguments, frozen=True, kw_only=True):
+    """The octets of one attachment."""
+
+    attachment: str
+
+
+class UpdateMessage(Arguments, frozen=True, kw_only=True):
+    """A change of flags or labels."""
+
+    message: str
+    update: MessageUpdate
+
+
+class MoveMessage(Arguments, frozen=True, kw_only=True):
+    """Where to move a message."""
+
+    message: str
+    path: str
+
+
+class DeleteMessage(Arguments, frozen=True, kw_only=True):
+    """`force` deletes for good what would otherwise go to the trash."""
+
+    message: str
+    force: bool = False
+
+
+class AppendMessage(Arguments, frozen=True, kw_only=True):
+    """A message (RFC 5322 octets) to store."""
+
+    path: str
+    content: bytes
+    flags: tuple[str, ...] = ()
+    date: datetime | None = None
+
+
+class CreateMailbox(Arguments, frozen=True, kw_only=True):
+    """The path of the new mailbox."""
+
+    path: str
+
+
+class RenameMailbox(Arguments, frozen=True, kw_only=True):
+    """From `path` to `new_path`."""
+
+    path: str
+    new_path: str
+
+
+class DeleteMailbox(Arguments, frozen=True, kw_only=True):
+    """The path of the mailbox to delete."""
+
+    path: str
+
+
+class VerifyAccount(Arguments, frozen=True, kw_only=True):
+    """Connection settings to try, encrypted: job data can be read by everybody who can read Redis."""
+
+    sealed: bytes
+
+
+class VerifyOAuth2(Arguments, frozen=True, kw_only=True):
+    """Whether the grant of an account works for an app, and optionally whether the mailbox opens with it."""
+
+    app: str
+    account: str
+    test_connection: bool = False
+
+
+class SendSubmission(Arguments, frozen=True, kw_only=True):
+    """The outbox entry to send; the entry, not the job, is the truth of a send."""
+
+    queue_id: str
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One thing that can be asked for.
+
+    Attributes:
+        name: what stands in the job, "resource.verb".
+        arguments: the struct of its arguments.
+        lane: which queue and which slots it uses.
+        repeatable: running it a second time, after a worker died or a connection broke, does no harm.
+        streams: it answers with a stream of octets.
+    """
+
+    name: str
+    arguments: type[msgspec.Struct]
+    lane: Lane
+    repeatable: bool
+    streams: bool = False
+
+    @property
+    def queue(self) -> str:
+        """The queue its jobs go to."""
+        return QUEUES[self.lane]
+
+    @property
+    def session_lane(self) -> str:
+        """Which of an account's sessions it uses; a slow download must not hold up the account's other reads."""
+        return "stream" if self.streams else self.lane
+
+
+MAILBOXES_LIST = Operation("mailboxes.list", ListMailboxes, "read", repeatable=True)
+MAILBOXES_CREATE = Operation("mailboxes.create", CreateMailbox, "read", repeatable=False)
+MAILBOXES_RENAME = Operation("mailboxes.rename", RenameMailbox, "read", repeatable=False)
+MAILBOXES_DELETE = Operation("mailboxes.delete", DeleteMailbox, "read", repeatable=False)
+
+MESSAGES_LIST = Operation("messages.list", ListMessages, "read", repeatable=True)
+MESSAGES_GET = Operation("messages.get", GetMessage, "read", repeatable=True)
+MESSAGES_TEXT = Operation("messages.text", GetText, "read", repeatable=True)
+# Its reader may already have had a part of the octets.
+MESSAGES_SOURCE = Operation("messages.source", GetSource, "read", repeatable=False, streams=True)
+MESSAGES_ATTACHMENT = Operation("messages.attachment", GetAttachment, "read", repeatable=False, streams=True)
+MESSAGES_UPDATE = Operation("messages.update", UpdateMessage, "read", repeatable=True)
+MESSAGES_MOVE = Operation("messages.move", MoveMessage, "read", repeatable=False)
+MESSAGES_DELETE = Operation("messages.delete", DeleteMessage, "read", repeatable=False)
+MESSAGES_APPEND = Operation("messages.append", AppendMessage, "read", repeatable=False)
+
+ACCOUNT_CONNECT = Operation("account.connect", NoArguments, "read", repeatable=True)
+ACCOUNT_SYNC = Operation("account.sync", NoArguments, "background", repeatable=True)
+ACCOUNT_QUOTA = Operation("account.quota", NoArguments, "read", repeatable=True)
+ACCOUNT_SIGNATURES = Operation("account.signatures", NoArguments, "read", repeatable=True)
+ACCOUNT_VERIFY = Operation("account.verify", VerifyAccount, "read", repeatable=True)
+
+OAUTH_VERIFY = Operation("oauth.verify", VerifyOAuth2, "read", repeatable=True)
+GRANT_RENEW = Operation("grant.renew", NoArguments, "background", repeatable=True)
+
+# Not repeatable by the queue: the outbox knows whether the message may be out already, and enqueues it again itself.
+OUTBOX_SEND = Operation("outbox.send", SendSubmission, "send", repeatable=False)
+
+ALLOWLIST: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        MAILBOXES_LIST,
+        MAILBOXES_CREATE,
+        MAILBOXES_RENAME,
+        MAILBOXES_DELETE,
+        MESSAGES_LIST,
+        MESSAGES_GET,
+        MESSAGES_TEXT,
+        MESSAGES_SOURCE,
+        MESSAGES_ATTACHMENT,
+        MESSAGES_UPDATE,
+        MESSAGES_MOVE,
+        MESSAGES_DELETE,
+        MESSAGES_APPEND,
+        ACCOUNT_CONNECT,
+        ACCOUNT_SYNC,
+        ACCOUNT_QUOTA,
+        ACCOUNT_SIGNATURES,
+        ACCOUNT_VERIFY,
+        OAUTH_VERIFY,
+        GRANT_RENEW,
+        OUTBOX_SEND,
+    )
+}

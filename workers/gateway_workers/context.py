@@ -1,0 +1,84 @@
+"""What the handler of an operation is given."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import msgspec
+import structlog
+
+from gateway.provider import Session
+from gateway.queue.operations import Operation
+from gateway.queue.streams import StreamWriter
+from gateway_workers.sessions import SessionPool
+
+
+class JobContext:
+    """One run of one job.
+
+    Attributes:
+        account: id of the account; empty for operations without one.
+        job: id of the job.
+        operation: what was asked for.
+        deadline: when the job is ended by force, aware UTC.
+        sessions: all sessions of this worker; `session` is the one for this job.
+    """
+
+    def __init__(
+        self,
+        *,
+        account: str,
+        job: str,
+        operation: Operation,
+        deadline: datetime,
+        sessions: SessionPool,
+        writer: StreamWriter,
+        extend: Callable[[], None],
+    ) -> None:
+        """Bind a job; `extend` is called whenever the stream has moved on."""
+        self.account = account
+        self.job = job
+        self.operation = operation
+        self.deadline = deadline
+        self.sessions = sessions
+        self.session_reused = False
+        self.streamed = False
+        self._writer = writer
+        self._extend = extend
+
+    @cached_property
+    def log(self) -> structlog.stdlib.BoundLogger:
+        """A logger that knows job, operation and account."""
+        logger: structlog.stdlib.BoundLogger = structlog.get_logger()
+        return logger.bind(job=self.job, operation=self.operation.name, account=self.account)
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether running the handler a second time does no harm."""
+        return self.operation.repeatable or (self.operation.streams and not self.streamed)
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """Use the account's session of this operation's lane; errors as of `SessionPool.lease`."""
+        lane = self.operation.session_lane
+        async with self.sessions.lease(self.account, lane, verify=not self.may_repeat) as lease:
+            self.session_reused = lease.reused
+            yield lease.session
+
+    async def stream(self, head: msgspec.Struct, chunks: AsyncIterator[bytes]) -> None:
+        """Answer a streaming operation: the head, then the octets as fast as the caller takes them.
+
+        Raises:
+            DeadlineError: the caller has gone, or takes nothing.
+        """
+        self.streamed = True
+        await self._writer.head(head)
+        self._extend()
+        await self._writer.copy(chunks, self._extend)
+
+
+Handler: TypeAlias = Callable[[JobContext, Any], Awaitable[msgspec.Struct | None]]

@@ -1,0 +1,114 @@
+"""Fetching jobs of one lane, as many as it has slots for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from gateway.provider import Clock
+from gateway.queue import transitions
+from gateway.queue.transitions import StartedJob
+from gateway.redis import keys
+from gateway.redis.client import Client
+from gateway.redis.coalescer import Coalescer
+
+log = structlog.get_logger()
+
+#: Jobs started at a time, so that one worker does not take all of them while others have nothing to do.
+_BATCH = 16
+
+#: Seconds of one blocking wait for a job; its only purpose is that a dead connection is noticed.
+_WAIT = 15
+
+_RETRY_DELAYS = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class LaneFetcher:
+    """Starts the jobs of one queue. Each lane has its own, so that no lane waits for another's slots."""
+
+    def __init__(
+        self,
+        queue: str,
+        slots: int,
+        run: Callable[[StartedJob], Awaitable[None]],
+        *,
+        worker: str,
+        caller: Coalescer,
+        blocking: Client,
+        clock: Clock,
+    ) -> None:
+        """Prepare; `run` is given each started job in a task of its own."""
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._queue = queue
+        self._slots = slots
+        self._run = run
+        self._worker = worker
+        self._caller = caller
+        self._blocking = blocking
+        self._clock = clock
+        self._stopping = False
+        self._room = asyncio.Event()
+        self._wait: asyncio.Future[Any] | None = None
+
+    async def fetch(self) -> None:
+        """Fetch until `stop`."""
+        failures = 0
+        while not self._stopping:
+            try:
+                if not await self._start_jobs():
+                    await self._wait_for_job()
+                failures = 0
+            except (RedisError, OSError) as error:
+                if failures == 0:
+                    log.warning("fetching_failed", queue=self._queue, error=type(error).__name__)
+                await asyncio.sleep(_RETRY_DELAYS[min(failures, len(_RETRY_DELAYS) - 1)])
+                failures += 1
+
+    def stop(self) -> None:
+        """Take no more jobs; those under way go on."""
+        self._stopping = True
+        self._room.set()
+        if self._wait is not None:
+            self._wait.cancel()
+
+    async def _start_jobs(self) -> bool:
+        """Start what there is room for; False when the queue had less than that."""
+        while len(self.tasks) >= self._slots and not self._stopping:
+            self._room.clear()
+            await self._room.wait()
+        if self._stopping:
+            return True
+        count = min(self._slots - len(self.tasks), _BATCH)
+        jobs = await transitions.start(
+            self._caller, worker=self._worker, queue=self._queue, count=count, now=self._clock()
+        )
+        for job in jobs:
+            task = asyncio.ensure_future(self._run(job))
+            self.tasks.add(task)
+            task.add_done_callback(self._done)
+        return len(jobs) == count
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        self._room.set()
+        if not task.cancelled() and task.exception() is not None:
+            log.error("job_task_failed", queue=self._queue, error=type(task.exception()).__name__)
+
+    async def _wait_for_job(self) -> None:
+        """Wait until there is a job; it is then in this worker's own list, where a reaper finds it."""
+        if self._stopping:
+            return
+        taken = keys.taken(self._worker, self._queue)
+        wait = asyncio.ensure_future(self._blocking.blmove(keys.rq_queue(self._queue), taken, _WAIT))
+        self._wait = wait
+        try:
+            await asyncio.wait((wait,))
+            if not wait.cancelled():
+                wait.result()
+        finally:
+            wait.cancel()
+            self._wait = None

@@ -1,0 +1,143 @@
+"""The sign of life of a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from redis.exceptions import RedisError
+
+from gateway.redis import keys
+from gateway.redis.coalescer import Coalescer
+from gateway_workers.reaper import Reaper
+
+log = structlog.get_logger()
+
+#: Seconds that a worker is believed to live after its last beat, and seconds between beats.
+LEASE = 6.0
+BEAT = 2.0
+
+
+class Liveness:
+    """Beats, notices when this worker was declared dead, and looks after the dead.
+
+    After Redis has been away, every worker's key may have run out although all of them live: then nobody is declared
+    dead for the time of one lease.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        caller: Coalescer,
+        reaper: Reaper,
+        *,
+        on_lost: Callable[[], Awaitable[None]],
+        on_beat: Callable[[], Awaitable[None]],
+        lease: float = LEASE,
+        beat: float = BEAT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare; `register` begins.
+
+        Args:
+            name: of the worker.
+            caller: for the commands.
+            reaper: cleans up after others.
+            on_lost: this worker was declared dead, or Redis has forgotten it.
+            on_beat: called after each beat, for work that has to be done now and then.
+            lease: seconds from the last beat to being declared dead.
+            beat: seconds between beats.
+            clock: monotonic seconds.
+        """
+        self._name = name
+        self._caller = caller
+        self._reaper = reaper
+        self._on_lost = on_lost
+        self._on_beat = on_beat
+        self._lease = lease
+        self._beat = beat
+        self._clock = clock
+        self._seen_at = clock()
+        self._quiet_until = 0.0
+        self._away = False
+        self._lost = False
+
+    async def register(self) -> None:
+        """Make this worker known. The sign of life comes first: a name without one is a dead worker's."""
+        await self._caller.call("SET", keys.worker(self._name), "1", "PX", int(self._lease * 1000))
+        await self._caller.call("SADD", keys.WORKERS, self._name)
+        self._seen_at = self._clock()
+
+    async def withdraw(self) -> None:
+        """Give the last sign of life.
+
+        The name stays on the list until a reaper has looked: Redis may hand a job to a waiting connection in the
+        moment in which that is closed.
+        """
+        await self._caller.call("DEL", keys.worker(self._name))
+
+    async def run(self) -> None:
+        """Beat until cancelled; the duties run beside the beats, so that none of them can cost this worker its life."""
+        duties: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await asyncio.sleep(self._beat)
+                try:
+                    await self.beat()
+                except (RedisError, OSError) as error:
+                    self._note_away(error)
+                    continue
+                if duties is None or duties.done():
+                    duties = asyncio.create_task(self._guarded_duties())
+        finally:
+            if duties is not None:
+                duties.cancel()
+                await asyncio.gather(duties, return_exceptions=True)
+
+    async def beat(self) -> None:
+        """Give one sign of life.
+
+        Raises:
+            redis.exceptions.RedisError: Redis is away.
+        """
+        kept = await self._caller.call("SET", keys.worker(self._name), "1", "XX", "PX", int(self._lease * 1000))
+        now = self._clock()
+        if self._away or now - self._seen_at > self._lease:
+            self._quiet_until = now + self._lease
+        if self._away:
+            log.info("redis_back", worker=self._name)
+        self._away = False
+        self._seen_at = now
+        if kept:
+            # A reaper that looked at the wrong moment may have struck the name off; nobody would recover its jobs.
+            await self._caller.call("SADD", keys.WORKERS, self._name)
+        else:
+            log.warning("liveness_lost", worker=self._name)
+            self._lost = True
+            await self.register()
+
+    async def duties(self) -> None:
+        """Do what is due after a beat.
+
+        Raises:
+            redis.exceptions.RedisError: Redis is away.
+        """
+        if self._lost:
+            self._lost = False
+            await self._on_lost()
+        if self._clock() >= self._quiet_until:
+            await self._reaper.sweep()
+        await self._on_beat()
+
+    async def _guarded_duties(self) -> None:
+        try:
+            await self.duties()
+        except Exception as error:  # noqa: BLE001 (the next beat tries again)
+            log.warning("duties_failed", worker=self._name, error=type(error).__name__)
+
+    def _note_away(self, error: Exception) -> None:
+        if not self._away:
+            log.warning("redis_lost", worker=self._name, error=type(error).__name__)
+        self._away = True

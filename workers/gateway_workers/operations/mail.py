@@ -1,0 +1,142 @@
+"""Operations on mailboxes and messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+from gateway.model.mailbox import MailboxChanged, MailboxCreated, MailboxDeleted
+from gateway.model.message import (
+    AppendResult,
+    DeleteResult,
+    MailboxList,
+    MessageDetail,
+    MessageList,
+    MessageText,
+    MessageUpdateResult,
+    MoveResult,
+)
+from gateway.model.stream import StreamHead
+from gateway.provider import PageRequest
+from gateway.queue import operations as ask
+from gateway.services import mail
+from gateway_workers.context import Handler, JobContext
+
+
+async def list_mailboxes(job: JobContext, arguments: ask.ListMailboxes) -> MailboxList:
+    """Every mailbox of the account."""
+    async with job.session() as session:
+        return await mail.list_mailboxes(session, counters=arguments.counters)
+
+
+async def create_mailbox(job: JobContext, arguments: ask.CreateMailbox) -> MailboxCreated:
+    """Create a mailbox."""
+    async with job.session() as session:
+        return MailboxCreated(path=arguments.path, created=await session.create_mailbox(arguments.path))
+
+
+async def rename_mailbox(job: JobContext, arguments: ask.RenameMailbox) -> MailboxChanged:
+    """Rename a mailbox."""
+    async with job.session() as session:
+        await session.rename_mailbox(arguments.path, arguments.new_path)
+    return MailboxChanged(path=arguments.path, new_path=arguments.new_path, renamed=True)
+
+
+async def delete_mailbox(job: JobContext, arguments: ask.DeleteMailbox) -> MailboxDeleted:
+    """Delete a mailbox."""
+    async with job.session() as session:
+        await session.delete_mailbox(arguments.path)
+    return MailboxDeleted(path=arguments.path, deleted=True)
+
+
+async def list_messages(job: JobContext, arguments: ask.ListMessages) -> MessageList:
+    """One page of a mailbox."""
+    request = PageRequest(page=arguments.page, size=arguments.page_size, cursor=arguments.cursor)
+    async with job.session() as session:
+        return await mail.list_messages(session, arguments.path, request)
+
+
+async def get_message(job: JobContext, arguments: ask.GetMessage) -> MessageDetail:
+    """One message."""
+    async with job.session() as session:
+        return await session.message(
+            arguments.message,
+            text_type=arguments.text_type,
+            max_bytes=arguments.max_bytes,
+            mark_as_seen=arguments.mark_as_seen,
+        )
+
+
+async def get_text(job: JobContext, arguments: ask.GetText) -> MessageText:
+    """Body text."""
+    async with job.session() as session:
+        return await session.text(arguments.text, text_type=arguments.text_type, max_bytes=arguments.max_bytes)
+
+
+async def get_source(job: JobContext, arguments: ask.GetSource) -> None:
+    """The octets of a message."""
+    async with job.session() as session:
+        chunks = aiter(session.source(arguments.message))
+        # The first step tells whether there is such a message; only then is the caller promised octets.
+        first = await anext(chunks, b"")
+        await job.stream(StreamHead(content_type="message/rfc822"), _joined(first, chunks))
+
+
+async def get_attachment(job: JobContext, arguments: ask.GetAttachment) -> None:
+    """The octets of an attachment."""
+    async with job.session() as session:
+        found = await session.attachment(arguments.attachment)
+        head = StreamHead(
+            content_type=found.content_type,
+            filename=found.filename,
+            disposition=found.disposition,
+            size=found.size,
+        )
+        await job.stream(head, found.chunks)
+
+
+async def update_message(job: JobContext, arguments: ask.UpdateMessage) -> MessageUpdateResult:
+    """Change flags or labels."""
+    async with job.session() as session:
+        return await mail.update(session, arguments.message, arguments.update)
+
+
+async def move_message(job: JobContext, arguments: ask.MoveMessage) -> MoveResult:
+    """Move a message."""
+    async with job.session() as session:
+        return await mail.move(session, arguments.message, arguments.path)
+
+
+async def delete_message(job: JobContext, arguments: ask.DeleteMessage) -> DeleteResult:
+    """Delete a message."""
+    async with job.session() as session:
+        return await mail.delete(session, arguments.message, force=arguments.force)
+
+
+async def append_message(job: JobContext, arguments: ask.AppendMessage) -> AppendResult:
+    """Store a message."""
+    async with job.session() as session:
+        return await mail.append(session, arguments.path, arguments.content, flags=arguments.flags, date=arguments.date)
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    async for chunk in rest:
+        yield chunk
+
+
+HANDLERS: Mapping[str, Handler] = {
+    ask.MAILBOXES_LIST.name: list_mailboxes,
+    ask.MAILBOXES_CREATE.name: create_mailbox,
+    ask.MAILBOXES_RENAME.name: rename_mailbox,
+    ask.MAILBOXES_DELETE.name: delete_mailbox,
+    ask.MESSAGES_LIST.name: list_messages,
+    ask.MESSAGES_GET.name: get_message,
+    ask.MESSAGES_TEXT.name: get_text,
+    ask.MESSAGES_SOURCE.name: get_source,
+    ask.MESSAGES_ATTACHMENT.name: get_attachment,
+    ask.MESSAGES_UPDATE.name: update_message,
+    ask.MESSAGES_MOVE.name: move_message,
+    ask.MESSAGES_DELETE.name: delete_message,
+    ask.MESSAGES_APPEND.name: append_message,
+}

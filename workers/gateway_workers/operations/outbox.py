@@ -1,0 +1,38 @@
+"""Sending of outbox entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.errors import ResourceNotFoundError
+from gateway.model.submission import OutboxEntry
+from gateway.provider import Envelope, SubmitReceipt
+from gateway.queue import operations as ask
+from gateway.services.container import Services
+from gateway.services.submissions import file_sent_copy
+from gateway.store.outbox import OutboxMessage
+from gateway_workers.context import Handler, JobContext
+
+
+def handlers(services: Services) -> Mapping[str, Handler]:
+    """Return the handler."""
+
+    async def send(job: JobContext, arguments: ask.SendSubmission) -> None:
+        """Hand one entry over to the account's submission service."""
+
+        async def hand_over(message: bytes, envelope: Envelope) -> SubmitReceipt:
+            async with job.session() as session:
+                return await session.submit(message, envelope)
+
+        async def file_copy(entry: OutboxEntry, message: OutboxMessage) -> None:
+            stored = await services.account_store.get(job.account)
+            if stored is None:
+                raise ResourceNotFoundError("no such account", code="AccountNotFound")
+            _, provider = await services.sessions.provider(stored.config)
+            # The connection for reading; the one for sending is kept for the next message.
+            async with job.sessions.use(job.account) as session:
+                await file_sent_copy(session, provider, stored.config, entry, message)
+
+        await services.deliveries.deliver(job.account, arguments.queue_id, hand_over, file_copy)
+
+    return {ask.OUTBOX_SEND.name: send}

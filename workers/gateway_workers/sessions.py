@@ -1,0 +1,226 @@
+"""Warm sessions: one for each account and lane, used by one job at a time.
+
+The gate of an account stands here, in the event loop: a job waits for its turn before it occupies a thread, so a slow
+mailbox holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple
+
+import structlog
+
+from gateway.errors import ConnectError, PermanentError, RateLimitError, RequestError
+from gateway.provider import Session
+
+log = structlog.get_logger()
+
+Opener = Callable[[str], AbstractAsyncContextManager[Session]]
+
+#: Seconds that leaving a session may take before its connection is left to itself.
+_CLOSE_TIMEOUT = 5.0
+
+#: Seconds of rest after which a session is tried before a job that must not be repeated relies on it.
+_TRUSTED = 10.0
+
+
+class Lease(NamedTuple):
+    """A session for the time of one job; `reused` when it was open before."""
+
+    session: Session
+    reused: bool
+
+
+class _Slot:
+    """The session of one account and lane, and the gate in front of it."""
+
+    def __init__(self, account: str, lane: str) -> None:
+        self.account = account
+        self.lane = lane
+        self.gate = asyncio.Lock()
+        self.jobs = 0
+        self.lease: tuple[Session, AbstractAsyncContextManager[Session]] | None = None
+        self.rested_at = 0.0
+        self.stale = False
+
+
+class SessionPool:
+    """Opens, keeps and closes the sessions of one worker."""
+
+    def __init__(
+        self,
+        opener: Opener,
+        *,
+        idle: float = 300.0,
+        limit: int = 1000,
+        waiting: int = 64,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make an empty pool.
+
+        Args:
+            opener: opens a session of an account; called inside the account's gate. Left in another task than entered.
+            idle: seconds that an unused session stays open.
+            limit: sessions open at most; beyond, the one unused for longest is closed.
+            waiting: jobs of one account and lane at most; more are refused, lest they take every slot of the worker.
+            clock: monotonic seconds.
+        """
+        self._opener = opener
+        self._idle = idle
+        self._limit = limit
+        self._waiting = waiting
+        self._clock = clock
+        self._slots: OrderedDict[tuple[str, str], _Slot] = OrderedDict()
+        self._open = 0
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @contextlib.asynccontextmanager
+    async def use(self, account: str, lane: str = "read") -> AsyncIterator[Session]:
+        """Use a session alone until the context is left; errors as of `lease`."""
+        async with self.lease(account, lane) as lease:
+            yield lease.session
+
+    @contextlib.asynccontextmanager
+    async def lease(self, account: str, lane: str, *, verify: bool = False) -> AsyncIterator[Lease]:
+        """Use a session alone until the context is left, and tell whether it was open before.
+
+        After an error other than `PermanentError` and `RequestError`, cancellation included, the session is closed:
+        what it was doing may be half done.
+
+        Args:
+            account: whose session.
+            lane: which of the account's sessions.
+            verify: try a session that rested, and replace it when its connection is gone.
+
+        Raises:
+            RateLimitError: too many jobs wait for this account.
+            ProviderError: the session could not be opened.
+        """
+        slot = self._slot(account, lane)
+        slot.jobs += 1
+        try:
+            async with slot.gate:
+                lease = await self._ready(slot, verify)
+                try:
+                    yield lease
+                except (PermanentError, RequestError):
+                    raise
+                except BaseException:
+                    self._discard(slot)
+                    raise
+                if slot.stale:
+                    self._discard(slot)
+        finally:
+            slot.jobs -= 1
+            self._rest(slot)
+
+    async def drop(self, account: str) -> None:
+        """Close the sessions of an account; those in use as soon as their job is done."""
+        self._drop([slot for slot in self._slots.values() if slot.account == account])
+        await self._closed()
+
+    async def drop_all(self) -> None:
+        """Close every session; those in use as soon as their job is done."""
+        self._drop(list(self._slots.values()))
+        await self._closed()
+
+    def close_idle(self) -> None:
+        """Begin to close the sessions that nobody used for a while."""
+        limit = self._clock() - self._idle
+        for slot in list(self._slots.values()):
+            if slot.jobs == 0 and slot.rested_at <= limit:
+                self._discard(slot)
+                self._rest(slot)
+
+    async def aclose(self) -> None:
+        """Close everything, in use or not."""
+        for slot in list(self._slots.values()):
+            self._discard(slot)
+        await self._closed()
+
+    @property
+    def size(self) -> int:
+        """How many sessions are open."""
+        return self._open
+
+    def _slot(self, account: str, lane: str) -> _Slot:
+        slot = self._slots.get((account, lane))
+        if slot is None:
+            slot = self._slots[account, lane] = _Slot(account, lane)
+        elif slot.jobs >= self._waiting:
+            raise RateLimitError("too many calls wait for this account", retry_after=1.0)
+        return slot
+
+    async def _ready(self, slot: _Slot, verify: bool) -> Lease:
+        if slot.stale:
+            self._discard(slot)
+        if slot.lease is not None and verify and self._clock() - slot.rested_at >= _TRUSTED:
+            await self._try(slot)
+        if slot.lease is not None:
+            return Lease(slot.lease[0], reused=True)
+        slot.stale = False
+        context = self._opener(slot.account)
+        session = await context.__aenter__()
+        slot.lease = session, context
+        self._open += 1
+        return Lease(session, reused=False)
+
+    async def _try(self, slot: _Slot) -> None:
+        assert slot.lease is not None
+        try:
+            await slot.lease[0].check()
+        except ConnectError:
+            self._discard(slot)
+        except BaseException:
+            self._discard(slot)
+            raise
+
+    def _drop(self, slots: list[_Slot]) -> None:
+        for slot in slots:
+            slot.stale = True
+            if slot.jobs == 0:
+                self._discard(slot)
+                self._rest(slot)
+
+    def _rest(self, slot: _Slot) -> None:
+        """Note that a job is done with a slot, and keep within the limit."""
+        if slot.jobs:
+            return
+        if slot.lease is None:
+            self._slots.pop((slot.account, slot.lane), None)
+            return
+        slot.rested_at = self._clock()
+        self._slots.move_to_end((slot.account, slot.lane))
+        if self._open > self._limit:
+            oldest = next(slot for slot in self._slots.values() if slot.jobs == 0)
+            self._discard(oldest)
+            self._slots.pop((oldest.account, oldest.lane), None)
+
+    def _discard(self, slot: _Slot) -> None:
+        """Close a session in the background: a logout that hangs must not hold up the next job."""
+        slot.stale = False
+        if slot.lease is None:
+            return
+        _, context = slot.lease
+        slot.lease = None
+        self._open -= 1
+        task = asyncio.create_task(self._leave(slot.account, context))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _leave(self, account: str, context: AbstractAsyncContextManager[Session]) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await context.__aexit__(None, None, None)
+        except Exception as error:  # noqa: BLE001 (it is gone either way)
+            log.info("session_close_failed", account=account, error=type(error).__name__)
+
+    async def _closed(self) -> None:
+        if self._closing:
+            await asyncio.wait(self._closing)
