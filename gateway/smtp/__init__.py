@@ -1,0 +1,14 @@
+"""Mail submission (RFC 6409) over one kept connection.
+
+- `connection`: connect, log in, submit, reuse, quit; what providers hold.
+- `client`: aiosmtplib's client, extended by how far a transaction has come.
+- `transaction`: one message: extensions, limits, the receipt.
+- `errors`: every failure as one of `gateway.errors`, by phase and answer.
+- `server_text`: what may be quoted of a server's words; never an address. Shared with the IMAP plugin.
+- `tls`: TLS contexts for a `gateway.model.server.Server`. Shared with the IMAP plugin.
+"""
+
+from gateway.smtp.connection import LoginSource, SmtpConnection, Timeouts
+from gateway.smtp.errors import Explain, Phase, smtp_error
+
+__all__ = ["Explain", "LoginSource", "Phase", "SmtpConnection", "Timeouts", "smtp_error"]
