@@ -1,0 +1,132 @@
+"""What clients are shown of an account; secrets are masked."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.model.account import (
+    AccountDetail,
+    AccountEntry,
+    AuthInfo,
+    Counters,
+    ImapConfig,
+    ImapInfo,
+    OAuth2AuthInfo,
+    OAuth2Info,
+    SmtpConfig,
+    SmtpInfo,
+    TlsInfo,
+)
+from gateway.model.oauth2 import MASK, AppRecord
+from gateway.services.sessions import account_type
+from gateway.store.accounts import AccountConfig, StoredAccount
+from gateway.store.grants import StoredGrant
+
+#: Seconds between two passes over an account's mailboxes, unless the account says otherwise.
+RESYNC_DELAY = 900
+
+
+def entry(stored: StoredAccount, app: AppRecord | None) -> AccountEntry:
+    """Return an account as it stands in the list."""
+    config = stored.config
+    return AccountEntry(
+        account=config.account,
+        name=config.name,
+        email=config.email,
+        type=account_type(config, app.provider if app else None),
+        app=config.oauth2.app if config.oauth2 else None,
+        state=stored.state,
+        webhooks=config.webhooks,
+        proxy=config.proxy,
+        smtp_ehlo_name=config.smtp_ehlo_name,
+        counters=Counters(),
+        sync_time=stored.sync_time,
+        last_error=None if stored.state == "connected" else stored.last_error,
+    )
+
+
+def detail(stored: StoredAccount, app: AppRecord | None, grant: StoredGrant | None) -> AccountDetail:
+    """Return an account in full."""
+    config = stored.config
+    return AccountDetail(
+        account=config.account,
+        name=config.name,
+        email=config.email,
+        expected_email=config.expected_email,
+        copy=config.copy,
+        logs=config.logs,
+        notify_from=config.notify_from,
+        path=config.path or ("*",),
+        imap_indexer=config.imap_indexer,
+        subconnections=config.subconnections,
+        webhooks=config.webhooks,
+        proxy=config.proxy,
+        smtp_ehlo_name=config.smtp_ehlo_name,
+        imap=_imap(config.imap) if config.imap else None,
+        smtp=_smtp(config.smtp) if config.smtp else None,
+        oauth2=_oauth2(config, grant),
+        provider=config.provider,
+        settings=config.settings,
+        state=stored.state,
+        smtp_status=stored.smtp_status,
+        send_only=config.imap is None and config.oauth2 is None and config.smtp is not None,
+        webhooks_custom_headers=config.webhooks_custom_headers,
+        created=config.created,
+        locale=config.locale,
+        tz=config.tz,
+        type=account_type(config, app.provider if app else None),
+        app=config.oauth2.app if config.oauth2 else None,
+        base_scopes=app.base_scopes if app else None,
+        counters=Counters(),
+        sync_time=stored.sync_time,
+        last_error=None if stored.state == "connected" else stored.last_error or UNSET,
+    )
+
+
+def _tls(config: ImapConfig | SmtpConfig) -> TlsInfo | None:
+    if config.tls is None:
+        return None
+    return TlsInfo(reject_unauthorized=config.tls.reject_unauthorized, min_version=config.tls.min_version or UNSET)
+
+
+def _auth(config: ImapConfig | SmtpConfig) -> AuthInfo | None:
+    if not config.auth or isinstance(config.auth, bool):
+        return None
+    return AuthInfo(user=config.auth.user, pass_=MASK)
+
+
+def _smtp(config: SmtpConfig) -> SmtpInfo:
+    return SmtpInfo(
+        auth=_auth(config), host=config.host, port=config.port, secure=bool(config.secure), tls=_tls(config)
+    )
+
+
+def _imap(config: ImapConfig) -> ImapInfo:
+    given = {
+        field.name: value
+        for field in msgspec.structs.fields(config)
+        if field.name not in ("auth", "tls", "partial") and (value := getattr(config, field.name)) is not UNSET
+    }
+    shown = {"secure": False, "resync_delay": RESYNC_DELAY, **given}
+    return ImapInfo(**shown, auth=_auth(config), tls=_tls(config))
+
+
+def _oauth2(config: AccountConfig, grant: StoredGrant | None) -> OAuth2Info | None:
+    oauth2 = config.oauth2
+    if oauth2 is None:
+        return None
+    auth = OAuth2AuthInfo(user=oauth2.user, delegated_user=oauth2.shared, delegated_account=oauth2.delegated_account)
+    if grant is None:
+        return OAuth2Info(provider=oauth2.app, auth=auth)
+    return OAuth2Info(
+        provider=oauth2.app,
+        auth=auth,
+        access_token=MASK if grant.grant.access_token else None,
+        refresh_token=MASK if grant.grant.refresh_token else None,
+        expires=grant.grant.expires_at,
+        scope=grant.grant.scopes,
+        token_type=grant.grant.token_type,
+        generated=grant.generated,
+        refresh_token_generated=grant.refresh_generated,
+    )

@@ -1,0 +1,197 @@
+"""Every service, wired once. The API and the workers take what they need."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.plugins import Plugins, load_plugins
+from gateway.provider import Clock, Environment, Session, utc_now
+from gateway.queue.client import JobClient
+from gateway.redis import Databases, open_databases
+from gateway.services.accounts import AccountService
+from gateway.services.apps import AppService
+from gateway.services.dispatch import Dispatcher
+from gateway.services.grants import GrantService
+from gateway.services.health import HealthService
+from gateway.services.health_check import HealthCheck
+from gateway.services.runtime_settings import RuntimeSettingsService
+from gateway.services.sessions import SessionService
+from gateway.services.sign_in import SignInService
+from gateway.services.submissions import DeliveryService, SubmissionService
+from gateway.services.tokens import TokenService
+from gateway.services.verification import ProbeService, VerificationService
+from gateway.settings import Settings
+from gateway.store.accounts import AccountStore
+from gateway.store.apps import AppStore
+from gateway.store.cipher import Cipher
+from gateway.store.due import DueStore
+from gateway.store.grants import GrantStore
+from gateway.store.outbox import OutboxStore
+from gateway.store.runtime_settings import RuntimeSettingsStore
+from gateway.store.sign_ins import SignInStore
+from gateway.store.store import Store
+from gateway.store.tokens import TokenStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What there is to call."""
+
+    databases: Databases
+    plugins: Plugins
+    store: Store
+    jobs: JobClient
+    account_store: AccountStore
+    due: DueStore
+    runtime_settings: RuntimeSettingsService
+    tokens: TokenService
+    apps: AppService
+    grants: GrantService
+    sessions: SessionService
+    accounts: AccountService
+    sign_in: SignInService
+    submissions: SubmissionService
+    deliveries: DeliveryService
+    verification: VerificationService
+    probes: ProbeService
+    account_health: HealthService
+    health: HealthCheck
+    dispatcher: Dispatcher
+    clock: Clock
+
+    @property
+    def composer(self) -> SubmissionService:
+        """Makes messages of what clients send."""
+        return self.submissions
+
+    async def start(self, settings: Settings) -> None:
+        """Begin to listen for replies, which waits for Redis, and apply what the process settings prepare."""
+        await self.jobs.start()
+        if settings.service_url is not None:
+            await self.runtime_settings.update({"serviceUrl": settings.service_url})
+        if settings.runtime_settings:
+            await self.runtime_settings.update(settings.runtime_settings)
+        if settings.prepared_token is not None:
+            await self.tokens.prepare(settings.prepared_token)
+
+    async def start_unless(self, stop: asyncio.Event, settings: Settings) -> bool:
+        """Start, which waits for Redis, unless `stop` is set meanwhile; then close and return False."""
+        starting = asyncio.create_task(self.start(settings))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+                return True
+        except BaseException:
+            await self.aclose()
+            raise
+        finally:
+            stopping.cancel()
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+        await self.aclose()
+        return False
+
+    async def aclose(self) -> None:
+        """Close every connection to Redis."""
+        await self.jobs.aclose()
+        await self.databases.aclose()
+
+    @asynccontextmanager
+    async def open_session(self, account: str) -> AsyncIterator[Session]:
+        """Open a session for an account; leaving the context closes it."""
+        async with await self.sessions.open(account) as session:
+            yield session
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, *, plugins: Plugins | None = None) -> AsyncIterator[Services]:
+    """Wire the services for a short command; nothing is prepared and nobody listens for replies."""
+    services = build_services(settings, plugins=plugins)
+    try:
+        yield services
+    finally:
+        await services.aclose()
+
+
+def build_services(settings: Settings, *, plugins: Plugins | None = None, clock: Clock = utc_now) -> Services:
+    """Wire the services; nothing is connected yet.
+
+    Args:
+        settings: of this process.
+        plugins: what to use instead of the installed plugins.
+        clock: the present time, aware UTC.
+
+    Raises:
+        ConfigurationError: there is no key to seal secrets with.
+    """
+    cipher = Cipher(settings.secret_keys)
+    databases = open_databases(settings.redis_url, settings.broker_url)
+    store = Store(databases, cipher)
+    if plugins is None:
+        plugins = load_plugins(Environment(data_dir=settings.data_dir, clock=clock))
+    jobs = JobClient(databases.control, settings.broker_url or settings.redis_url, clock=clock)
+    account_store, token_store = AccountStore(store), TokenStore(store)
+    outbox, due = OutboxStore(store), DueStore(store)
+    dispatcher = Dispatcher(store, jobs, due, clock)
+    runtime_settings = RuntimeSettingsService(RuntimeSettingsStore(store))
+    apps = AppService(AppStore(store), plugins, runtime_settings, clock)
+    grants = GrantService(GrantStore(store), account_store, apps, due, clock)
+    sessions = SessionService(store, account_store, apps, grants, plugins)
+    accounts = AccountService(
+        accounts=account_store,
+        tokens=token_store,
+        outbox=outbox,
+        due=due,
+        apps=apps,
+        grants=grants,
+        sessions=sessions,
+        settings=runtime_settings,
+        connector=dispatcher,
+        clock=clock,
+    )
+    apps.changed = accounts.reconnect_app
+    verification = VerificationService(store, jobs)
+    return Services(
+        databases=databases,
+        plugins=plugins,
+        store=store,
+        jobs=jobs,
+        account_store=account_store,
+        due=due,
+        runtime_settings=runtime_settings,
+        tokens=TokenService(token_store, account_store, clock),
+        apps=apps,
+        grants=grants,
+        sessions=sessions,
+        accounts=accounts,
+        sign_in=SignInService(
+            sign_ins=SignInStore(store),
+            apps=apps,
+            accounts=accounts,
+            verification=verification,
+            settings=runtime_settings,
+            clock=clock,
+        ),
+        submissions=SubmissionService(
+            accounts=account_store,
+            outbox=outbox,
+            due=due,
+            settings=runtime_settings,
+            sender=dispatcher,
+            clock=clock,
+        ),
+        deliveries=DeliveryService(accounts=account_store, outbox=outbox, due=due, clock=clock),
+        verification=verification,
+        probes=ProbeService(store, sessions),
+        account_health=HealthService(account_store, due, clock),
+        health=HealthCheck(store),
+        dispatcher=dispatcher,
+        clock=clock,
+    )

@@ -1,0 +1,63 @@
+"""Work that nobody waits for, handed to the workers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from gateway.provider import Clock
+from gateway.queue.client import JobClient
+from gateway.queue.operations import (
+    ACCOUNT_CONNECT,
+    ACCOUNT_SYNC,
+    GRANT_RENEW,
+    OUTBOX_SEND,
+    NoArguments,
+    SendSubmission,
+)
+from gateway.redis import keys
+from gateway.store.due import DueStore, DueWork
+from gateway.store.store import Store
+
+#: Time after which a connection attempt that nobody heard of again is queued anew; longer than one may take.
+SWEEP = timedelta(seconds=150)
+
+
+class Dispatcher:
+    """Queues connections, renewals and sends."""
+
+    def __init__(self, store: Store, jobs: JobClient, due: DueStore, clock: Clock) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._due = due
+        self._clock = clock
+
+    async def connect(self, account: str) -> None:
+        """Queue a connection attempt; should its job be lost, it becomes due again."""
+        await self._due.put(DueWork("account.connect", account), self._clock() + SWEEP)
+        await self._jobs.enqueue(ACCOUNT_CONNECT, account, NoArguments())
+
+    async def disconnect(self, account: str) -> None:
+        """Tell every worker to drop the account's warm connections."""
+        await self._store.control.call("PUBLISH", keys.DROP_CHANNEL, account)
+
+    async def sync(self, account: str) -> None:
+        """Queue a pass over the account's mailboxes."""
+        await self._jobs.enqueue(ACCOUNT_SYNC, account, NoArguments())
+
+    async def renew(self, account: str) -> None:
+        """Queue the renewal of a grant."""
+        await self._jobs.enqueue(GRANT_RENEW, account, NoArguments())
+
+    async def send(self, account: str, queue_id: str) -> None:
+        """Queue the sending of an outbox entry."""
+        await self._jobs.enqueue(OUTBOX_SEND, account, SendSubmission(queue_id=queue_id))
+
+    async def due(self, work: DueWork) -> None:
+        """Queue work that has become due."""
+        match work.operation:
+            case "account.connect":
+                await self.connect(work.account)
+            case "grant.renew":
+                await self.renew(work.account)
+            case "outbox.send":
+                await self.send(work.account, work.subject)

@@ -1,0 +1,131 @@
+"""Mail operations on an open session: what the API promises, made of what the provider contract offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from gateway.errors import NotFoundError, UnsupportedOperationError
+from gateway.model.account import QuotaInfo, SignatureInfo, SignatureList
+from gateway.model.message import (
+    AppendResult,
+    DeleteResult,
+    FlagResult,
+    FlagUpdate,
+    Mailbox,
+    MailboxList,
+    MessageDetail,
+    MessageList,
+    MessageUpdate,
+    MessageUpdateResult,
+    MovedTo,
+    MoveResult,
+)
+from gateway.provider import PageRequest, Session
+
+#: Mailboxes from which a message is deleted for good.
+_FINAL = ("\\Trash", "\\Junk")
+
+
+async def list_mailboxes(session: Session, *, counters: bool) -> MailboxList:
+    """Return every mailbox."""
+    return MailboxList(mailboxes=tuple(await session.mailboxes(counters=counters)))
+
+
+async def list_messages(session: Session, path: str, request: PageRequest) -> MessageList:
+    """Return one page of a mailbox, newest first."""
+    page = await session.messages(path, request)
+    return MessageList(
+        total=page.total,
+        page=page.page,
+        pages=-(-page.total // request.size),
+        next_page_cursor=page.next_cursor,
+        prev_page_cursor=page.previous_cursor,
+        messages=page.messages,
+    )
+
+
+async def update(session: Session, id: str, request: MessageUpdate) -> MessageUpdateResult:
+    """Change flags and labels, and echo what was asked for."""
+    flags = labels = None
+    if request.flags is not None:
+        flags = _result(request.flags, await session.update_flags(id, request.flags))
+    if request.labels is not None:
+        labels = _result(request.labels, await session.update_labels(id, request.labels))
+    return MessageUpdateResult(flags=flags, labels=labels)
+
+
+async def move(session: Session, id: str, path: str) -> MoveResult:
+    """Move a message; the path may be a special use such as ``\\Trash``."""
+    target = await resolve(session, path)
+    return MoveResult(path=target, id=await session.move(id, target))
+
+
+async def delete(session: Session, id: str, *, force: bool) -> DeleteResult:
+    """Move a message to the trash, or delete it for good when it is there already, is junk, or `force` says so."""
+    if not force:
+        message = await session.message(id)
+        mailboxes = await session.mailboxes()
+        trash = next((mailbox.path for mailbox in mailboxes if mailbox.special_use == "\\Trash"), None)
+        if trash is not None and not _is_final(message, mailboxes):
+            moved = await session.move(id, trash)
+            return DeleteResult(deleted=False, moved=MovedTo(destination=trash, message=moved))
+    await session.delete(id)
+    return DeleteResult(deleted=True)
+
+
+async def append(
+    session: Session, path: str, message: bytes, *, flags: Sequence[str], date: datetime | None
+) -> AppendResult:
+    """Store a message; the path may be a special use."""
+    return await session.append(await resolve(session, path), message, flags=flags, date=date)
+
+
+async def quota(session: Session) -> QuotaInfo | None:
+    """Return the account's quota, None where there is none or the provider does not tell."""
+    try:
+        found = await session.quota()
+    except UnsupportedOperationError:
+        return None
+    if found is None:
+        return None
+    if not found.limit:
+        return QuotaInfo(usage=found.usage)
+    return QuotaInfo(usage=found.usage, limit=found.limit, status=f"{found.usage * 100 // found.limit}%")
+
+
+async def signatures(session: Session) -> SignatureList:
+    """Return the signatures kept at the provider."""
+    try:
+        found = await session.signatures()
+    except UnsupportedOperationError:
+        return SignatureList(signatures=(), signatures_supported=False)
+    infos = tuple(SignatureInfo(address=item.address, signature=item.signature) for item in found)
+    return SignatureList(signatures=infos, signatures_supported=True)
+
+
+async def resolve(session: Session, path: str) -> str:
+    """Return the path of a mailbox that may be named by its special use (RFC 6154).
+
+    Raises:
+        NotFoundError: no mailbox has that special use.
+    """
+    if not path.startswith("\\"):
+        return path
+    for mailbox in await session.mailboxes():
+        if mailbox.special_use is not None and mailbox.special_use.lower() == path.lower():
+            return mailbox.path
+    raise NotFoundError("no mailbox has this special use", code="MailboxNotFound")
+
+
+def _is_final(message: MessageDetail, mailboxes: Sequence[Mailbox]) -> bool:
+    by_path = {mailbox.path: mailbox.special_use for mailbox in mailboxes}
+    return by_path.get(message.path or "") in _FINAL or message.special_use in _FINAL
+
+
+def _result(request: FlagUpdate, result: tuple[str, ...]) -> FlagResult:
+    return FlagResult(add=_many(request.add), delete=_many(request.delete), set=_many(request.set), result=result)
+
+
+def _many(value: tuple[str, ...] | str | None) -> tuple[str, ...] | None:
+    return (value,) if isinstance(value, str) else value
