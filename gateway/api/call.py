@@ -1,0 +1,62 @@
+"""One call of the API: what a controller is given, and what it may answer besides structs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.api.services import Services
+from gateway.model.token import TokenRecord
+
+#: Who asks when an operation needs no token.
+ANONYMOUS = TokenRecord(id="")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What every controller is given.
+
+    Attributes:
+        path: path parameters, checked and decoded.
+        token: the authenticated token, `ANONYMOUS` for operations that need none.
+        timeout: seconds the caller is prepared to wait.
+        headers: request headers, names in lower case.
+        remote_address: where the call came from, as the server sees it.
+    """
+
+    services: Services
+    path: Mapping[str, str]
+    token: TokenRecord
+    timeout: float
+    request_id: str
+    headers: Mapping[str, str]
+    remote_address: str | None
+
+    @property
+    def account(self) -> str:
+        """The account in the path."""
+        return self.path["account"]
+
+
+async def nothing_to_close() -> None:
+    """Close nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Octets that are sent as they arrive.
+
+    Attributes:
+        close: ends the source; called once, whether it was read or not.
+        content_type: as the mail says; made harmless before it is sent.
+        filename: as the mail says; made harmless before it is sent. None leaves Content-Disposition out.
+        size: octets, when known beforehand.
+    """
+
+    chunks: AsyncIterator[bytes]
+    content_type: str
+    filename: str | None = None
+    disposition: Literal["inline", "attachment"] = "attachment"
+    size: int | None = None
+    close: Callable[[], Awaitable[None]] = nothing_to_close

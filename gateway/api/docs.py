@@ -1,0 +1,96 @@
+"""``/openapi.json``, and ``/docs`` to read it and try it. Nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import msgspec
+from litestar import get
+from litestar.datastructures import CacheControlHeader
+from litestar.handlers import HTTPRouteHandler
+from litestar.router import Router
+from litestar.static_files import create_static_files_router
+from litestar.types import ASGIApp
+
+import gateway
+from gateway.api.openapi import openapi_document
+from gateway.api.operation import Operation
+from gateway.api.replies import Reply
+
+#: Swagger UI, Apache-2.0; its licence lies beside it.
+SWAGGER_UI = Path(gateway.__file__).parent / "web" / "static" / "vendor" / "swagger-ui"
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Email gateway API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+</head>
+<body>
+<div id="reference"></div>
+<noscript>This page needs JavaScript; what it shows is <a href="/openapi.json">here</a>.</noscript>
+<script src="/docs/assets/swagger-ui-bundle.js"></script>
+<script src="/docs/reference.js"></script>
+</body>
+</html>
+"""
+
+# No validator: it would be asked at the library's own site.
+_SCRIPT = """SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#reference",
+  deepLinking: true,
+  docExpansion: "none",
+  filter: true,
+  persistAuthorization: false,
+  validatorUrl: null,
+});
+"""
+
+
+def docs_routes(operations: Sequence[Operation], *, server_url: str = "/") -> list[HTTPRouteHandler | Router]:
+    """Return the routes of document and reference page.
+
+    Args:
+        server_url: where the API is, as clients see it.
+    """
+
+    @cache
+    def document() -> bytes:
+        # Made when it is asked for: few processes ever are, and it takes a twentieth of the start.
+        return msgspec.json.encode(openapi_document(operations, server_url=server_url))
+
+    @get("/openapi.json", include_in_schema=False)
+    async def show_document() -> ASGIApp:
+        return Reply(document(), headers={"cache-control": "no-cache"})
+
+    assets = create_static_files_router(
+        path="/docs/assets",
+        directories=[SWAGGER_UI],
+        cache_control=CacheControlHeader(public=True, max_age=86400),
+        include_in_schema=False,
+    )
+    return [show_document, show_reference, show_script, assets]
+
+
+@get("/docs", include_in_schema=False)
+async def show_reference() -> ASGIApp:
+    """Show the reference page."""
+    headers = {"content-security-policy": _POLICY, "x-content-type-options": "nosniff", "cache-control": "no-cache"}
+    return Reply(_PAGE.encode(), media_type="text/html; charset=utf-8", headers=headers)
+
+
+@get("/docs/reference.js", include_in_schema=False)
+async def show_script() -> ASGIApp:
+    """Show what starts the reference page; a page's own script would need a weaker policy."""
+    return Reply(_SCRIPT.encode(), media_type="text/javascript; charset=utf-8", headers={"cache-control": "no-cache"})

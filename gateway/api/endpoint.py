@@ -1,0 +1,159 @@
+"""Makes Litestar route handlers of operations."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.enums import HttpMethod
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler, route
+from litestar.types import ASGIApp, ExceptionHandlersMap
+
+from gateway.api.call import ANONYMOUS, Call, Download
+from gateway.api.errors import encode_failure, failure, log_failure
+from gateway.api.guards import Admission, admit
+from gateway.api.operation import BODY_LIMIT, PATH_PARAMETER, Operation
+from gateway.api.paths import check_path, decode_path
+from gateway.api.replies import DownloadReply, Reply
+from gateway.api.requests import NoQuery, decode_body, decode_query, parse_query, read_timeout
+from gateway.api.services import Services
+from gateway.errors import ServiceUnavailableError
+
+AnyRequest = Request[Any, Any, Any]
+
+#: Seconds a call waits for a worker when the caller does not say.
+DEFAULT_TIMEOUT = 10.0
+#: Octets of a request body that carries mail.
+MAIL_BODY_LIMIT = 50 * 1024 * 1024
+
+_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+_encoder = msgspec.json.Encoder()
+
+
+def route_handlers(
+    operations: Sequence[Operation],
+    services: Services,
+    *,
+    default_timeout: float = DEFAULT_TIMEOUT,
+    mail_body_limit: int = MAIL_BODY_LIMIT,
+) -> list[HTTPRouteHandler]:
+    """Return a Litestar route handler for each operation.
+
+    Args:
+        default_timeout: seconds a call waits when the caller does not say.
+        mail_body_limit: octets of a request body that carries mail.
+    """
+    return [_route_handler(operation, services, default_timeout, mail_body_limit) for operation in operations]
+
+
+def _route_handler(
+    operation: Operation, services: Services, default_timeout: float, mail_body_limit: int
+) -> HTTPRouteHandler:
+    async def endpoint(request: AnyRequest) -> ASGIApp:
+        return await answer(operation, services, request, default_timeout)
+
+    methods = [HttpMethod(operation.method)] + ([HttpMethod.HEAD] if operation.method == "GET" else [])
+    return route(
+        PATH_PARAMETER.sub(r"{\1:str}", operation.path),
+        http_method=methods,
+        name=operation.operation_id,
+        status_code=200,
+        include_in_schema=False,
+        request_max_body_size=mail_body_limit if operation.takes_mail else BODY_LIMIT,
+        opt={"operation": operation.operation_id},
+    )(endpoint)
+
+
+async def answer(operation: Operation, services: Services, request: AnyRequest, default_timeout: float) -> ASGIApp:
+    """Do one call: authenticate, read the request, run the controller, encode what it returns."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    members = parse_query(request.scope["query_string"])
+    path = decode_path(request.path_params)
+    remote_address = request.client.host if request.client else None
+    admission = Admission(token=ANONYMOUS)
+    if operation.scope is not None:
+        admission = await admit(
+            operation, services.tokens, headers=headers, query=members, path=path, remote_address=remote_address
+        )
+    check_path(path)
+    call = Call(
+        services=services,
+        path=path,
+        token=admission.token,
+        timeout=read_timeout(headers, default_timeout),
+        request_id=request_id(request),
+        headers=headers,
+        remote_address=remote_address,
+    )
+    accepted: dict[str, Any] = {}
+    query = decode_query(members, operation.query or NoQuery)
+    if operation.query is not None:
+        accepted["query"] = query
+    if operation.body is not None:
+        accepted["body"] = decode_body(await request.body(), headers.get("content-type"), operation.body)
+    return _reply(await operation.controller(call, **accepted), call, admission)
+
+
+def _reply(found: Any, call: Call, admission: Admission) -> ASGIApp:
+    headers = {"x-request-id": call.request_id, "cache-control": "no-store"}
+    if admission.allowance is not None:
+        headers["x-ratelimit-limit"] = str(admission.allowance.limit)
+        headers["x-ratelimit-remaining"] = str(admission.allowance.remaining)
+        headers["x-ratelimit-reset"] = str(max(0, round(admission.allowance.reset)))
+    if isinstance(found, Download):
+        return DownloadReply(found, headers)
+    return Reply(found if isinstance(found, bytes) else _encoder.encode(found), headers=headers)
+
+
+def request_id(request: AnyRequest) -> str:
+    """Return the id that ties a request to its log entries: the client's if it sent a proper one, else a new one."""
+    state = request.scope["state"]
+    found = state.get("request_id")
+    if found is None:
+        sent = request.headers.get("x-request-id", "")
+        found = state["request_id"] = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
+    return str(found)
+
+
+def exception_handlers(unreachable: Sequence[type[Exception]] = ()) -> ExceptionHandlersMap:
+    """Return the handlers through which every error of the API becomes HTTP.
+
+    Args:
+        unreachable: what is raised when the gateway's own state cannot be reached.
+    """
+
+    def without_state(request: AnyRequest, error: Exception) -> Any:
+        return _error_reply(request, ServiceUnavailableError("The gateway cannot reach its state", code="Unhealthy"))
+
+    return {
+        HTTPException: _error_reply,
+        Exception: _error_reply,
+        **dict.fromkeys(unreachable, without_state),
+    }
+
+
+def _error_reply(request: AnyRequest, error: Exception) -> Any:
+    id = request_id(request)
+    found = failure(error, id)
+    handler = request.scope.get("route_handler")
+    log_failure(error, found, id, handler.opt.get("operation") if handler is not None else None)
+    body, media_type = encode_failure(found, request.headers.get("accept", ""))
+    headers = {**found.headers, "x-request-id": id, "cache-control": "no-store"}
+    return _ErrorResponse(Reply(body, status=found.status, media_type=media_type, headers=headers))
+
+
+class _ErrorResponse(Response[bytes]):
+    """Carries a ready reply through Litestar, which would refuse to answer HEAD with an error."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.body, status_code=reply.status)
+        self._reply = reply
+
+    def to_asgi_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the reply, whatever Litestar would add to it."""
+        return self._reply

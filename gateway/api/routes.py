@@ -1,0 +1,15 @@
+"""The routes of the API and of its documentation."""
+
+from __future__ import annotations
+
+from litestar.types import ControllerRouterHandler
+
+from gateway.api.catalogue import OPERATIONS
+from gateway.api.docs import docs_routes
+from gateway.api.endpoint import route_handlers
+from gateway.api.services import Services
+
+
+def api_routes(services: Services) -> list[ControllerRouterHandler]:
+    """Return the handlers of every operation, and the pages that document them."""
+    return [*route_handlers(OPERATIONS, services), *docs_routes(OPERATIONS)]

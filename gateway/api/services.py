@@ -1,0 +1,122 @@
+"""What the API needs from the rest of the gateway, as protocols: controllers know nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import msgspec
+
+from gateway.model.submission import ComposeFields
+from gateway.model.token import Allowance, TokenRecord
+from gateway.queue.operations import Operation
+from gateway.services.accounts import AccountService
+from gateway.services.apps import AppService
+from gateway.services.dispatch import Dispatcher
+from gateway.services.sign_in import SignInService
+from gateway.services.submissions import SubmissionService
+from gateway.services.tokens import TokenService
+from gateway.services.verification import VerificationService
+
+
+class Authenticator(Protocol):
+    """Knows the tokens."""
+
+    async def authenticate(self, value: str, /) -> TokenRecord | None:
+        """Return the record of the token that has this value; None when it is unknown, revoked or expired."""
+        ...
+
+    async def used(self, token: TokenRecord, ip: str | None, /) -> None:
+        """Remember that a token was used, and from where."""
+        ...
+
+    async def count(self, token: TokenRecord, /) -> Allowance:
+        """Count one call against ``token.restrictions.rate_limit``; asked only of tokens that have one."""
+        ...
+
+
+class JobStream(Protocol):
+    """An answer that arrives in pieces: `head` is a `StreamHead` as JSON, `chunks` are the octets."""
+
+    @property
+    def head(self) -> bytes: ...
+
+    @property
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None:
+        """End the stream, read or not."""
+        ...
+
+
+class Jobs(Protocol):
+    """Has operations done by the worker that owns the account."""
+
+    async def call(self, operation: Operation, account: str, arguments: msgspec.Struct, /, *, timeout: float) -> bytes:
+        """Return the answer, JSON as it was encoded where it arose.
+
+        Raises:
+            DeadlineError: there was none within `timeout` seconds.
+            GatewayError: the error the operation ended with.
+        """
+        ...
+
+    async def stream(
+        self, operation: Operation, account: str, arguments: msgspec.Struct, /, *, timeout: float
+    ) -> JobStream:
+        """Open an answer that arrives in pieces; `timeout` is the time until its head. Raises like `call`."""
+        ...
+
+
+class Composer(Protocol):
+    """Makes messages of what clients send."""
+
+    async def compose_draft(self, account: str, fields: ComposeFields, /) -> bytes:
+        """Return a message to be stored, which needs neither author nor recipients.
+
+        Raises:
+            InvalidRequestError: something cannot stand in a message; its details name the field.
+        """
+        ...
+
+
+class Health(Protocol):
+    """Knows whether this installation can work."""
+
+    async def check(self) -> dict[str, bool]:
+        """Return what the gateway depends on and whether it is there, e.g. {"redis": True, "workers": False}."""
+        ...
+
+
+class Services(Protocol):
+    """Everything that controllers call."""
+
+    @property
+    def tokens(self) -> TokenService: ...
+
+    @property
+    def accounts(self) -> AccountService: ...
+
+    @property
+    def apps(self) -> AppService: ...
+
+    @property
+    def sign_in(self) -> SignInService: ...
+
+    @property
+    def submissions(self) -> SubmissionService: ...
+
+    @property
+    def verification(self) -> VerificationService: ...
+
+    @property
+    def dispatcher(self) -> Dispatcher: ...
+
+    @property
+    def jobs(self) -> Jobs: ...
+
+    @property
+    def composer(self) -> Composer: ...
+
+    @property
+    def health(self) -> Health: ...
