@@ -1,0 +1,148 @@
+"""What the pages need from the services, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from gateway.model.account import (
+    AccountDeleted,
+    AccountDetail,
+    AccountList,
+    AccountState,
+    FormLink,
+    FormRequest,
+    LastError,
+    VerifyResult,
+)
+from gateway.model.oauth2 import AppCreate, AppCreated, AppDeleted, AppDetail, AppList, AppUpdate, AppUpdated
+from gateway.model.token import TokenCreate, TokenCreated, TokenDeleted, TokenList, TokenRecord
+from gateway.provider import AppGuide
+from gateway.services.sign_in import BegunSignIn, ImapFormData, SignInForm, SignInOutcome
+
+
+class SignIn(Protocol):
+    """Hosted form and OAuth2 callback."""
+
+    async def form_link(self, request: FormRequest, /) -> FormLink:
+        """Return a signed link to the hosted form."""
+
+    async def open_link(self, data: str, sig: str, type: str | None, /) -> SignInForm:
+        """Check a link and return the form it leads to; raises `RequestError` with the code InvalidLink."""
+
+    async def begin(self, form: SignInForm, app_id: str, /) -> BegunSignIn:
+        """Begin a sign-in at the identity provider of an app."""
+
+    async def complete(self, params: Mapping[str, str], browser_secret: str | None, /) -> SignInOutcome:
+        """Finish a sign-in with the parameters of the redirect; raises `SignInFailedError`."""
+
+    async def admin_consented(self, params: Mapping[str, str], /) -> None:
+        """Let the accounts that waited for an administrator's approval try again."""
+
+    async def test_imap(self, form: SignInForm, data: ImapFormData, /) -> VerifyResult:
+        """Test the servers of the form without storing anything."""
+
+    async def create_imap(self, form: SignInForm, data: ImapFormData, /) -> SignInOutcome:
+        """Test the servers and create the account; raises `InvalidRequestError` naming the server that refused."""
+
+
+class Accounts(Protocol):
+    """Accounts as the administrator sees them."""
+
+    async def list(
+        self, *, page: int, page_size: int, state: AccountState | None = None, query: str | None = None
+    ) -> AccountList:
+        """Return one page of the accounts."""
+
+    async def get(self, account: str, /) -> AccountDetail:
+        """Return one account; raises `ResourceNotFoundError`."""
+
+    async def states(self) -> dict[str, int]:
+        """Return how many accounts are in each state."""
+
+    async def delete(self, account: str, /, *, revoke: bool = False) -> AccountDeleted:
+        """Delete an account, and withdraw its grant if `revoke`."""
+
+    async def reconnect(self, account: str, /) -> None:
+        """Build the account's connections anew, in the background."""
+
+    async def recent_state(self, account: str, /) -> tuple[AccountState, LastError | None]:
+        """Return state and last error."""
+
+
+class Apps(Protocol):
+    """OAuth2 apps and how to register them at the provider's portal."""
+
+    async def list(self, page: int, page_size: int) -> AppList:
+        """Return one page of the apps."""
+
+    async def get(self, id: str, /) -> AppDetail:
+        """Return one app; raises `ResourceNotFoundError`."""
+
+    async def create(self, request: AppCreate, /) -> AppCreated:
+        """Register an app; raises `InvalidRequestError` naming the fields."""
+
+    async def update(self, id: str, request: AppUpdate, /) -> AppUpdated:
+        """Change an app; raises `InvalidRequestError` naming the fields."""
+
+    async def delete(self, id: str, /) -> AppDeleted:
+        """Delete an app and tell how many accounts signed in through it."""
+
+    def guide(self, provider: str, base_scopes: str, /) -> AppGuide | None:
+        """Return how to register such an app; None when no installed plugin can use it."""
+
+    async def redirect_url(self) -> str:
+        """Return the redirect URL to register at the provider."""
+
+
+class Tokens(Protocol):
+    """API tokens."""
+
+    async def authenticate(self, value: str, /) -> TokenRecord | None:
+        """Return the token with this value if it is one and has not expired."""
+
+    async def get(self, id: str, /) -> TokenRecord:
+        """Return one token by its id; raises `ResourceNotFoundError`."""
+
+    async def list(self, *, page: int, page_size: int) -> TokenList:
+        """Return one page of the tokens."""
+
+    async def issue(self, request: TokenCreate, /) -> TokenCreated:
+        """Make a token; raises `InvalidRequestError` or `ResourceNotFoundError` for its account."""
+
+    async def delete(self, id: str, /) -> TokenDeleted:
+        """Revoke a token."""
+
+
+class RuntimeSettings(Protocol):
+    """Settings that change at run time."""
+
+    async def get(self, name: str, /) -> Any:
+        """Return one setting by its wire name, None when it was never made."""
+
+    async def service_secret(self) -> bytes:
+        """Return the key that signs links and cookies."""
+
+
+class WebServices(Protocol):
+    """The services behind the pages."""
+
+    @property
+    def sign_in(self) -> SignIn:
+        """Hosted form and OAuth2 callback."""
+
+    @property
+    def accounts(self) -> Accounts:
+        """Accounts."""
+
+    @property
+    def apps(self) -> Apps:
+        """OAuth2 apps."""
+
+    @property
+    def tokens(self) -> Tokens:
+        """API tokens."""
+
+    @property
+    def runtime_settings(self) -> RuntimeSettings:
+        """Settings that change at run time."""
