@@ -1,0 +1,380 @@
+"""One IMAP connection (RFC 9051): blocking, for one thread at a time.
+
+imapclient connects, encrypts and reads; commands and answers go through `Connection.command`, which can send any number
+of literals, tells NO from BAD, and keeps track of the selected mailbox.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import imaplib
+import socket
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+from imapclient import IMAPClient, SocketTimeout
+
+from gateway.errors import NotFoundError, ProviderError, ReauthorizationError
+from gateway.model.server import Server
+from gateway.provider import Login
+from gateway.smtp.tls import client_context
+from gateway_imap.errors import FAILURES, ExplainImap, OutOfStepError, answer_error, connection_error, response_code
+from gateway_imap.fetch_parser import Record
+
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+# RFC 7888 section 5: LITERAL- allows literals that do not wait up to this size.
+_LITERAL_MINUS = 4096
+
+
+class Literal(bytes):
+    """An argument that is sent as a literal (RFC 9051 section 4.3)."""
+
+
+class ImapTimeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds to wait for the connection, and for each piece of an answer."""
+
+    connect: float = 15.0
+    read: float = 60.0
+
+
+class Reply(NamedTuple):
+    """The answer to one command: status, its text, and the untagged responses by type."""
+
+    status: str
+    text: bytes
+    untagged: dict[str, list[Record]]
+
+    def lines(self, kind: str) -> list[Record]:
+        """Return the untagged responses of a type, e.g. "FETCH"."""
+        return self.untagged.get(kind, [])
+
+    def code(self, name: str) -> bytes | None:
+        """Return the arguments of a response code, wherever the answer has it (COPYUID of MOVE is untagged)."""
+        for text in (self.text, *self.untagged.get("OK", ())):
+            found, arguments = response_code(text if isinstance(text, bytes) else text[0])
+            if found == name:
+                return arguments
+        return None
+
+    def number(self, kind: str) -> int | None:
+        """Return the last number of a type such as "EXISTS", or of a response code such as "UIDVALIDITY"."""
+        value = self.lines(kind)[-1] if self.lines(kind) else self.code(kind)
+        return int(value) if isinstance(value, bytes) and value.isdigit() else None
+
+
+class Selected(msgspec.Struct, kw_only=True):
+    """The mailbox that is selected; `exists` is None when the number of messages has to be asked for again."""
+
+    path: str
+    uid_validity: int
+    exists: int | None
+    writable: bool
+
+
+def quoted(text: str | bytes) -> bytes:
+    """Return an astring argument: quoted if that is possible, else a literal."""
+    octets = text.encode("utf-8") if isinstance(text, str) else text
+    if not octets.isascii() or any(octet in octets for octet in (b"\r", b"\n", b"\0")):
+        return Literal(octets)
+    return b'"' + octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+class Connection:
+    """A connection that is open from construction on, until `close` or the first failure."""
+
+    def __init__(
+        self, server: Server, *, timeouts: ImapTimeouts | None = None, explain: ExplainImap | None = None
+    ) -> None:
+        """Connect and encrypt as `server` says.
+
+        Raises:
+            ConnectError: not reachable, not trusted, or not an IMAP server.
+        """
+        self._explain = explain
+        self.selected: Selected | None = None
+        self.capabilities: frozenset[str] = frozenset()
+        self.alive = True
+        self.last_used = time.monotonic()
+        timeouts = timeouts or ImapTimeouts()
+        try:
+            self._client = _connect(server, timeouts)
+        except FAILURES as error:
+            raise connection_error(error, goodbye=_goodbye_greeting(error), explain=explain) from error
+        try:
+            self._encrypt(server)
+        except FAILURES as error:
+            self.close()
+            raise connection_error(error) from error
+
+    def _encrypt(self, server: Server) -> None:
+        client = self._client
+        offered = client.has_capability("STARTTLS")
+        if server.security == "starttls" and not offered:
+            raise OutOfStepError("STARTTLS is not offered")
+        if offered and server.security in ("starttls", "opportunistic"):
+            client.starttls(client_context(server))
+        self.capabilities = frozenset(name.decode("ascii", "replace") for name in client.capabilities())
+
+    @property
+    def imap(self) -> Any:
+        """The object of imaplib under imapclient."""
+        return self._client._imap  # noqa: SLF001 - imapclient works on it in the same way
+
+    def has(self, capability: str) -> bool:
+        """Tell whether the server offers a capability (upper case)."""
+        return capability in self.capabilities
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    def command(
+        self,
+        name: bytes,
+        *arguments: bytes,
+        tolerate: bool = False,
+        otherwise: type[ProviderError] | None = None,
+    ) -> Reply:
+        """Send a command and return its answer.
+
+        Args:
+            name: e.g. ``b"UID FETCH"``.
+            arguments: octets as they stand, or `Literal`.
+            tolerate: return a NO or BAD too.
+            otherwise: see `gateway_imap.errors.answer_error`.
+
+        Raises:
+            GatewayError: refused, see `gateway_imap.errors`, or the connection broke and is useless now.
+        """
+        with self._exchange() as tag:
+            self._send(tag, name, arguments)
+            reply = self._reply(tag)
+        if reply.status != "OK" and not tolerate:
+            raise self.refusal(reply, **({"otherwise": otherwise} if otherwise else {}))
+        return reply
+
+    def refusal(self, reply: Reply, **how: Any) -> Exception:
+        """Return the error for a NO or BAD."""
+        return answer_error(reply.status, reply.text, explain=self._explain, **how)
+
+    @contextlib.contextmanager
+    def _exchange(self) -> Iterator[bytes]:
+        """Hold a new tag; any failure inside makes the connection useless."""
+        imap = self.imap
+        imap.untagged_responses = {}
+        try:
+            yield imap._new_tag()  # noqa: SLF001
+        except FAILURES as error:
+            goodbye = imap.untagged_responses.get("BYE")
+            self.abort()
+            raise connection_error(error, goodbye=goodbye[-1] if goodbye else None, explain=self._explain) from error
+        self.last_used = time.monotonic()
+
+    def _send(self, tag: bytes, name: bytes, arguments: tuple[bytes, ...]) -> None:
+        out = tag + b" " + name
+        for argument in arguments:
+            if not isinstance(argument, Literal):
+                out += b" " + argument
+            elif self.has("LITERAL+") or (self.has("LITERAL-") and len(argument) <= _LITERAL_MINUS):
+                out += b" {%d+}\r\n" % len(argument) + argument
+            else:
+                self.imap.send(out + b" {%d}\r\n" % len(argument))
+                if not self._go_ahead(tag):
+                    return
+                out = argument
+        self.imap.send(out + b"\r\n")
+
+    def _go_ahead(self, tag: bytes) -> bool:
+        """Wait for a continuation request; False when the command was answered instead."""
+        while self.imap._get_response() is not None:  # noqa: SLF001
+            if self.imap.tagged_commands[tag] is not None:
+                return False
+        return True
+
+    def _reply(self, tag: bytes) -> Reply:
+        status, data = self.imap._get_tagged_response(tag)  # noqa: SLF001
+        untagged = self.imap.untagged_responses
+        self.imap.untagged_responses = {}
+        self._follow(untagged)
+        return Reply(status, data[-1] or b"", untagged)
+
+    def _follow(self, untagged: dict[str, list[Record]]) -> None:
+        """Keep the number of messages; imaplib does not keep the order of EXISTS and EXPUNGE among each other."""
+        if self.selected is None or not ("EXISTS" in untagged or "EXPUNGE" in untagged):
+            return
+        if "EXPUNGE" not in untagged:
+            self.selected.exists = Reply("", b"", untagged).number("EXISTS")
+        elif "EXISTS" in untagged or self.selected.exists is None:
+            self.selected.exists = None
+        else:
+            self.selected.exists -= len(untagged["EXPUNGE"])
+
+    # --- the selected mailbox -----------------------------------------------------------------------------------------
+
+    def select(self, path: str, name: bytes, *, writable: bool = False) -> Selected:
+        """Select a mailbox unless it is already; reading uses EXAMINE, which leaves no traces.
+
+        Args:
+            path: how the gateway calls it.
+            name: the argument that names it to the server.
+            writable: it is going to be changed.
+
+        Raises:
+            NotFoundError: there is no such mailbox.
+            GatewayError: it cannot be opened.
+        """
+        if self.selected is not None and self.selected.path == path and (self.selected.writable or not writable):
+            return self.selected
+        self.selected = None
+        self.imap.state = "AUTH"
+        reply = self.command(b"SELECT" if writable else b"EXAMINE", name, otherwise=NotFoundError)
+        self.imap.state = "SELECTED"
+        self.selected = Selected(
+            path=path,
+            uid_validity=reply.number("UIDVALIDITY") or 0,
+            exists=reply.number("EXISTS"),
+            writable=writable,
+        )
+        return self.selected
+
+    def refreshed(self, path: str, name: bytes) -> Selected:
+        """Select a mailbox, or learn what happened in it since; `Selected.exists` is known afterwards."""
+        if self.selected is not None and self.selected.path == path:
+            self.command(b"NOOP")
+            if self.selected.exists is None:
+                self.deselect()
+        selected = self.select(path, name)
+        if selected.exists is None:
+            raise connection_error(OutOfStepError("SELECT did not tell the number of messages"))
+        return selected
+
+    def deselect(self) -> None:
+        """Forget which mailbox is selected, so that the next `select` asks the server."""
+        self.selected = None
+
+    def release(self) -> None:
+        """Have no mailbox selected, without expunging anything."""
+        if self.imap.state != "SELECTED":
+            return
+        if self.has("UNSELECT"):
+            self.command(b"UNSELECT", tolerate=True)
+        elif self.selected is not None and not self.selected.writable:
+            # CLOSE expunges only what was opened with SELECT (RFC 9051 section 6.4.1).
+            self.command(b"CLOSE", tolerate=True)
+        self.selected = None
+        self.imap.state = "AUTH"
+
+    # --- login --------------------------------------------------------------------------------------------------------
+
+    def log_in(self, login: Login, user: str | None = None) -> None:
+        """Log in with a token (XOAUTH2) or a password (SASL PLAIN, RFC 4616, or LOGIN).
+
+        Args:
+            login: the credentials.
+            user: name to log in with instead of the login's own.
+
+        Raises:
+            ReauthorizationError: refused.
+            GatewayError: not now, or the connection broke.
+        """
+        if self.imap.state == "AUTH":  # PREAUTH: whoever connects is known already (RFC 9051 section 7.1.4)
+            return
+        name = user or login.user
+        if login.access_token is not None:
+            if not self.has("AUTH=XOAUTH2"):
+                raise ReauthorizationError("the IMAP server does not offer XOAUTH2", native_code="AUTH")
+            reply = self._authenticate(b"XOAUTH2", f"user={name}\1auth=Bearer {login.access_token}\1\1")
+        elif self.has("AUTH=PLAIN"):
+            reply = self._authenticate(b"PLAIN", f"\0{name}\0{login.password or ''}")
+        elif self.has("LOGINDISABLED"):
+            raise ReauthorizationError("the IMAP server takes no passwords on this connection", native_code="AUTH")
+        else:
+            reply = self.command(b"LOGIN", quoted(name), quoted(login.password or ""), tolerate=True)
+        if reply.status != "OK":
+            raise self.refusal(reply, login=True)
+        self.imap.state = "AUTH"
+        self._learn_capabilities(reply)
+
+    def _authenticate(self, mechanism: bytes, response: str) -> Reply:
+        """Run a mechanism that has one response (RFC 9051 section 6.2.2).
+
+        A challenge after the response explains a refusal; it wants an empty answer before the NO comes. Exchange Online
+        sends none.
+        """
+        encoded = base64.b64encode(response.encode("utf-8"))
+        pending = [] if self.has("SASL-IR") else [encoded]
+        with self._exchange() as tag:
+            self._send(tag, b"AUTHENTICATE " + mechanism, () if pending else (encoded,))
+            for _ in range(3):
+                if not self._go_ahead(tag):
+                    return self._reply(tag)
+                self.imap.send((pending.pop() if pending else b"") + b"\r\n")
+            raise OutOfStepError("challenges without end")
+
+    def _learn_capabilities(self, reply: Reply) -> None:
+        """Take the list that came with the login, else ask: what was offered before does not count any more."""
+        lines = reply.lines("CAPABILITY")
+        told = reply.code("CAPABILITY") or (lines[-1] if lines else None)
+        if told is None:
+            lines = self.command(b"CAPABILITY").lines("CAPABILITY")
+            told = lines[-1] if lines else b""
+        if isinstance(told, bytes):
+            self.capabilities = frozenset(told.decode("ascii", "replace").upper().split())
+
+    # --- end ----------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Log out without insisting on an answer."""
+        if self.alive:
+            with contextlib.suppress(OSError):
+                self._client.socket().settimeout(1)
+                self.imap.send(b"Z LOGOUT\r\n")
+        self.abort()
+        with contextlib.suppress(OSError, ValueError):
+            self.imap.file.close()
+            self.imap.sock.close()
+
+    def abort(self) -> None:
+        """Cut the connection; also from another thread, whose peer then sees it end."""
+        self.alive = False
+        self.selected = None
+        with contextlib.suppress(OSError):
+            # Not through SSLSocket, which would take the session away from a thread that is reading.
+            socket.socket.shutdown(self.imap.sock, socket.SHUT_RDWR)
+
+
+def _connect(server: Server, timeouts: ImapTimeouts) -> IMAPClient:
+    encrypted = server.security == "tls"
+    client = IMAPClient(
+        server.host,
+        server.port,
+        ssl=encrypted,
+        ssl_context=client_context(server) if encrypted else None,
+        timeout=SocketTimeout(timeouts.connect, timeouts.read),
+    )
+    # imapclient sets 5: it would format every line, mail included, and pass it to the logger.
+    client._imap.debug = 0  # noqa: SLF001
+    client._imap._get_line = partial(_read_line, client._imap)  # noqa: SLF001
+    connected = client.socket()
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for option, value in _KEEPALIVE.items():
+        if hasattr(socket, option):
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return client
+
+
+def _read_line(imap: Any) -> bytes:
+    """Read a line as imaplib does, without the copy of it that imaplib formats for a log of its own."""
+    line: bytes = imap.readline()
+    if not line.endswith(b"\r\n"):
+        raise imap.abort("a line without an end" if line else "the connection has ended")
+    return line[:-2]
+
+
+def _goodbye_greeting(error: Exception) -> bytes | None:
+    """Return what a server said that ends the session in its greeting; imaplib raises the line itself."""
+    line = error.args[0] if isinstance(error, imaplib.IMAP4.error) and error.args else None
+    return line[6:] if isinstance(line, bytes) and line[:6].upper() == b"* BYE " else None

@@ -1,0 +1,155 @@
+"""FETCH attributes as messages of the API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from gateway.mime.auto_reply import is_auto_reply
+from gateway.mime.decode import decode_header
+from gateway.mime.parse import flag_fields
+from gateway.model.message import Address, MessageEntry, SpecialUse
+from gateway_imap.fetch_parser import Attributes
+from gateway_imap.ids import MessageId
+from gateway_imap.structure import EMPTY, Structure, read_structure
+
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
+    )
+}
+
+
+def message_entry(message: MessageId, row: Attributes, use: SpecialUse | None) -> MessageEntry:
+    """Return a message as a listing shows it; whatever the server left out is absent.
+
+    Args:
+        message: its id.
+        row: what FETCH told.
+        use: what its mailbox is for.
+    """
+    fields = common_fields(message, row, use)
+    structure = structure_of(row)
+    return MessageEntry(
+        **fields,
+        attachments=structure.attachments(message) if structure.others else (),
+        text=structure.text_info(message),
+        is_auto_reply=is_auto_reply(
+            {"subject": (fields["subject"] or "",), "in-reply-to": (fields["in_reply_to"] or "",)}
+        ),
+    )
+
+
+def structure_of(row: Attributes) -> Structure:
+    """Return the parts of a message."""
+    body = row.get("BODYSTRUCTURE")
+    return EMPTY if body is None else read_structure(body)
+
+
+def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None) -> dict[str, Any]:
+    """Return what listing and reading show alike."""
+    flags = visible_flags(row.get("FLAGS"))
+    envelope = row.get("ENVELOPE")
+    if not isinstance(envelope, list) or len(envelope) < 10:
+        envelope = [None] * 10
+    senders = addresses(envelope[2])
+    subject, in_reply_to, message_id = envelope[1], envelope[8], envelope[9]
+    size = row.get("RFC822.SIZE")
+    labels = row.get("X-GM-LABELS")
+    return {
+        "id": message.encode(),
+        "uid": message.uid,
+        "email_id": _object_id(row.get("EMAILID") or row.get("X-GM-MSGID")),
+        "thread_id": _object_id(row.get("THREADID") or row.get("X-GM-THRID")),
+        "date": internal_date(row.get("INTERNALDATE")),
+        "size": size if isinstance(size, int) else None,
+        "subject": _shown(subject) if isinstance(subject, str) else None,
+        "from_": senders[0] if senders else None,
+        "reply_to": _unless_same(addresses(envelope[4]), senders),
+        "to": addresses(envelope[5]),
+        "cc": addresses(envelope[6]),
+        "message_id": message_id.strip() if isinstance(message_id, str) else None,
+        "in_reply_to": in_reply_to.strip() if isinstance(in_reply_to, str) else None,
+        **flag_fields(flags),
+        "labels": tuple(str(label) for label in labels) if isinstance(labels, list) else (),
+        "message_special_use": use,
+    }
+
+
+@lru_cache(maxsize=4096)
+def _shown(text: str) -> str:
+    """Decode a header value; most need nothing, which is quick to see."""
+    return decode_header(text) if "=?" in text or "\n" in text or "\r" in text else text.strip(" \t")
+
+
+def visible_flags(value: Any) -> tuple[str, ...]:
+    """Return the flags, without ``\\Recent``, which says something about the session (RFC 3501 section 2.3.2)."""
+    if not isinstance(value, list):
+        return ()
+    return tuple(flag for flag in value if isinstance(flag, str) and flag != "\\Recent")
+
+
+def addresses(value: Any) -> tuple[Address, ...]:
+    """Return the addresses of an ENVELOPE field; the markers of groups (RFC 9051 section 7.5.2) are left out."""
+    if not isinstance(value, list):
+        return ()
+    return tuple(
+        _address(item[0] if isinstance(item[0], str) else "", item[2], item[3] if isinstance(item[3], str) else "")
+        for item in value
+        if isinstance(item, list) and len(item) >= 4 and isinstance(item[2], str) and item[3] is not None
+    )
+
+
+@lru_cache(maxsize=8192)
+def _address(name: str, local: str, domain: str) -> Address:
+    # Servers write these for headers without a domain or a mailbox.
+    missing = ("", "MISSING_DOMAIN", ".MISSING-HOST-NAME.", "MISSING_MAILBOX")
+    address = local if domain in missing else f"{'' if local in missing else local}@{domain}"
+    return Address(name=decode_header(name) if name else "", address=address)
+
+
+def internal_date(value: Any) -> datetime | None:
+    """Return the time of an INTERNALDATE such as ``17-Jul-1996 02:44:25 -0700`` in UTC."""
+    if not isinstance(value, str):
+        return None
+    try:
+        month = _MONTHS[value[3:6].lower()]
+        minutes = int(value[22:24]) * 60 + int(value[24:26])
+        offset = timedelta(minutes=-minutes if value[21] == "-" else minutes)
+        day, hour, minute, second = int(value[:2]), int(value[12:14]), int(value[15:17]), int(value[18:20])
+        return datetime(int(value[7:11]), month, day, hour, minute, second, tzinfo=UTC) - offset
+    except (ValueError, KeyError, IndexError, OverflowError):
+        return None
+
+
+def read_headers(octets: bytes) -> dict[str, tuple[str, ...]]:
+    """Return the header fields: lower-case name -> decoded values, both in the order of the message."""
+    found: dict[str, list[str]] = {}
+    for name, value in _fields(octets):
+        found.setdefault(name, []).append(decode_header(value))
+    return {name: tuple(values) for name, values in found.items()}
+
+
+def _fields(octets: bytes) -> Iterable[tuple[str, bytes]]:
+    lines = re.split(rb"\r?\n(?![ \t])", octets)
+    for line in lines:
+        if not line:
+            break
+        name, colon, value = line.partition(b":")
+        if colon and name.strip():
+            yield name.strip().decode("ascii", "replace").lower(), value.strip()
+
+
+def _unless_same(reply_to: tuple[Address, ...], senders: tuple[Address, ...]) -> tuple[Address, ...]:
+    """Servers fill in Reply-To from From (RFC 9051 section 7.5.2); the header is shown only where it says more."""
+    return () if reply_to == senders else reply_to
+
+
+def _object_id(value: Any) -> str | None:
+    """Return an id of RFC 8474, which comes in parentheses, or of Gmail, which is a number."""
+    inner = value[0] if isinstance(value, list) and value else value
+    return str(inner) if isinstance(inner, (str, int)) else None

@@ -1,0 +1,146 @@
+"""From the event loop to the connection: opened when needed, logged in, used in a thread, replaced when it died."""
+
+from __future__ import annotations
+
+import asyncio
+import imaplib
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import lru_cache, partial
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from gateway.errors import AccountError, ConnectError, ReauthorizationError
+from gateway.model.server import Server
+from gateway.provider import Credentials, Login
+from gateway_imap.connection import Connection, ImapTimeouts
+from gateway_imap.errors import ExplainImap, connection_error
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Seconds without use after which a connection may have died unnoticed (servers log out, gateways forget).
+_DOUBTFUL = 5.0
+_THREADS = 64
+
+
+@lru_cache(maxsize=1)
+def shared_threads() -> Executor:
+    """Return the threads that all IMAP sessions of the process share.
+
+    Not the event loop's own: those are few, and name resolution waits in them.
+    """
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="imap")
+
+
+class Link:
+    """Runs blocking operations on one account's connection, one at a time."""
+
+    def __init__(
+        self,
+        server: Server,
+        credentials: Credentials,
+        *,
+        user: str | None,
+        explain: ExplainImap | None,
+        timeouts: ImapTimeouts | None,
+        threads: Executor | None,
+    ) -> None:
+        """Prepare; no input or output happens.
+
+        Args:
+            server: where the mailbox is.
+            credentials: asked for a login each time a connection is opened.
+            user: name to log in with instead of the login's own.
+            explain: consulted first about each refusal.
+            timeouts: see `ImapTimeouts`.
+            threads: where to run; the process's shared threads without it.
+        """
+        self._server = server
+        self._credentials = credentials
+        self._user = user
+        self._explain = explain
+        self._timeouts = timeouts
+        self._threads = threads or shared_threads()
+        self._connection: Connection | None = None
+
+    async def read(self, operation: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run an operation that may be done twice: it is, if an idle connection turns out to be dead."""
+        doubtful = self._doubtful()
+        connection = await self._ready()
+        try:
+            return await self._run(partial(operation, connection, *args, **kwargs), connection)
+        except ConnectError as error:
+            if not doubtful or error.native_code == "TIMEOUT":
+                raise
+        connection = await self._ready()
+        return await self._run(partial(operation, connection, *args, **kwargs), connection)
+
+    async def write(self, operation: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run an operation once, on a connection that is known to live."""
+        connection = await self._ready()
+        if self._doubtful():
+            try:
+                await self._run(partial(connection.command, b"NOOP"), connection)
+            except ConnectError:
+                connection = await self._ready()
+        return await self._run(partial(operation, connection, *args, **kwargs), connection)
+
+    async def close(self) -> None:
+        """Log out."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await asyncio.wrap_future(self._threads.submit(connection.close))
+
+    def _doubtful(self) -> bool:
+        connection = self._connection
+        return connection is not None and connection.alive and time.monotonic() - connection.last_used > _DOUBTFUL
+
+    async def _ready(self) -> Connection:
+        """Return a connection that is logged in; a refused access token is renewed once."""
+        if self._connection is not None and self._connection.alive:
+            return self._connection
+        await self.close()
+        login = await self._credentials.login("imap")
+        try:
+            self._connection = await self._run(partial(self._open, login))
+        except ReauthorizationError:
+            renewed = await self._credentials.login("imap", refused=login)
+            if renewed == login:
+                raise
+            self._connection = await self._run(partial(self._open, renewed))
+        return self._connection
+
+    def _open(self, login: Login) -> Connection:
+        connection = Connection(self._server, timeouts=self._timeouts, explain=self._explain)
+        try:
+            connection.log_in(login, self._user)
+        except Exception:
+            connection.close()
+            raise
+        return connection
+
+    async def _run(self, call: Callable[[], R], connection: Connection | None = None) -> R:
+        """Run in a thread; whoever stops waiting also cuts the connection, which is in the middle of something."""
+        future = self._threads.submit(call)
+        try:
+            return await asyncio.wrap_future(future)
+        except (OSError, imaplib.IMAP4.error) as error:
+            raise connection_error(error, explain=self._explain) from error
+        except AccountError:
+            if connection is not None:
+                connection.abort()
+            raise
+        except asyncio.CancelledError:
+            if connection is not None:
+                connection.abort()
+            future.add_done_callback(_discard)
+            raise
+
+
+def _discard(future: Future[Any]) -> None:
+    """Close a connection that nobody waits for any more."""
+    if not future.cancelled() and future.exception() is None:
+        result = future.result()
+        if isinstance(result, Connection):
+            result.close()

@@ -1,0 +1,285 @@
+"""Listing mailboxes (RFC 9051 section 6.3.9, RFC 5258, RFC 5819) and changing them; blocking."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+from imapclient import imap_utf7
+from imapclient.exceptions import ProtocolError
+
+from gateway.errors import ConnectError, NotFoundError, PermanentError, ProviderError
+from gateway.model.message import Mailbox, MailboxStatus, SpecialUse
+from gateway_imap.connection import Connection, Reply, quoted
+from gateway_imap.errors import response_code
+from gateway_imap.fetch_parser import Record, parse_values
+from gateway_imap.special_use import Listed, Source, assign_uses
+
+_STATUS_ITEMS = b"(MESSAGES UNSEEN UIDNEXT)"
+_USE_TAG = re.compile(r"\\[A-Za-z]+")
+
+
+class Quirks(msgspec.Struct, frozen=True, kw_only=True):
+    """How a service differs from a plain IMAP server.
+
+    Attributes:
+        hidden: top-level mailboxes without mail in them (calendars and the like); neither they nor what is below
+            them is listed.
+        names: lower-case mailbox name -> special use, beside the usual names.
+    """
+
+    hidden: frozenset[str] = frozenset()
+    names: Mapping[str, SpecialUse] = msgspec.field(default_factory=dict)
+
+
+class Directory(msgspec.Struct, frozen=True, kw_only=True):
+    """The mailboxes of an account, INBOX first, and the names by which the server knows them."""
+
+    mailboxes: tuple[Mailbox, ...]
+    server_names: Mapping[str, bytes]
+
+    def resolve(self, path: str) -> str:
+        """Return the path for a path or a special use such as ``\\Sent``.
+
+        Raises:
+            NotFoundError: no mailbox has this use.
+        """
+        if _USE_TAG.fullmatch(path):
+            for mailbox in self.mailboxes:
+                if mailbox.special_use is not None and mailbox.special_use.lower() == path.lower():
+                    return mailbox.path
+            raise NotFoundError("no mailbox has this special use")
+        return self.mailboxes[0].path if path.upper() == "INBOX" else path
+
+    def special_use(self, path: str) -> SpecialUse | None:
+        """Return what a mailbox is for."""
+        for mailbox in self.mailboxes:
+            if mailbox.path == path:
+                return mailbox.special_use
+        return None
+
+    def server_name(self, path: str) -> bytes:
+        """Return the argument that names a mailbox to the server."""
+        known = self.server_names.get(path)
+        return quoted(known if known is not None else encode_name(path))
+
+
+def encode_name(path: str) -> bytes:
+    """Return a path in modified UTF-7 (RFC 3501 section 5.1.3).
+
+    Raises:
+        NotFoundError: not text, so that no mailbox can have this name.
+    """
+    try:
+        return bytes(imap_utf7.encode(path))
+    except UnicodeError as error:
+        raise NotFoundError("no mailbox can have this name") from error
+
+
+def decode_name(name: bytes) -> str:
+    """Return the path for a server's name; one that breaks the encoding stands for itself."""
+    try:
+        return str(imap_utf7.decode(name))
+    except (UnicodeError, ValueError):
+        return name.decode("utf-8", "replace")
+
+
+def list_mailboxes(
+    connection: Connection, *, counters: bool, overrides: Mapping[str, str], quirks: Quirks
+) -> Directory:
+    """Ask for all mailboxes.
+
+    Raises:
+        ConnectError: the server lists none, which no account has: a fault of the server.
+    """
+    extended = connection.has("LIST-EXTENDED")
+    reply = connection.command(b"LIST", b'""', *_list_arguments(connection, counters))
+    rows = {row.path: row for row in _rows(reply, "LIST")}
+    if not rows:
+        raise ConnectError("the IMAP server lists no mailboxes", native_code="EMPTY LIST")
+    rows = {path: row for path, row in rows.items() if row.top not in quirks.hidden}
+    if extended:
+        subscribed = {path for path, row in rows.items() if "\\subscribed" in row.attributes}
+    else:
+        subscribed = {row.path for row in _rows(connection.command(b"LSUB", b'""', b'"*"'), "LSUB")}
+    rows = _with_inbox_first(rows)
+    status = _statuses(connection, rows, reply) if counters else {}
+    uses = assign_uses([row.listed() for row in rows.values()], overrides, quirks.names)
+    return Directory(
+        mailboxes=tuple(
+            row.mailbox(uses.get(path), path in subscribed, status.get(path)) for path, row in rows.items()
+        ),
+        server_names={path: row.server_name for path, row in rows.items()},
+    )
+
+
+def _list_arguments(connection: Connection, counters: bool) -> Iterator[bytes]:
+    yield b'"*"'
+    if connection.has("LIST-EXTENDED"):
+        options = [b"SUBSCRIBED"]
+        if connection.has("SPECIAL-USE"):
+            options.append(b"SPECIAL-USE")
+        if counters and connection.has("LIST-STATUS"):
+            options.append(b"STATUS " + _STATUS_ITEMS)
+        yield b"RETURN (" + b" ".join(options) + b")"
+
+
+class _Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One LIST or LSUB response."""
+
+    path: str
+    server_name: bytes
+    delimiter: str | None
+    attributes: frozenset[str]
+
+    @property
+    def parent_path(self) -> str:
+        return self.path.rpartition(self.delimiter)[0] if self.delimiter else ""
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(self.delimiter)[2] if self.delimiter else self.path
+
+    @property
+    def top(self) -> str:
+        return self.path.partition(self.delimiter)[0] if self.delimiter else self.path
+
+    @property
+    def selectable(self) -> bool:
+        return not self.attributes & {"\\noselect", "\\nonexistent"}
+
+    def listed(self) -> Listed:
+        """Return what the assignment of special uses needs."""
+        return Listed(self.path, self.name, self.parent_path, self.attributes, self.selectable)
+
+    def mailbox(self, use: tuple[SpecialUse, Source] | None, subscribed: bool, status: MailboxStatus | None) -> Mailbox:
+        """Return the resource."""
+        if self.path == "INBOX":
+            use = ("\\Inbox", "name")
+        return Mailbox(
+            path=self.path,
+            delimiter=self.delimiter,
+            parent_path=self.parent_path,
+            name=self.name,
+            listed=True,
+            subscribed=subscribed,
+            no_select=not self.selectable,
+            no_inferiors="\\noinferiors" in self.attributes,
+            special_use=use[0] if use else None,
+            special_use_source=use[1] if use else None,
+            status=status,
+        )
+
+
+def _rows(reply: Reply, kind: str) -> Iterator[_Row]:
+    for records in _responses(reply.lines(kind)):
+        values = parse_values(records)
+        if len(values) < 3 or not isinstance(values[0], list):
+            raise ProtocolError("not a LIST response")
+        attributes, delimiter, name = values[:3]
+        server_name = str(name).encode("utf-8")
+        path = decode_name(server_name)
+        yield _Row(
+            # RFC 9051 section 5.1: INBOX is the same in any case, and nothing else is.
+            path="INBOX" if path.upper() == "INBOX" else path,
+            server_name=server_name,
+            delimiter=delimiter if isinstance(delimiter, str) and delimiter else None,
+            attributes=frozenset(str(attribute).lower() for attribute in attributes),
+        )
+
+
+def _responses(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Group what imaplib keeps apart: a response with literals is some tuples and the rest of its line."""
+    response: list[Record] = []
+    for record in records:
+        response.append(record)
+        if not isinstance(record, tuple):
+            yield response
+            response = []
+
+
+def _with_inbox_first(rows: Mapping[str, _Row]) -> dict[str, _Row]:
+    """Put INBOX first; it exists even if a broken server forgets to list it (RFC 9051 section 5.1)."""
+    delimiter = next((row.delimiter for row in rows.values()), None)
+    inbox = rows.get("INBOX") or _Row(path="INBOX", server_name=b"INBOX", delimiter=delimiter, attributes=frozenset())
+    return {"INBOX": inbox, **rows}
+
+
+def _statuses(connection: Connection, rows: Mapping[str, _Row], listing: Reply) -> dict[str, MailboxStatus]:
+    """Count messages; a mailbox that refuses is told as such and the others still count."""
+    found = dict(_status_rows(listing))
+    for path, row in rows.items():
+        if row.selectable and path not in found:
+            reply = connection.command(b"STATUS", quoted(row.server_name), _STATUS_ITEMS, tolerate=True)
+            if reply.status == "OK":
+                found.update(_status_rows(reply))
+            else:
+                found[path] = MailboxStatus(error=response_code(reply.text)[0] or "refused")
+    return found
+
+
+def _status_rows(reply: Reply) -> Iterator[tuple[str, MailboxStatus]]:
+    for records in _responses(reply.lines("STATUS")):
+        name, items, *_ = [*parse_values(records), None, None]
+        if not isinstance(items, list):
+            continue
+        path = decode_name(str(name).encode("utf-8"))
+        numbers = {str(key).upper(): value for key, value in zip(items[::2], items[1::2], strict=False)}
+        status = MailboxStatus(messages=_count(numbers.get("MESSAGES")), unseen=_count(numbers.get("UNSEEN")))
+        yield "INBOX" if path.upper() == "INBOX" else path, status
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+# --- changes ----------------------------------------------------------------------------------------------------------
+
+
+def create_mailbox(connection: Connection, name: bytes) -> bool:
+    """Create and subscribe a mailbox; False when it existed."""
+    reply = connection.command(b"CREATE", name, tolerate=True)
+    if reply.status != "OK":
+        if response_code(reply.text)[0] != "ALREADYEXISTS" and not _exists(connection, name):
+            raise connection.refusal(reply)
+        return False
+    connection.command(b"SUBSCRIBE", name, tolerate=True)
+    return True
+
+
+def rename_mailbox(connection: Connection, name: bytes, new_name: bytes) -> None:
+    """Rename a mailbox and what is below it.
+
+    Raises:
+        NotFoundError: there is no such mailbox.
+        ConflictError: the new name is taken.
+    """
+    connection.release()
+    reply = connection.command(b"RENAME", name, new_name, tolerate=True)
+    if reply.status != "OK":
+        raise connection.refusal(reply, otherwise=_reason(connection, name))
+    connection.command(b"UNSUBSCRIBE", name, tolerate=True)
+    connection.command(b"SUBSCRIBE", new_name, tolerate=True)
+
+
+def delete_mailbox(connection: Connection, name: bytes) -> None:
+    """Delete a mailbox.
+
+    Raises:
+        NotFoundError: there is no such mailbox.
+    """
+    connection.release()
+    reply = connection.command(b"DELETE", name, tolerate=True)
+    if reply.status != "OK":
+        raise connection.refusal(reply, otherwise=_reason(connection, name))
+    connection.command(b"UNSUBSCRIBE", name, tolerate=True)
+
+
+def _exists(connection: Connection, name: bytes) -> bool:
+    return bool(connection.command(b"LIST", b'""', name).lines("LIST"))
+
+
+def _reason(connection: Connection, name: bytes) -> type[ProviderError]:
+    """Return why a server without response codes may have refused."""
+    return PermanentError if _exists(connection, name) else NotFoundError

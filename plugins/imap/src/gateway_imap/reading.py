@@ -1,0 +1,372 @@
+"""Reading messages; blocking, one or two round trips each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from imapclient.exceptions import ProtocolError
+
+from gateway.errors import NotFoundError
+from gateway.mime.auto_reply import is_auto_reply
+from gateway.mime.decode import decode_text, decode_transfer
+from gateway.model.message import MessageDetail, MessageEntry, MessageText, SpecialUse, TextType
+from gateway_imap.connection import Connection, Reply, Selected
+from gateway_imap.entries import (
+    addresses,
+    common_fields,
+    message_entry,
+    read_headers,
+    structure_of,
+)
+from gateway_imap.errors import response_code
+from gateway_imap.fetch_parser import Attributes, broken_uid, parse_fetch
+from gateway_imap.ids import MessageId, TextId
+from gateway_imap.structure import Part, Structure
+
+#: Octets of a message or attachment that are held at a time.
+CHUNK = 262_144
+
+_LISTED = "UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE"
+
+
+class Target(NamedTuple):
+    """A message and the mailbox it is in.
+
+    Attributes:
+        id: the gateway's id of it.
+        path: of the mailbox.
+        name: the argument that names the mailbox to the server.
+        uid_validity: of the mailbox when the id was given out.
+    """
+
+    id: MessageId
+    path: str
+    name: bytes
+    uid_validity: int
+
+
+class Page(NamedTuple):
+    """A page of a listing: how many messages there are, and the entries, newest first."""
+
+    total: int
+    entries: tuple[MessageEntry, ...]
+
+
+def read_page(
+    connection: Connection,
+    path: str,
+    name: bytes,
+    *,
+    first: int,
+    size: int,
+    use: SpecialUse | None,
+    number: Callable[[str], int],
+) -> Page:
+    """Return the `size` newest messages after the `first` newest; exact, because sequence numbers have no gaps.
+
+    Args:
+        connection: logged in.
+        path: of the mailbox.
+        name: the argument that names it to the server.
+        first: messages to leave out.
+        size: messages to return.
+        use: what the mailbox is for.
+        number: numbers a name durably, see `gateway.provider.Numbers`.
+    """
+    reply: Reply | None = None
+    selected = connection.refreshed(path, name)
+    for _ in range(2):
+        total = selected.exists or 0
+        newest = total - first
+        if newest < 1:
+            return Page(total, ())
+        oldest = max(1, newest - size + 1)
+        reply = connection.command(b"FETCH", b"%d:%d" % (oldest, newest), _items(connection), tolerate=True)
+        if reply.status == "OK":
+            break
+        # Another session expunged some of them (RFC 5530); after a NOOP the numbers are right again.
+        if response_code(reply.text)[0] != "EXPUNGEISSUED":
+            raise connection.refusal(reply)
+        selected = connection.refreshed(path, name)
+    assert reply is not None
+    mailbox = number(f"{selected.uid_validity}:{path}")
+    rows = _rows(reply, range(oldest, newest + 1))
+    return Page(total, tuple(message_entry(MessageId(mailbox, row["UID"]), row, use) for row in rows))
+
+
+def read_entries(
+    connection: Connection, uids: Sequence[int], *, use: SpecialUse | None, mailbox: int
+) -> tuple[MessageEntry, ...]:
+    """Return messages of the selected mailbox in the order of their UIDs; those that are gone are left out."""
+    if not uids:
+        return ()
+    listed = ",".join(map(str, uids)).encode("ascii")
+    reply = connection.command(b"UID FETCH", listed, _items(connection), tolerate=True)
+    rows = {row["UID"]: row for row in _rows(reply, None)}
+    return tuple(message_entry(MessageId(mailbox, uid), rows[uid], use) for uid in uids if uid in rows)
+
+
+def _items(connection: Connection) -> bytes:
+    items = _LISTED
+    if connection.has("X-GM-EXT-1"):
+        items += " X-GM-MSGID X-GM-THRID X-GM-LABELS"
+    elif connection.has("OBJECTID"):
+        items += " EMAILID THREADID"
+    return f"({items})".encode("ascii")
+
+
+def _rows(reply: Reply, wanted: range | None) -> list[Attributes]:
+    """Return what was fetched, the highest sequence number first; one broken message does not spoil the page."""
+    found: dict[int, Attributes] = {}
+    for records in _grouped(reply):
+        try:
+            for number, row in parse_fetch(records):
+                # Flags of other messages may come in between.
+                found.setdefault(number, {}).update(row)
+        except (ProtocolError, ValueError):
+            uid = broken_uid(records[0])
+            if uid is not None:
+                found[-uid] = {"UID": uid}
+    complete = {
+        number: row
+        for number, row in found.items()
+        if isinstance(row.get("UID"), int) and (wanted is None or number < 0 or number in wanted)
+    }
+    return [complete[number] for number in sorted(complete, key=lambda each: complete[each]["UID"], reverse=True)]
+
+
+def _grouped(reply: Reply) -> Iterator[list[Any]]:
+    group: list[Any] = []
+    for record in reply.lines("FETCH"):
+        group.append(record)
+        if not isinstance(record, tuple):
+            yield group
+            group = []
+
+
+# --- one message ------------------------------------------------------------------------------------------------------
+
+
+def fetch_one(connection: Connection, target: Target, items: bytes) -> Attributes:
+    """Return attributes of one message.
+
+    Raises:
+        NotFoundError: it is not there, or the mailbox was made anew.
+    """
+    kept = connection.selected is not None and connection.selected.path == target.path
+    open_mailbox(connection, target)
+    row = _fetch_uid(connection, target.id.uid, items)
+    if row is None and kept:
+        # It may have arrived since this session last looked (RFC 9051 section 7.4.1: EXISTS comes first).
+        connection.command(b"NOOP")
+        row = _fetch_uid(connection, target.id.uid, items)
+    if row is None:
+        raise _no_message()
+    return row
+
+
+def open_message(connection: Connection, target: Target, *, writable: bool) -> None:
+    """Select the mailbox of a message that is going to be changed, and make sure that the message is there now.
+
+    Commands that change messages do not mind when there are none (RFC 9051 section 6.4.9), and a session sees what
+    others expunged only when it asks.
+
+    Raises:
+        NotFoundError: it is not there, or the mailbox was made anew.
+    """
+    before = connection.selected
+    if open_mailbox(connection, target, writable=writable) is before:
+        connection.command(b"NOOP")
+    if _fetch_uid(connection, target.id.uid, b"(UID)") is None:
+        raise _no_message()
+
+
+def _no_message() -> NotFoundError:
+    return NotFoundError("there is no such message", code="MessageNotFound")
+
+
+def open_mailbox(connection: Connection, target: Target, *, writable: bool = False) -> Selected:
+    """Select the mailbox of a message.
+
+    Raises:
+        NotFoundError: it is gone, or was made anew, so that its UIDs mean other messages.
+    """
+    selected = connection.select(target.path, target.name, writable=writable)
+    if selected.uid_validity != target.uid_validity:
+        raise NotFoundError("the mailbox was made anew since this id was given out", code="MessageNotFound")
+    return selected
+
+
+#: What a server may tell of a message that nobody asked about.
+_TOLD_UNASKED = (b"(UID)", b"(UID FLAGS)")
+
+
+def _fetch_uid(connection: Connection, uid: int, items: bytes, *, again: bool = True) -> Attributes | None:
+    reply = connection.command(b"UID FETCH", b"%d" % uid, items, tolerate=True)
+    if reply.status != "OK" and response_code(reply.text)[0] not in ("EXPUNGEISSUED", "NONEXISTENT"):
+        raise connection.refusal(reply)
+    if again and (reply.lines("EXPUNGE") or reply.lines("VANISHED")):
+        # Others expunged messages; of one that is gone servers may tell empty attributes (RFC 2180 section 4.1.2).
+        return _fetch_uid(connection, uid, items, again=False)
+    merged: dict[int, Attributes] = {}
+    for number, row in parse_fetch(reply.lines("FETCH")):
+        merged.setdefault(number, {}).update(row)
+    found = next((row for row in merged.values() if row.get("UID") == uid), None)
+    if found is not None and items not in _TOLD_UNASKED and not found.keys() - {"UID", "FLAGS", "MODSEQ"}:
+        # Not the answer, but the news that the message has arrived (RFC 9051 section 7.5.2).
+        return None
+    return found
+
+
+def read_message(
+    connection: Connection,
+    target: Target,
+    *,
+    use: SpecialUse | None,
+    text_type: TextType | None,
+    max_bytes: int | None,
+    mark_as_seen: bool,
+) -> MessageDetail:
+    """Return one message, with its text if a type is asked for."""
+    items = _items(connection)[:-1] + b" BODY.PEEK[HEADER])"
+    open_mailbox(connection, target, writable=mark_as_seen)
+    row = fetch_one(connection, target, items)
+    structure = structure_of(row)
+    text = None
+    if structure.plain or structure.html:
+        info = structure.text_info(target.id)
+        text = MessageText(id=info.id if info else None, encoded_size=structure.encoded_size())
+        if text_type is not None:
+            text = read_text(connection, target, structure, text_type=text_type, max_bytes=max_bytes)
+    if mark_as_seen and "\\Seen" not in row.get("FLAGS", ()):
+        connection.command(b"UID STORE", b"%d" % target.id.uid, b"+FLAGS.SILENT", b"(\\Seen)")
+        row["FLAGS"] = [*row.get("FLAGS", ()), "\\Seen"]
+    return _detail(target, row, structure, text, use)
+
+
+def _detail(
+    target: Target, row: Attributes, structure: Structure, text: MessageText | None, use: SpecialUse | None
+) -> MessageDetail:
+    octets = next((value for key, value in row.items() if key.startswith("BODY[HEADER]")), b"")
+    headers = read_headers(octets if isinstance(octets, bytes) else str(octets).encode())
+    fields = common_fields(target.id, row, use)
+    envelope = row.get("ENVELOPE")
+    known = envelope if isinstance(envelope, list) and len(envelope) >= 10 else [None] * 10
+    senders = addresses(known[3])
+    return MessageDetail(
+        **fields,
+        path=target.path,
+        sender=senders[0] if senders else None,
+        bcc=addresses(known[7]),
+        headers=headers,
+        attachments=structure.attachments(target.id),
+        text=text,
+        special_use=use,
+        is_auto_reply=is_auto_reply(headers),
+    )
+
+
+# --- body text --------------------------------------------------------------------------------------------------------
+
+
+def read_text_id(
+    connection: Connection, target: Target, text: TextId, *, text_type: TextType, max_bytes: int | None
+) -> MessageText:
+    """Return the text that a text id names."""
+    row = fetch_one(connection, target, b"(UID BODYSTRUCTURE)")
+    structure = structure_of(row)
+    named = Structure(
+        plain=tuple(part for number in text.plain if (part := structure.part(number)) is not None),
+        html=tuple(part for number in text.html if (part := structure.part(number)) is not None),
+        others=(),
+    )
+    return read_text(connection, target, named, text_type=text_type, max_bytes=max_bytes)
+
+
+def read_text(
+    connection: Connection, target: Target, structure: Structure, *, text_type: TextType, max_bytes: int | None
+) -> MessageText:
+    """Fetch and decode the wanted parts, all in one round trip."""
+    plain = structure.plain if text_type in ("plain", "*") else ()
+    html = structure.html if text_type in ("html", "*") else ()
+    wanted = [part for part in (*plain, *html) if part.size]
+    octets: dict[str, bytes] = {}
+    if wanted and max_bytes != 0:
+        sections = " ".join(_section(part, max_bytes) for part in wanted)
+        row = fetch_one(connection, target, f"(UID {sections})".encode("ascii"))
+        octets = {_part_of(key): value for key, value in row.items() if isinstance(value, bytes)}
+    cut = False
+    texts: dict[str, list[str]] = {"plain": [], "html": []}
+    for part in (*plain, *html):
+        text, was_cut = _decoded(part, octets.get(part.number, b""), max_bytes)
+        texts["plain" if part in plain else "html"].append(text)
+        cut = cut or was_cut
+    info = structure.text_info(target.id)
+    return MessageText(
+        id=info.id if info else None,
+        plain="\n".join(texts["plain"]) if plain else None,
+        html="\n".join(texts["html"]) if html else None,
+        has_more=cut,
+        encoded_size=structure.encoded_size(),
+    )
+
+
+def _section(part: Part, max_bytes: int | None) -> str:
+    if max_bytes is None:
+        return f"BODY.PEEK[{part.number}]"
+    return f"BODY.PEEK[{part.number}]<0.{_encoded_length(part.encoding, max_bytes)}>"
+
+
+def _encoded_length(encoding: str, octets: int) -> int:
+    """Return how much to fetch for so many octets after decoding: base64 in lines of 76, or "=XX" with soft breaks."""
+    if encoding == "base64":
+        return (octets + 2) // 3 * 4 + octets // 57 * 2 + 8
+    if encoding == "quoted-printable":
+        return octets * 3 + octets // 25 * 3 + 8
+    return octets
+
+
+def _part_of(key: str) -> str:
+    """Return the part number in ``BODY[1.2]<0>``."""
+    return key.partition("[")[2].partition("]")[0]
+
+
+def _decoded(part: Part, octets: bytes, max_bytes: int | None) -> tuple[str, bool]:
+    """Return the text of a part, and whether there is more of it."""
+    content = decode_transfer(octets, part.encoding)
+    cut = len(octets) < part.size and max_bytes is not None
+    if max_bytes is not None and len(content) > max_bytes:
+        content, cut = content[:max_bytes], True
+    text = decode_text(content, part.parameters.get("charset"), cut=cut)
+    return text.replace("\r\n", "\n"), cut
+
+
+# --- octets -----------------------------------------------------------------------------------------------------------
+
+
+def read_chunk(connection: Connection, target: Target, section: str, offset: int) -> bytes:
+    """Return up to `CHUNK` octets of a section; fewer only at its end."""
+    items = f"(UID BODY.PEEK[{section}]<{offset}.{CHUNK}>)".encode("ascii")
+    return _section_octets(fetch_one(connection, target, items))
+
+
+def open_attachment(connection: Connection, target: Target, number: str) -> tuple[Part, bytes]:
+    """Return a part's description and its first `CHUNK` octets, as transferred, in one round trip.
+
+    Raises:
+        NotFoundError: there is no such message or part.
+    """
+    items = f"(UID BODYSTRUCTURE BODY.PEEK[{number}]<0.{CHUNK}>)".encode("ascii")
+    row = fetch_one(connection, target, items)
+    part = structure_of(row).part(number)
+    if part is None:
+        raise NotFoundError("there is no such attachment", code="AttachmentNotFound")
+    return part, _section_octets(row)
+
+
+def _section_octets(row: Attributes) -> bytes:
+    for key, value in row.items():
+        if key.startswith("BODY["):
+            return value if isinstance(value, bytes) else str(value or "").encode("latin-1", "replace")
+    return b""

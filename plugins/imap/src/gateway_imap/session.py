@@ -1,0 +1,395 @@
+"""An IMAP account as a session of the gateway.
+
+The session is asynchronous, the connection is not: each operation is a function of `reading`, `changing` or `mailboxes`
+that runs in a thread from its first to its last round trip. The connection is opened at the first operation that needs
+it; submitting needs only SMTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from gateway.errors import NotFoundError, UnsupportedOperationError
+from gateway.mime.decode import transfer_decoder
+from gateway.model.message import AppendResult, FlagUpdate, Mailbox, MessageDetail, MessageText, SearchQuery, TextType
+from gateway.model.server import Server
+from gateway.provider import (
+    Account,
+    AttachmentStream,
+    Envelope,
+    Login,
+    MessagePage,
+    PageRequest,
+    Quota,
+    Session,
+    SessionContext,
+    SubmitReceipt,
+)
+from gateway.smtp import Explain, SmtpConnection, Timeouts
+from gateway_imap import changing, mailboxes, reading
+from gateway_imap.changing import Placed
+from gateway_imap.connection import Connection, ImapTimeouts, quoted
+from gateway_imap.errors import ExplainImap
+from gateway_imap.ids import (
+    MessageId,
+    decode_attachment_id,
+    decode_cursor,
+    decode_message_id,
+    decode_text_id,
+    encode_cursor,
+)
+from gateway_imap.link import Link
+from gateway_imap.mailboxes import Directory, Quirks, encode_name
+from gateway_imap.reading import CHUNK, Page, Target
+from gateway_imap.searching import search_page
+from gateway_imap.structure import Part
+
+# Seconds for which the list of mailboxes is believed.
+_DIRECTORY_AGE = 300.0
+# Seconds to wait for the numbering of mailboxes.
+_NUMBER_TIMEOUT = 30.0
+_MESSAGE_ID = re.compile(rb"^message-id:[ \t]*(?:\r?\n[ \t]+)?(<[^<>\s]+>)", re.IGNORECASE | re.MULTILINE)
+
+
+@asynccontextmanager
+async def open_session(
+    *,
+    account: Account,
+    context: SessionContext,
+    imap: Server | None,
+    smtp: Server | None,
+    imap_user: str | None = None,
+    smtp_user: str | None = None,
+    ehlo_name: str | None = None,
+    explain_imap: ExplainImap | None = None,
+    explain_smtp: Explain | None = None,
+    quirks: Quirks | None = None,
+    imap_timeouts: ImapTimeouts | None = None,
+    smtp_timeouts: Timeouts | None = None,
+    threads: Executor | None = None,
+) -> AsyncIterator[ImapSession]:
+    """Open a session on an IMAP server, a submission server, or both; connections are made at their first use.
+
+    Args:
+        account: whose mail it is.
+        context: credentials and numbering.
+        imap: where the mailbox is; None for an account that only sends.
+        smtp: where mail is submitted; None for an account that only reads.
+        imap_user: name to log in to IMAP with instead of the login's own.
+        smtp_user: name to log in to SMTP with instead of the login's own.
+        ehlo_name: how to greet the submission server.
+        explain_imap: turns the text of a NO, BAD or BYE into an error of the service; None leaves it to the rules.
+        explain_smtp: the same for SMTP's code and text.
+        quirks: how the service differs from a plain server.
+        imap_timeouts: see `ImapTimeouts`.
+        smtp_timeouts: see `gateway.smtp.Timeouts`.
+        threads: where blocking work runs; the process's shared IMAP threads without it.
+    """
+
+    async def smtp_login(refused: Login | None) -> Login:
+        login: Login = await context.credentials.login("smtp", refused=refused)
+        return login
+
+    link, sender = None, None
+    if imap is not None:
+        link = Link(
+            imap, context.credentials, user=imap_user, explain=explain_imap, timeouts=imap_timeouts, threads=threads
+        )
+    if smtp is not None:
+        sender = SmtpConnection(
+            smtp, smtp_login, user=smtp_user, ehlo_name=ehlo_name, explain=explain_smtp, timeouts=smtp_timeouts
+        )
+    session = ImapSession(account, context, link=link, sender=sender, quirks=quirks or Quirks())
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+class ImapSession(Session):
+    """One account; see `open_session`."""
+
+    def __init__(
+        self,
+        account: Account,
+        context: SessionContext,
+        *,
+        link: Link | None,
+        sender: SmtpConnection | None,
+        quirks: Quirks,
+    ) -> None:
+        self._account = account
+        self._context = context
+        self._imap = link
+        self._sender = sender
+        self._quirks = quirks
+        self._loop = asyncio.get_running_loop()
+        self._numbers: dict[str, int] = {}
+        self._directory: Directory | None = None
+        self._directory_until = 0.0
+
+    async def close(self) -> None:
+        """Close both connections."""
+        if self._imap is not None:
+            await self._imap.close()
+        if self._sender is not None:
+            await self._sender.close()
+
+    async def check(self) -> None:
+        """See `Session.check`."""
+        if self._imap is None:
+            await self.check_submit()
+        else:
+            await self._imap.read(Connection.refreshed, "INBOX", b"INBOX")
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    async def mailboxes(self, *, counters: bool = False) -> Sequence[Mailbox]:
+        """See `Session.mailboxes`."""
+        directory = await self._link.read(
+            mailboxes.list_mailboxes, counters=counters, overrides=self._account.special_use, quirks=self._quirks
+        )
+        self._directory, self._directory_until = directory, time.monotonic() + _DIRECTORY_AGE
+        return directory.mailboxes
+
+    async def messages(self, mailbox: str, page: PageRequest) -> MessagePage:
+        """See `Session.messages`."""
+        number = page.page if page.cursor is None else decode_cursor(page.cursor)
+        directory = await self._mailboxes()
+        path = directory.resolve(mailbox)
+        result = await self._link.read(
+            reading.read_page,
+            path,
+            directory.server_name(path),
+            first=number * page.size,
+            size=page.size,
+            use=directory.special_use(path),
+            number=self._number,
+        )
+        return _page(result, number, page.size)
+
+    async def search(self, mailbox: str, query: SearchQuery, page: PageRequest) -> MessagePage:
+        """See `Session.search`."""
+        number = page.page if page.cursor is None else decode_cursor(page.cursor)
+        directory = await self._mailboxes()
+        path = directory.resolve(mailbox)
+        result = await self._link.read(
+            search_page,
+            path,
+            directory.server_name(path),
+            query,
+            first=number * page.size,
+            size=page.size,
+            use=directory.special_use(path),
+            number=self._number,
+        )
+        return _page(result, number, page.size)
+
+    async def message(
+        self, id: str, *, text_type: TextType | None = None, max_bytes: int | None = None, mark_as_seen: bool = False
+    ) -> MessageDetail:
+        """See `Session.message`."""
+        message = decode_message_id(id)
+        directory = await self._mailboxes()
+        target = await self._target(message)
+        return await self._link.read(
+            reading.read_message,
+            target,
+            use=directory.special_use(target.path),
+            text_type=text_type,
+            max_bytes=max_bytes,
+            mark_as_seen=mark_as_seen,
+        )
+
+    async def text(self, id: str, *, text_type: TextType = "*", max_bytes: int | None = None) -> MessageText:
+        """See `Session.text`."""
+        text = decode_text_id(id)
+        target = await self._target(text.message)
+        return await self._link.read(reading.read_text_id, target, text, text_type=text_type, max_bytes=max_bytes)
+
+    async def source(self, id: str) -> AsyncIterator[bytes]:
+        """See `Session.source`."""
+        target = await self._target(decode_message_id(id))
+        offset = 0
+        while True:
+            chunk = await self._link.read(reading.read_chunk, target, "", offset)
+            if chunk:
+                yield chunk
+            offset += len(chunk)
+            if len(chunk) < CHUNK:
+                return
+
+    async def attachment(self, id: str) -> AttachmentStream:
+        """See `Session.attachment`."""
+        message, number = decode_attachment_id(id)
+        target = await self._target(message)
+        part, beginning = await self._link.read(reading.open_attachment, target, number)
+        return AttachmentStream(
+            content_type=part.content_type,
+            chunks=self._attachment_chunks(target, part, beginning),
+            filename=part.filename,
+            disposition="inline" if part.disposition == "inline" else "attachment",
+            size=None if part.encoding in ("base64", "quoted-printable") else part.size,
+        )
+
+    async def _attachment_chunks(self, target: Target, part: Part, chunk: bytes) -> AsyncIterator[bytes]:
+        decoder = transfer_decoder(part.encoding)
+        offset = 0
+        while True:
+            if decoded := decoder.feed(chunk):
+                yield decoded
+            offset += len(chunk)
+            if len(chunk) < CHUNK:
+                break
+            chunk = await self._link.read(reading.read_chunk, target, part.number, offset)
+        if decoded := decoder.finish():
+            yield decoded
+
+    async def quota(self) -> Quota | None:
+        """See `Session.quota`."""
+        found = await self._link.read(changing.read_quota)
+        return None if found is None else Quota(usage=found[0], limit=found[1])
+
+    # --- changing -----------------------------------------------------------------------------------------------------
+
+    async def update_flags(self, id: str, update: FlagUpdate) -> tuple[str, ...]:
+        """See `Session.update_flags`."""
+        target = await self._target(decode_message_id(id))
+        return await self._link.write(
+            changing.update_flags,
+            target,
+            replace=None if update.set is None else _listed(update.set),
+            add=_listed(update.add),
+            remove=_listed(update.delete),
+        )
+
+    async def move(self, id: str, mailbox: str) -> str | None:
+        """See `Session.move`."""
+        target = await self._target(decode_message_id(id))
+        path, name = await self._destination(mailbox)
+        return await self._placed_id(path, await self._link.write(changing.move, target, name))
+
+    async def copy(self, id: str, mailbox: str) -> str | None:
+        """See `Session.copy`."""
+        target = await self._target(decode_message_id(id))
+        path, name = await self._destination(mailbox)
+        return await self._placed_id(path, await self._link.write(changing.copy, target, name))
+
+    async def delete(self, id: str) -> None:
+        """See `Session.delete`."""
+        await self._link.write(changing.delete, await self._target(decode_message_id(id)))
+
+    async def append(
+        self, mailbox: str, message: bytes, *, flags: Sequence[str] = (), date: datetime | None = None
+    ) -> AppendResult:
+        """See `Session.append`."""
+        path, name = await self._destination(mailbox)
+        placed = await self._link.write(changing.append, name, message, flags=flags, date=date)
+        end = message.find(b"\r\n\r\n")
+        named = _MESSAGE_ID.search(message if end < 0 else message[:end])
+        return AppendResult(
+            id=await self._placed_id(path, placed),
+            path=path,
+            uid=placed.uid if placed else None,
+            uid_validity=str(placed.uid_validity) if placed else None,
+            message_id=named[1].decode("utf-8", "replace") if named else None,
+        )
+
+    async def create_mailbox(self, path: str) -> bool:
+        """See `Session.create_mailbox`."""
+        self._directory = None
+        return await self._link.write(mailboxes.create_mailbox, quoted(encode_name(path)))
+
+    async def rename_mailbox(self, path: str, new_path: str) -> None:
+        """See `Session.rename_mailbox`."""
+        _, name = await self._destination(path)
+        self._directory = None
+        await self._link.write(mailboxes.rename_mailbox, name, quoted(encode_name(new_path)))
+
+    async def delete_mailbox(self, path: str) -> None:
+        """See `Session.delete_mailbox`."""
+        _, name = await self._destination(path)
+        self._directory = None
+        await self._link.write(mailboxes.delete_mailbox, name)
+
+    # --- submitting ---------------------------------------------------------------------------------------------------
+
+    async def check_submit(self) -> None:
+        """See `Session.check_submit`."""
+        await self._submission.check()
+
+    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+        """See `Session.submit`."""
+        return await self._submission.submit(message, envelope)
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _link(self) -> Link:
+        if self._imap is None:
+            raise UnsupportedOperationError("this account has no IMAP server", code="IMAPUnavailable")
+        return self._imap
+
+    @property
+    def _submission(self) -> SmtpConnection:
+        if self._sender is None:
+            raise UnsupportedOperationError("this account has no submission server", code="SMTPUnavailable")
+        return self._sender
+
+    async def _mailboxes(self) -> Directory:
+        """Return the list of mailboxes, asking for it when what is known is too old."""
+        if self._directory is None or time.monotonic() > self._directory_until:
+            await self.mailboxes()
+            assert self._directory is not None
+        return self._directory
+
+    async def _destination(self, mailbox: str) -> tuple[str, bytes]:
+        directory = await self._mailboxes()
+        path = directory.resolve(mailbox)
+        return path, directory.server_name(path)
+
+    async def _target(self, id: MessageId) -> Target:
+        """Return where the message of an id is.
+
+        Raises:
+            NotFoundError: no mailbox has this number.
+        """
+        name: str | None = await self._context.numbers.name(id.mailbox)
+        validity, colon, path = (name or "").partition(":")
+        if not colon or not validity.isdigit():
+            raise NotFoundError("there is no such message", code="MessageNotFound")
+        known = self._directory
+        server_name = known.server_name(path) if known is not None else quoted(encode_name(path))
+        return Target(id, path, server_name, int(validity))
+
+    def _number(self, name: str) -> int:
+        """Number a mailbox; called in the thread of an operation, where each name is asked for once."""
+        if name not in self._numbers:
+            asked = asyncio.run_coroutine_threadsafe(self._context.numbers.number(name), self._loop)
+            self._numbers[name] = asked.result(_NUMBER_TIMEOUT)
+        return self._numbers[name]
+
+    async def _placed_id(self, path: str, placed: Placed | None) -> str | None:
+        if placed is None:
+            return None
+        return MessageId(await self._context.numbers.number(f"{placed.uid_validity}:{path}"), placed.uid).encode()
+
+
+def _page(found: Page, number: int, size: int) -> MessagePage:
+    return MessagePage(
+        total=found.total,
+        page=number,
+        messages=found.entries,
+        next_cursor=encode_cursor(number + 1) if (number + 1) * size < found.total else None,
+        previous_cursor=encode_cursor(number - 1) if number else None,
+    )
+
+
+def _listed(flags: tuple[str, ...] | str | None) -> tuple[str, ...]:
+    return (flags,) if isinstance(flags, str) else flags or ()

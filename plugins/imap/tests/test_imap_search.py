@@ -1,0 +1,131 @@
+"""Search criteria in IMAP's words."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gateway.errors import GatewayError, InvalidRequestError, UnsupportedOperationError
+from gateway.model.message import LabelQuery, SearchQuery
+from gateway.provider import PageRequest
+from gateway_imap import ImapProvider
+
+pytestmark = pytest.mark.anyio
+Start = Callable[..., Awaitable[Any]]
+GMAIL = b"* CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR X-GM-EXT-1 ESEARCH LITERAL+ CONDSTORE\r\nTAG OK done\r\n"
+OBJECTS = b"* CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR OBJECTID\r\nTAG OK done\r\n"
+
+
+async def _search(server: Any, query: SearchQuery, page: PageRequest | None = None) -> Any:
+    async with ImapProvider().open(*server.account()) as session:
+        return await session.search("INBOX", query, page or PageRequest())
+
+
+def _sent(server: Any) -> bytes:
+    (line,) = [line for line in server.commands if line.startswith(b"UID SEARCH")]
+    return bytes(line.removeprefix(b"UID SEARCH "))
+
+
+@pytest.mark.parametrize(
+    ("query", "criteria"),
+    [
+        (SearchQuery(), b"ALL"),
+        (SearchQuery(seq="1:5,*", uid="7"), b"1:5,* UID 7"),
+        (SearchQuery(unseen=True, flagged=True, answered=False), b"UNANSWERED FLAGGED UNSEEN"),
+        (SearchQuery(unseen=False, deleted=False, draft=True), b"UNDELETED DRAFT SEEN"),
+        (SearchQuery(from_='a "b" \\', subject="x y"), b'FROM "a \\"b\\" \\\\" SUBJECT "x y"'),
+        (SearchQuery(larger=10, smaller=20), b"LARGER 10 SMALLER 20"),
+        (SearchQuery(since=datetime(2024, 2, 3, 23, tzinfo=UTC)), b"SINCE 3-Feb-2024"),
+        (SearchQuery(sent_before=datetime(2024, 12, 31, tzinfo=UTC)), b"SENTBEFORE 31-Dec-2024"),
+        (SearchQuery(header={"Message-ID": "<1@x>"}), b'HEADER "Message-ID" "<1@x>"'),
+    ],
+)
+async def test_criteria_are_joined(scripted: Start, query: SearchQuery, criteria: bytes) -> None:
+    """RFC 9051 section 6.4.4: one after the other means AND."""
+    server = await scripted({b"UID SEARCH": b"* SEARCH\r\nTAG OK done\r\n"})
+    page = await _search(server, query)
+    assert (page.total, page.messages, page.next_cursor) == (0, (), None)
+    assert _sent(server) == criteria
+
+
+async def test_text_beyond_ascii_travels_in_literals(scripted: Start) -> None:
+    """As UTF-8, which the command names."""
+    server = await scripted({b"CAPABILITY": GMAIL, b"UID SEARCH": b"", "grüße".encode(): b""})
+    server.answers["Grüße".encode()] = b"* BYE enough\r\n<hang up>"
+    with pytest.raises(GatewayError):
+        await _search(server, SearchQuery(subject="Grüße"))
+    assert _sent(server) == b"RETURN (ALL) CHARSET UTF-8 SUBJECT {7+}"
+
+
+@pytest.mark.parametrize(
+    ("capability", "query", "criteria"),
+    [
+        (GMAIL, SearchQuery(gmail_raw="has:attachment"), b'X-GM-RAW "has:attachment"'),
+        (
+            GMAIL,
+            SearchQuery(labels=LabelQuery(has=("a b",), not_=("c",))),
+            b'X-GM-LABELS "a b" NOT X-GM-LABELS "c"',
+        ),
+        (GMAIL, SearchQuery(thread_id="12", modseq=5), b"MODSEQ 5 X-GM-THRID 12"),
+        (OBJECTS, SearchQuery(email_id="M1"), b"EMAILID M1"),
+        (OBJECTS, SearchQuery(email_ids=("M1", "M2", "M3"), subject="x"), b"OR EMAILID M1 OR EMAILID M2 EMAILID M3"),
+        (OBJECTS, SearchQuery(email_ids=()), b"NOT ALL"),
+    ],
+)
+async def test_extensions_are_used_where_they_are(
+    scripted: Start, capability: bytes, query: SearchQuery, criteria: bytes
+) -> None:
+    """Gmail's words, and those of RFC 8474; a list of ids is all that counts."""
+    server = await scripted({b"CAPABILITY": capability, b"UID SEARCH": b"* SEARCH\r\nTAG OK done\r\n"})
+    await _search(server, query)
+    assert _sent(server).removeprefix(b"RETURN (ALL) ") == criteria
+
+
+@pytest.mark.parametrize(
+    "query",
+    [SearchQuery(gmail_raw="x"), SearchQuery(email_id="x"), SearchQuery(modseq=1), SearchQuery(labels=LabelQuery())],
+)
+async def test_missing_extension_is_told(scripted: Start, query: SearchQuery) -> None:
+    """Ignoring a criterion would find too much, and a deletion may follow."""
+    with pytest.raises(UnsupportedOperationError) as caught:
+        await _search(await scripted(), query)
+    assert caught.value.error_code == "MissingServerExtension"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        SearchQuery(uid="1\r\nA1 LOGOUT"),
+        SearchQuery(seq="ALL"),
+        SearchQuery(header={"a b": "x"}),
+        SearchQuery(email_ids=("x) y",)),
+    ],
+)
+async def test_criterion_cannot_smuggle_a_command(scripted: Start, query: SearchQuery) -> None:
+    """Criteria come from callers of the API."""
+    server = await scripted({b"CAPABILITY": OBJECTS})
+    with pytest.raises(InvalidRequestError):
+        await _search(server, query)
+    assert not [line for line in server.commands if line.startswith(b"UID SEARCH")]
+
+
+def _rows(command: bytes) -> bytes:
+    uids = command.split(b" ")[2].split(b",")
+    lines = (b"* %d FETCH (UID %s RFC822.SIZE 1)\r\n" % (position, uid) for position, uid in enumerate(uids, 1))
+    return b"".join(lines) + b"TAG OK done\r\n"
+
+
+@pytest.mark.parametrize(
+    "found", [b"* SEARCH 3 9 1 2 8\r\n", b'* ESEARCH (TAG "x") UID ALL 1:3,8:9\r\n', b"* ESEARCH UID ALL 8:9,3:1\r\n"]
+)
+async def test_pages_are_exact_whatever_form_the_answer_has(scripted: Start, found: bytes) -> None:
+    """A million matches arrive as a few ranges (RFC 4731)."""
+    server = await scripted({b"UID SEARCH": found + b"TAG OK done\r\n", b"UID FETCH": _rows})
+    async with ImapProvider().open(*server.account()) as session:
+        pages = [await session.search("INBOX", SearchQuery(), PageRequest(size=2, page=number)) for number in range(4)]
+    assert [[entry.uid for entry in page.messages] for page in pages] == [[9, 8], [3, 2], [1], []]
+    assert {page.total for page in pages} == {5}
+    assert [page.next_cursor is None for page in pages] == [False, False, True, True]

@@ -1,0 +1,115 @@
+"""The sandbox as the other side, found the way an installation finds it: by its entry in the clouds file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import imapclient
+import msgspec
+import pytest
+
+from gateway.provider import Account, Environment, Grant, Identity, Login, OAuth2App, Service, SessionContext
+from gateway.testing.context import AccountUnderTest, MemoryNumbers
+from gateway_microsoft.plugin import MicrosoftIdentityProvider
+from gateway_outlook_imap import OutlookImapProvider
+from gateway_sandbox import clouds, directory
+from gateway_sandbox.testing import ALICE, REDIRECT_URI, RunningSandbox, sandbox_in_thread, take_any_ports
+
+
+class World:
+    """A sandbox with the provider under test in front of it.
+
+    Attributes:
+        sandbox: switches, pages and counters.
+        provider: with the sandbox's cloud in its clouds file.
+        identities: the same for sign-in.
+        app: the app that the sandbox knows.
+    """
+
+    def __init__(self, sandbox: RunningSandbox, environment: Environment) -> None:
+        self.sandbox = sandbox
+        self.provider = OutlookImapProvider(environment)
+        self.identities = MicrosoftIdentityProvider(environment)
+        fields = directory.registered_app()
+        self.app = OAuth2App(
+            id="sandbox",
+            provider=fields["provider"],
+            base_scopes=fields["baseScopes"],
+            client_id=fields["clientId"],
+            client_secret=fields["clientSecret"],
+            authority=fields["authority"],
+            cloud=fields["cloud"],
+            redirect_url=REDIRECT_URI,
+        )
+
+    def identity(self, **fields: Any) -> Identity:
+        """Return the OAuth2 side of the app, with fields of it replaced."""
+        return self.identities.identity(msgspec.structs.replace(self.app, **fields))
+
+    async def grant(self, user: str = ALICE) -> Grant:
+        """Sign somebody in through the pages."""
+        identity = self.identity()
+        start = identity.authorization(state="state", login_hint=user)
+        return await identity.exchange(start, self.sandbox.decide(start.url, user=user, action="accept"))
+
+    async def account(self, user: str = ALICE, *, shared: str | None = None) -> AccountUnderTest:
+        """Return an account of somebody who has signed in."""
+        credentials = GrantCredentials(self.identity(), await self.grant(user))
+        context = SessionContext(credentials=credentials, numbers=MemoryNumbers(), app=self.app)
+        return AccountUnderTest(Account(id=user, user=user, email=shared or user, shared=shared), context)
+
+    def client(self, user: str = ALICE) -> imapclient.IMAPClient:
+        """Return an IMAP client of another kind that is logged in."""
+        port = self.sandbox.endpoints.imap_port
+        client = imapclient.IMAPClient("localhost", port, ssl_context=self.sandbox.tls, timeout=10)
+        client.oauth2_login(user, self.sandbox.access_token(user))
+        return client
+
+    def empty(self, mailbox: str, user: str = ALICE) -> None:
+        """Delete all messages of a mailbox."""
+        with self.client(user) as client:
+            client.select_folder(mailbox)
+            if uids := client.search("ALL"):
+                client.delete_messages(uids, silent=True)
+                client.expunge()
+
+
+class GrantCredentials:
+    """Credentials that renew their grant when its access token was refused.
+
+    Attributes:
+        renewals: how often that happened.
+    """
+
+    def __init__(self, identity: Identity, grant: Grant) -> None:
+        self._identity = identity
+        self.grant = grant
+        self.renewals = 0
+
+    async def login(self, service: Service, *, refused: Login | None = None) -> Login:
+        if refused is not None and refused.access_token == self.grant.access_token:
+            self.renewals += 1
+            self.grant = await self._identity.refresh(self.grant)
+        assert self.grant.user is not None
+        return Login(user=self.grant.user.user, access_token=self.grant.access_token)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def running_outlook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    data_dir = take_any_ports(tmp_path_factory.mktemp("data"))
+    with sandbox_in_thread(data_dir) as sandbox:
+        clouds.write_entry(data_dir / clouds.FILE_NAME, directory.CLOUD, clouds.entry(sandbox.endpoints))
+        yield World(sandbox, Environment(data_dir=data_dir))
+
+
+@pytest.fixture
+def outlook(running_outlook: World) -> Iterator[World]:
+    """A running world, shared by a module, with every failure off."""
+    yield running_outlook
+    running_outlook.sandbox.reset()

@@ -1,0 +1,91 @@
+"""Switches that make the sandbox fail the way the real service does. They are forgotten when the sandbox stops."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from gateway.provider import Clock
+
+
+class Failure(StrEnum):
+    """What can go wrong; who sees it stands behind each name."""
+
+    SECRET_EXPIRED = "secret_expired"  # token endpoint: AADSTS7000222
+    GRANT_REVOKED = "grant_revoked"  # token endpoint: AADSTS50173; IMAP and SMTP refuse the access tokens
+    CONSENT_NEEDED = "consent_needed"  # token endpoint: AADSTS65001 until the person signs in again
+    ADMIN_CONSENT_NEEDED = "admin_consent_needed"  # sign-in: AADSTS90094 until an administrator approves
+    SMTP_AUTH_DISABLED = "smtp_auth_disabled"  # SMTP: 535 5.7.139
+    MAILBOX_NOT_CONNECTED = "mailbox_not_connected"  # IMAP: BAD User is authenticated but not connected.
+    THROTTLED = "throttled"  # token endpoint: 429; IMAP: BAD Request is throttled; SMTP: 432
+    SLOW = "slow"  # every answer waits
+    TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"  # token endpoint: 503; IMAP: BYE; SMTP: 421
+
+
+#: For these the seconds say how long an answer waits, or how long the client is told to wait; not how long it lasts.
+_SECONDS_ARE_A_PARAMETER = {Failure.SLOW: 3.0, Failure.THROTTLED: 30.0}
+
+
+class Switch(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure that is on: for one address or (None) for everybody.
+
+    Attributes:
+        seconds: the wait, for `Failure.SLOW` and `Failure.THROTTLED`.
+    """
+
+    failure: Failure
+    user: str | None
+    since: datetime
+    until: datetime | None = None
+    seconds: float = 0.0
+
+
+class Failures:
+    """The failures that are on."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._switches: dict[tuple[Failure, str | None], Switch] = {}
+
+    def switch_on(self, failure: Failure, user: str | None = None, seconds: float | None = None) -> Switch:
+        """Switch a failure on, for everybody or for one address."""
+        now = self._clock()
+        user = user.lower() if user is not None else None
+        parameter = _SECONDS_ARE_A_PARAMETER.get(failure)
+        switch = Switch(
+            failure=failure,
+            user=user,
+            since=now,
+            until=now + timedelta(seconds=seconds) if parameter is None and seconds is not None else None,
+            seconds=0.0 if parameter is None else (parameter if seconds is None else seconds),
+        )
+        self._switches[failure, user] = switch
+        return switch
+
+    def switch_off(self, failure: Failure, user: str | None = None) -> None:
+        """Switch a failure off; without an address, for everybody it was switched on for."""
+        for key in [key for key in self._switches if key[0] is failure and user in (None, key[1])]:
+            del self._switches[key]
+
+    def reset(self) -> None:
+        """Switch everything off."""
+        self._switches.clear()
+
+    def active(self, failure: Failure, user: str | None = None) -> Switch | None:
+        """Return the switch that makes this failure happen to an address now, if any."""
+        for key in (failure, user), (failure, None):
+            switch = self._switches.get(key)
+            if switch is not None and (switch.until is None or self._clock() < switch.until):
+                return switch
+        return None
+
+    def delay(self, user: str | None = None) -> float:
+        """Return how many seconds an answer has to wait."""
+        switch = self.active(Failure.SLOW, user)
+        return 0.0 if switch is None else switch.seconds
+
+    def listing(self) -> list[Switch]:
+        """Return what is on."""
+        return [switch for switch in self._switches.values() if self.active(switch.failure, switch.user)]
