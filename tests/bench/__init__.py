@@ -1,0 +1,1 @@
+"""Measurements of the whole gateway: real processes, real mail servers, one table; `python -m tests.bench`."""

@@ -1,0 +1,77 @@
+"""Checks answers against the OpenAPI document, more strictly than a client may: what it does not name is an error."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import httpx
+from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped]
+
+from gateway.api.catalogue import OPERATIONS
+from gateway.api.openapi import openapi_document
+from gateway.api.operation import PATH_PARAMETER
+
+DOCUMENT: dict[str, Any] = json.loads(json.dumps(openapi_document(OPERATIONS)))
+#: An error has details of its own kind, which depend on its code.
+_OPEN = frozenset({"Error"})
+
+
+async def check_answer(response: httpx.Response) -> None:
+    """Fail if the answer of an operation is not what the document says; a hook of `httpx.AsyncClient`."""
+    described = _described(response.request.method, response.request.url.raw_path.decode().partition("?")[0])
+    if described is None:
+        return
+    await response.aread()
+    what = f"{response.request.method} {response.request.url.path} answered {response.status_code}"
+    declared = described["responses"].get(str(response.status_code))
+    assert declared is not None, f"{what}, which is not documented: {response.text[:300]}"
+    while "$ref" in declared:
+        declared = _resolve(declared["$ref"])
+    media_type = response.headers["content-type"].partition(";")[0]
+    assert media_type in declared["content"], f"{what} as {media_type}"
+    if media_type.endswith("json"):
+        problems = list(_problems(declared["content"][media_type]["schema"], response.json()))
+        assert problems == [], f"{what}: {problems}"
+
+
+def _described(method: str, path: str) -> dict[str, Any] | None:
+    for pattern, item in _routes():
+        if pattern.fullmatch(path) and method.lower() in item:
+            found: dict[str, Any] = item[method.lower()]
+            return found
+    return None
+
+
+@cache
+def _routes() -> tuple[tuple[re.Pattern[str], dict[str, Any]], ...]:
+    return tuple(
+        (re.compile("[^/]+".join(map(re.escape, PATH_PARAMETER.split(path)[::2]))), item)
+        for path, item in DOCUMENT["paths"].items()
+    )
+
+
+def _resolve(reference: str) -> Any:
+    node: Any = DOCUMENT
+    for part in reference.removeprefix("#/").split("/"):
+        node = node[part]
+    return node
+
+
+def _problems(schema: dict[str, Any], value: Any) -> Iterator[str]:
+    validator = Draft202012Validator({**schema, "components": _closed()}, format_checker=FormatChecker())
+    for error in validator.iter_errors(value):
+        yield f"{error.json_path}: {error.message}"
+
+
+@cache
+def _closed() -> dict[str, Any]:
+    components: dict[str, Any] = copy.deepcopy(DOCUMENT["components"])
+    for name, schema in components["schemas"].items():
+        if "properties" in schema and name not in _OPEN:
+            schema.setdefault("additionalProperties", False)
+    return components

@@ -1,0 +1,86 @@
+"""Workers and clients of the queue for tests: handlers that need no mail server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.errors import NotFoundError
+from gateway.queue.client import JobClient
+from gateway.redis.client import open_client
+from gateway_workers.context import Handler, JobContext
+from gateway_workers.sessions import SessionPool
+from gateway_workers.worker import Limits, MailWorker
+
+FAST = Limits(lease=0.6, beat=0.1, grace=0.2, records_beat=0.2, stall=0.5)
+
+
+class Answer(msgspec.Struct):
+    """What the handlers here return."""
+
+    text: str = ""
+
+
+async def answer(context: JobContext, arguments: Any) -> Answer:
+    """Answer with the account."""
+    return Answer(context.account)
+
+
+async def not_found(context: JobContext, arguments: Any) -> Answer:
+    """Fail as a provider does."""
+    raise NotFoundError("there is no such message", native_code="NONEXISTENT")
+
+
+async def crash(context: JobContext, arguments: Any) -> Answer:
+    """Fail as nobody foresaw."""
+    raise ValueError("private@example.com wrote a letter")
+
+
+@contextlib.asynccontextmanager
+async def running_worker(
+    url: str,
+    handlers: Mapping[str, Handler],
+    *,
+    opener: Callable[[str], Any] = lambda account: contextlib.nullcontext(),
+    limits: Limits = FAST,
+    **options: Any,
+) -> AsyncIterator[MailWorker]:
+    """A worker in this process."""
+    worker = MailWorker(url, handlers, SessionPool(opener), limits=limits, **options)
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        await asyncio.wait_for(task, 10)
+
+
+@contextlib.asynccontextmanager
+async def running_client(url: str, **options: Any) -> AsyncIterator[JobClient]:
+    """A client in this process."""
+    control = open_client(url)
+    client = JobClient(control, url, **options)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.aclose()
+        await control.aclose()
+
+
+async def eventually(condition: Callable[[], Awaitable[Any] | Any], what: str, timeout: float = 10.0) -> Any:
+    """Poll `condition` until it is true and return what it returned; fail after `timeout` seconds."""
+    end = time.monotonic() + timeout
+    while True:
+        found = condition()
+        if isinstance(found, Awaitable):
+            found = await found
+        if found:
+            return found
+        assert time.monotonic() < end, f"{what}: not within {timeout} s"
+        await asyncio.sleep(0.01)

@@ -1,0 +1,214 @@
+"""Workers that are killed, stopped, paused, and a Redis that goes away: nobody waits in vain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from gateway.errors import WorkerLostError
+from gateway.queue import operations
+from gateway.redis import keys
+from tests.integration.queue.rig import answer, eventually, running_client, running_worker
+from tests.integration.queue.worker_process import LIMITS, RELEASE
+from tests.rigs.redis_server import RedisServer
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[3]
+CONNECT, MOVE = operations.ACCOUNT_CONNECT, operations.MESSAGES_MOVE
+NOTHING = operations.NoArguments()
+MOVING = operations.MoveMessage(message="m-1", path="Archive")
+
+
+@contextlib.contextmanager
+def worker_process(url: str, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker in a process of its own, ready to work."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "workers")])}
+    command = [sys.executable, "-m", "tests.integration.queue.worker_process", url, name]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def ready(redis: Redis, *names: str) -> None:
+    """Wait until these workers live."""
+    workers = [keys.rq_worker(name) for name in names]
+    await eventually(lambda: redis.exists(*workers) == len(workers), f"workers {names} are there", 20)
+
+
+def executions(redis: Redis, name: str) -> int:
+    """How many jobs a worker has under way."""
+    return int(redis.scard(keys.rq_worker_executions(name)))
+
+
+async def test_the_jobs_of_a_killed_worker_are_answered_by_another_or_fail_at_once(redis_url: str) -> None:
+    """Sixty running jobs and kill -9: reads are run again, writes fail cleanly, and nothing of the dead remains."""
+    with Redis.from_url(redis_url) as redis, worker_process(redis_url, "w-1") as first:
+        async with running_client(redis_url) as client:
+            await ready(redis, "w-1")
+            reads = [asyncio.create_task(client.call(CONNECT, f"a{n}", NOTHING, timeout=30)) for n in range(50)]
+            writes = [asyncio.create_task(client.call(MOVE, f"a{n}", MOVING, timeout=30)) for n in range(10)]
+            await eventually(lambda: executions(redis, "w-1") == 60, "sixty jobs run")
+            with worker_process(redis_url, "w-2"):
+                await ready(redis, "w-2")
+                first.kill()
+                killed_at = time.monotonic()
+                redis.set(RELEASE, 1)
+                assert await asyncio.gather(*reads) == [f'{{"text":"a{n}"}}'.encode() for n in range(50)]
+                for outcome in await asyncio.gather(*writes, return_exceptions=True):
+                    assert isinstance(outcome, WorkerLostError)
+                assert time.monotonic() - killed_at < LIMITS.lease + 10 * LIMITS.beat
+                await eventually(lambda: not redis.exists(keys.rq_worker("w-1")), "its records are gone")
+        assert redis.smembers(keys.WORKERS) == {b"w-2"}
+        assert redis.smembers(keys.RQ_WORKERS) == {keys.rq_worker("w-2").encode()}
+        assert redis.zcard(keys.rq_started("mail")) == 0
+        assert redis.zcard(keys.rq_failed("mail")) == 10
+
+
+async def test_a_worker_that_starts_cleans_up_after_the_last_one(redis_url: str) -> None:
+    """A single worker that crashed and was restarted answers what the crash left."""
+    with Redis.from_url(redis_url) as redis:
+        async with running_client(redis_url) as client:
+            with worker_process(redis_url, "w-1") as first:
+                await ready(redis, "w-1")
+                call = asyncio.create_task(client.call(CONNECT, "ada", NOTHING, timeout=20))
+                await eventually(lambda: executions(redis, "w-1") == 1, "the job runs")
+                first.kill()
+                await eventually(lambda: not redis.exists(keys.worker("w-1")), "its sign of life has run out")
+            async with running_worker(redis_url, {CONNECT.name: answer}):
+                assert await call == b'{"text":"ada"}'
+
+
+async def test_jobs_that_were_taken_but_not_started_are_not_lost(redis_url: str) -> None:
+    """A worker can die between waiting for a job and starting it."""
+    with Redis.from_url(redis_url) as redis:
+        async with running_client(redis_url) as client:
+            call = asyncio.create_task(client.call(CONNECT, "ada", NOTHING, timeout=20))
+            await eventually(lambda: redis.llen(keys.rq_queue("mail")), "the job is queued")
+            redis.sadd(keys.WORKERS, "w-dead")
+            redis.lmove(keys.rq_queue("mail"), keys.taken("w-dead", "mail"))
+            async with running_worker(redis_url, {CONNECT.name: answer}):
+                assert await call == b'{"text":"ada"}'
+
+
+async def die_of_a_job(redis: Redis, url: str, name: str) -> None:
+    """Have a worker start the one job there is, and kill it."""
+    with worker_process(url, name) as process:
+        await ready(redis, name)
+        await eventually(lambda: executions(redis, name) == 1, "the job runs")
+        process.kill()
+    await eventually(lambda: not redis.exists(keys.worker(name)), "the worker counts as dead")
+
+
+async def test_a_job_that_kills_its_worker_is_not_started_a_fourth_time(redis_url: str) -> None:
+    """One poison message must not take down one worker after another."""
+    with Redis.from_url(redis_url) as redis:
+        async with running_client(redis_url) as client:
+            call = asyncio.create_task(client.call(CONNECT, "ada", NOTHING, timeout=60))
+            for number in range(3):
+                await die_of_a_job(redis, redis_url, f"w-{number}")
+            async with running_worker(redis_url, {CONNECT.name: answer}):
+                with pytest.raises(WorkerLostError):
+                    await call
+
+
+async def test_a_stopped_worker_finishes_what_it_can_and_hands_back_the_rest(redis_url: str) -> None:
+    """SIGTERM: a short job is finished, a read that does not end goes to another worker, a write fails."""
+    with Redis.from_url(redis_url) as redis:
+        async with running_client(redis_url) as client:
+            with worker_process(redis_url, "w-1") as process:
+                await ready(redis, "w-1")
+                read = asyncio.create_task(client.call(CONNECT, "ada", NOTHING, timeout=20))
+                write = asyncio.create_task(client.call(MOVE, "ada", MOVING, timeout=20))
+                await eventually(lambda: executions(redis, "w-1") == 2, "both jobs run")
+                process.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(process.wait, 10) == 0
+            with pytest.raises(WorkerLostError):
+                await write
+            assert redis.llen(keys.rq_queue("mail")) == 1
+            assert not redis.exists(keys.worker("w-1"))
+            assert redis.smembers(keys.RQ_WORKERS) == set()
+            async with running_worker(redis_url, {CONNECT.name: answer}):
+                assert await read == b'{"text":"ada"}'
+
+
+async def test_jobs_that_end_within_the_grace_period_are_answered_by_the_stopping_worker(redis_url: str) -> None:
+    """A deployment does not make callers wait for another worker."""
+    with Redis.from_url(redis_url) as redis, worker_process(redis_url, "w-1") as process:
+        async with running_client(redis_url) as client:
+            await ready(redis, "w-1")
+            write = asyncio.create_task(client.call(MOVE, "ada", MOVING, timeout=20))
+            await eventually(lambda: executions(redis, "w-1") == 1, "the job runs")
+            process.send_signal(signal.SIGTERM)
+            redis.set(RELEASE, 1)
+            assert await write == b'{"text":"ada"}'
+            assert await asyncio.to_thread(process.wait, 10) == 0
+
+
+async def test_a_paused_worker_that_comes_back_registers_again_and_its_late_results_are_refused(redis_url: str) -> None:
+    """While it slept, others took over its jobs; the job has one result, and RQ's records stay right."""
+    with Redis.from_url(redis_url) as redis, worker_process(redis_url, "w-1") as first:
+        async with running_client(redis_url) as client:
+            await ready(redis, "w-1")
+            call = asyncio.create_task(client.call(CONNECT, "ada", NOTHING, timeout=30))
+            await eventually(lambda: executions(redis, "w-1") == 1, "the job runs")
+            started: Any = redis.zrange(keys.rq_started("mail"), 0, 0)
+            job = started[0].decode().split(":")[0]
+            first.send_signal(signal.SIGSTOP)
+            try:
+                await eventually(lambda: not redis.exists(keys.worker("w-1")), "it counts as dead")
+                async with running_worker(redis_url, {CONNECT.name: answer}, limits=LIMITS):
+                    assert await call == b'{"text":"ada"}'
+            finally:
+                first.send_signal(signal.SIGCONT)
+            await eventually(lambda: redis.exists(keys.worker("w-1"), keys.rq_worker("w-1")) == 2, "it is back")
+        redis.set(RELEASE, 1)
+        first.terminate()  # it ends when the late job has
+        assert await asyncio.to_thread(first.wait, 10) == 0
+        assert redis.xlen(keys.rq_results(job)) == 1
+        assert redis.zcard(keys.rq_started("mail")) == 0
+
+
+async def test_calls_survive_a_restart_of_redis(durable_redis: RedisServer) -> None:
+    """Killed in the middle of the load and started again: scripts are loaded anew, every call is answered."""
+    url = durable_redis.url
+    async with running_client(url) as client, running_worker(url, {CONNECT.name: answer}, limits=LIMITS):
+        answered: list[bytes] = []
+
+        async def caller(number: int) -> None:
+            for _ in range(30):
+                answered.append(await client.call(CONNECT, f"a{number}", NOTHING, timeout=30))
+
+        load = asyncio.gather(*(caller(number) for number in range(16)))
+        await eventually(lambda: len(answered) > 50, "the load is under way")
+        await asyncio.to_thread(durable_redis.kill)
+        await asyncio.to_thread(durable_redis.start)
+        await asyncio.wait_for(load, 30)
+    assert len(answered) == 16 * 30
+
+
+async def test_workers_and_clients_find_an_emptied_redis(redis_url: str) -> None:
+    """A Redis without persistence forgets everything, the worker's own records included."""
+    with Redis.from_url(redis_url) as redis:
+        handlers = {CONNECT.name: answer}
+        async with running_client(redis_url) as client, running_worker(redis_url, handlers, name="w-1"):
+            await client.call(CONNECT, "ada", NOTHING, timeout=5)
+            redis.flushdb()
+            redis.script_flush()
+            assert await client.call(CONNECT, "ada", NOTHING, timeout=5) == b'{"text":"ada"}'
+            await eventually(lambda: redis.exists(keys.rq_worker("w-1")), "it registers again")
+            await eventually(lambda: redis.sismember(keys.WORKERS, "w-1"), "others can reap it again")

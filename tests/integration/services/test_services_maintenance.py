@@ -1,0 +1,101 @@
+"""Periodic work of the workers: planned things happen, and a Redis that is away ends none of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from gateway.errors import RateLimitError, ServiceUnavailableError
+from gateway.queue import operations
+from gateway.redis import keys
+from gateway.store.due import CLAIM, DueWork
+from gateway_workers.liveness import Liveness
+from gateway_workers.maintenance import queue_due_work
+from tests.integration.services.world import World
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_what_is_claimed_and_not_finished_is_due_again(world: World) -> None:
+    """The worker that claimed it may have died; meanwhile nobody else takes it."""
+    due, work = world.services.due, DueWork("grant.renew", "ann")
+    await due.put(work, world.clock())
+    assert await due.claim(world.clock()) == [work]
+    assert await due.claim(world.clock()) == []
+    world.clock.advance(CLAIM + 1)
+    assert await due.claim(world.clock()) == [work]
+    await due.done(work)
+    world.clock.advance(CLAIM + 1)
+    assert await due.claim(world.clock()) == []
+
+
+async def test_due_work_goes_on_after_jobs_could_not_be_queued(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One refused enqueue used to end the loop for good: no renewal, no reconnection, no retry from then on."""
+    services, stop = world.services, asyncio.Event()
+    monkeypatch.setattr("gateway_workers.maintenance.PERIOD", 0.01)
+    refused = asyncio.Event()
+    queued: list[str] = []
+
+    async def enqueue(operation: operations.Operation, account: str, arguments: object) -> str:
+        if not refused.is_set():
+            refused.set()
+            raise ServiceUnavailableError("the job could not be queued")
+        queued.append(account)
+        return "job"
+
+    monkeypatch.setattr(services.jobs, "enqueue", enqueue)
+    await services.due.put(DueWork("grant.renew", "ann"), world.clock())
+    task = asyncio.create_task(queue_due_work(services, stop))
+    async with asyncio.timeout(10):
+        await refused.wait()
+        world.clock.advance(CLAIM + 1)
+        while not queued and not task.done():
+            await asyncio.sleep(0)
+    stop.set()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(task, 5)
+    assert queued == ["ann"]
+
+
+async def test_a_worker_that_begins_is_not_taken_for_a_dead_one(world: World) -> None:
+    """Another worker sweeps at the moment it registers: struck off the list, its jobs would be lost at its death."""
+    seen: list[bool] = []
+
+    class Watching:
+        """Sees what a sweep would see after each command."""
+
+        async def call(self, *command: Any) -> Any:
+            answer = await world.services.store.control.call(*command)
+            listed = await world.services.store.control.call("SISMEMBER", keys.WORKERS, "new")
+            alive = await world.services.store.control.call("EXISTS", keys.worker("new"))
+            seen.append(bool(listed) and not alive)
+            return answer
+
+    async def nothing() -> None:
+        """Stand for duties that are not looked at here."""
+
+    watching: Any = Watching()
+    reaper: Any = None
+    liveness = Liveness("new", watching, reaper, on_lost=nothing, on_beat=nothing)
+    await liveness.register()
+    assert seen == [False, False]
+    await world.services.store.control.call("SREM", keys.WORKERS, "new")
+    await liveness.beat()
+    assert await world.services.store.control.call("SISMEMBER", keys.WORKERS, "new")
+
+
+async def test_a_throttled_connection_attempt_is_made_again_when_the_service_allows_it(world: World) -> None:
+    """An account whose first attempt was throttled must not stay "connecting" for good."""
+    await world.add_account()
+    health, work = world.services.account_health, DueWork("account.connect", "ann")
+    await health.connecting("ann")
+    await health.postponed("ann", RateLimitError("slow down", retry_after=20))
+    world.clock.advance(19)
+    assert work not in await world.services.due.claim(world.clock())
+    world.clock.advance(timedelta(minutes=1).total_seconds())
+    assert work in await world.services.due.claim(world.clock())
+    assert (await world.services.accounts.recent_state("ann"))[0] == "connecting"

@@ -1,0 +1,108 @@
+"""The sign of life of a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from gateway_workers.liveness import Liveness
+
+pytestmark = pytest.mark.anyio
+
+
+class Control:
+    """Redis, a reaper and a worker, as far as `Liveness` sees them."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.kept = True
+        self.away = False
+        self.events: list[str] = []
+
+    async def call(self, *command: Any) -> Any:
+        """Answer the command of a beat, or of a registration."""
+        if self.away:
+            raise RedisConnectionError("refused")
+        if "XX" in command:
+            return self.kept
+        self.events.append(command[0])
+        return True
+
+    async def sweep(self) -> None:
+        """Note that the dead were looked for."""
+        self.events.append("sweep")
+
+    async def lost(self) -> None:
+        """Note that sessions have to be dropped."""
+        self.events.append("lost")
+
+    async def beaten(self) -> None:
+        """Do nothing."""
+
+    def liveness(self) -> Liveness:
+        """A worker's liveness with a lease of 6 s."""
+        return Liveness(
+            "w-1",
+            self,  # type: ignore[arg-type]
+            self,  # type: ignore[arg-type]
+            on_lost=self.lost,
+            on_beat=self.beaten,
+            lease=6,
+            beat=2,
+            clock=lambda: self.now,
+        )
+
+
+async def test_each_beat_looks_for_dead_workers() -> None:
+    """A dead worker is found within a lease and a beat."""
+    control = Control()
+    liveness = control.liveness()
+    await liveness.beat()
+    await liveness.duties()
+    assert control.events == ["SADD", "sweep"]
+
+
+async def test_a_worker_that_was_declared_dead_registers_again_and_drops_its_sessions() -> None:
+    """Others may serve its accounts by now."""
+    control = Control()
+    liveness = control.liveness()
+    control.kept = False
+    await liveness.beat()
+    await liveness.duties()
+    assert control.events == ["SET", "SADD", "lost", "sweep"]
+
+
+async def test_after_an_outage_of_redis_nobody_is_declared_dead_for_one_lease() -> None:
+    """All signs of life ran out while nobody could renew them; all workers live."""
+    control = Control()
+    liveness = control.liveness()
+    await liveness.beat()
+    await liveness.duties()
+    control.events.clear()
+    control.now += 8.0  # no beat came through in this time
+    await liveness.beat()
+    await liveness.duties()
+    control.now += 2.0
+    await liveness.beat()
+    await liveness.duties()
+    assert "sweep" not in control.events
+    control.now += 4.0
+    await liveness.beat()
+    await liveness.duties()
+    assert "sweep" in control.events
+
+
+async def test_redis_that_was_away_for_a_moment_delays_the_search_too() -> None:
+    """Beats failed: how long the others could not beat is unknown."""
+    control = Control()
+    liveness = control.liveness()
+    control.away = True
+    with pytest.raises(RedisConnectionError):
+        await liveness.beat()
+    liveness._note_away(RedisConnectionError())
+    control.away = False
+    await liveness.beat()
+    await liveness.duties()
+    assert "sweep" not in control.events
