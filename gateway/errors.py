@@ -27,6 +27,7 @@ The branch an error sits on decides what the gateway does with it:
           NotFoundError             no such message, mailbox or attachment
           UnsupportedOperationError the provider has not declared the capability
           CursorExpiredError        the listing has to start again
+            MailboxResetError       and every id of that mailbox is void
           InvalidIdentifierError    an id that this provider cannot have issued
           MessageTooLargeError      over the service's limit
           MessageRefusedError       sender, recipient or content is refused for good
@@ -147,6 +148,12 @@ class WorkerLostError(GatewayError):
     code = "WorkerNotAvailable"
 
 
+class FencedError(GatewayError):
+    """This worker no longer owns the account: what it was going to write is refused."""
+
+    code = "Fenced"
+
+
 class ProviderError(GatewayError):
     """A mail service could not do what was asked.
 
@@ -252,6 +259,15 @@ class CursorExpiredError(PermanentError):
     """The page cursor or state can no longer be continued from."""
 
     code = "CursorExpired"
+
+
+class MailboxResetError(CursorExpiredError):
+    """The mailbox was made anew: no state and no id of before means anything (RFC 9051 section 2.3.1.1).
+
+    Details: ``uid_validity`` and ``previous_uid_validity``.
+    """
+
+    code = "MailboxReset"
 
 
 class InvalidIdentifierError(PermanentError):

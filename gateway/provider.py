@@ -53,6 +53,7 @@ __all__ = [
     "IdentityProvider",
     "Login",
     "MessagePage",
+    "MessageState",
     "Numbers",
     "OAuth2App",
     "PageRequest",
@@ -415,18 +416,42 @@ class SubmitReceipt(_Struct, frozen=True, kw_only=True):
     refused: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
+class MessageState(_Struct, frozen=True, kw_only=True):
+    """What can change of a message, as it is now.
+
+    Attributes:
+        id: of the message.
+        position: its place in the mailbox: the newer, the higher (IMAP: the UID). It stays, like the id, and is below
+            2**53.
+        flags: system flags and keywords, as a listing shows them; never ``\\Recent``.
+        labels: as a listing shows them.
+    """
+
+    id: str
+    position: int
+    flags: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
 class Changes(_Struct, frozen=True, kw_only=True):
-    """What happened in one mailbox since a state (RFC 8620 section 5.2).
+    """What may have happened in one mailbox since a state (RFC 8620 section 5.2).
+
+    The gateway compares with what it knows: an unknown id is a new message, other flags or labels are an update, and
+    what is in `removed`, or missing from a complete answer, is gone.
 
     Attributes:
         state: ask with this next time.
+        changed: messages that are new or may have changed; an unchanged one among them does no harm.
+        removed: ids that are gone; an unknown one does no harm.
+        complete: `changed` is every message there is, over all answers up to the one without `more`; each of them is
+            complete.
         more: there is more to fetch right away.
     """
 
     state: str
-    created: tuple[str, ...] = ()
-    updated: tuple[str, ...] = ()
+    changed: tuple[MessageState, ...] = ()
     removed: tuple[str, ...] = ()
+    complete: bool = False
     more: bool = False
 
 
@@ -445,7 +470,10 @@ class Signature(_Struct, frozen=True, kw_only=True):
 
 
 class SocketWatch(ABC):
-    """A watch that is a socket to wait on; anything readable means: ask for changes."""
+    """A watch that is a socket to wait on: when it is readable, `poll`, which tells whether to ask for changes.
+
+    None of its methods but `close` ever waits.
+    """
 
     @abstractmethod
     def fileno(self) -> int:
@@ -455,6 +483,15 @@ class SocketWatch(ABC):
     def poll(self) -> bool:
         """Read everything that is there; True when something may have changed. Never blocks."""
 
+    @abstractmethod
+    def probe(self) -> None:
+        """Ask the other side for a sign of life; `poll` sees it come. Without effect while the last one is awaited."""
+
+    @property
+    @abstractmethod
+    def answered(self) -> bool:
+        """False while the sign of life that the last `probe` asked for is outstanding."""
+
     @property
     @abstractmethod
     def dead(self) -> bool:
@@ -462,7 +499,7 @@ class SocketWatch(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """End the watch."""
+        """End the watch; unless it is dead, the session can be used again. Does no harm twice."""
 
 
 class PushWatch(ABC):
@@ -617,17 +654,41 @@ class Session(ABC):
         raise UnsupportedOperationError("drafts are not supported", capability=Capability.DRAFTS.value)
 
     async def changes(self, mailbox: str, since: str | None) -> Changes:
-        """Return what happened since a state; None asks only for the present state.
+        """Return what may have happened since a state; None asks for every message there is.
 
-        This is the truth: everything the gateway announces comes from here.
+        This is the truth: everything the gateway announces comes from here. The same state may be asked from again,
+        also by another session. A service without history answers `complete` every time.
 
         Raises:
-            CursorExpiredError: the state is too old; start again from None.
+            NotFoundError: there is no such mailbox.
+            CursorExpiredError: the state cannot be continued from; start again from None, ids are as good as before.
+            MailboxResetError: likewise, and no id of before is good any more.
         """
         raise UnsupportedOperationError("changes are not supported", capability=Capability.CHANGES.value)
 
+    async def entries(self, mailbox: str, ids: Sequence[str]) -> Sequence[MessageEntry]:
+        """Return up to 500 messages of a mailbox as a listing shows them, in any order; those gone are left out.
+
+        Raises:
+            NotFoundError: there is no such mailbox.
+        """
+        raise UnsupportedOperationError("changes are not supported", capability=Capability.CHANGES.value)
+
+    async def revisions(self) -> Mapping[str, str | None]:
+        """Return for each mailbox that can hold messages a token that differs when its messages or their flags do.
+
+        None where the service does not tell that cheaply: then only `changes` knows.
+        """
+        return {mailbox.path: None for mailbox in await self.mailboxes() if not mailbox.no_select}
+
     async def watch(self, mailbox: str) -> Watch:
-        """Return a way to learn that asking for changes is worth it: a hint, never the truth."""
+        """Return a way to learn that asking for changes is worth it: a hint, never the truth.
+
+        Until the watch is closed the session does nothing else.
+
+        Raises:
+            NotFoundError: there is no such mailbox.
+        """
         raise UnsupportedOperationError("watching is not supported", capability=Capability.WATCH.value)
 
     async def quota(self) -> Quota | None:

@@ -32,6 +32,7 @@ from gateway.model.message import (
     Mailbox,
     MailboxStatus,
     MessageDetail,
+    MessageEntry,
     MessageText,
     SearchQuery,
     TextType,
@@ -48,6 +49,7 @@ from gateway.provider import (
     Identity,
     IdentityProvider,
     MessagePage,
+    MessageState,
     OAuth2App,
     PageRequest,
     Provider,
@@ -64,6 +66,18 @@ from tests.contract.memory_service import BusyError, IdentityService, MailServic
 _SPECIAL_USE: dict[str, Any] = {"INBOX": "\\Inbox", "Drafts": "\\Drafts", "Archive": "\\Archive"}
 
 
+#: Messages, or entries of the history, in one answer.
+_AT_ONCE = 3
+
+
+def position(stored: Stored) -> int:
+    return int(stored.id.removeprefix("m"))
+
+
+def state_of(stored: Stored) -> MessageState:
+    return MessageState(id=stored.id, position=position(stored), flags=stored.flags, labels=stored.labels)
+
+
 def listed(value: tuple[str, ...] | str | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else value or ()
 
@@ -76,18 +90,32 @@ def updated(now: tuple[str, ...], update: FlagUpdate) -> tuple[str, ...]:
 
 
 class MemoryWatch(SocketWatch):
+    """The service rings with "!"; a probe comes back as "?" through its end of the bell."""
+
     def __init__(self, bell: tuple[socket.socket, socket.socket]) -> None:
         self._ours, self._theirs = bell
         self._ours.setblocking(False)
+        self._answered = True
 
     def fileno(self) -> int:
         return self._ours.fileno()
 
     def poll(self) -> bool:
         try:
-            return bool(self._ours.recv(1024))
+            heard = self._ours.recv(1024)
         except BlockingIOError:
             return False
+        self._answered = self._answered or b"?" in heard
+        return b"!" in heard
+
+    def probe(self) -> None:
+        if self._answered:
+            self._answered = False
+            self._theirs.send(b"?")
+
+    @property
+    def answered(self) -> bool:
+        return self._answered
 
     @property
     def dead(self) -> bool:
@@ -153,11 +181,7 @@ class MemorySession(Session):
             raise CursorExpiredError("not a cursor")
         number = page.page if page.cursor is None else int(page.cursor)
         start, end = number * page.size, (number + 1) * page.size
-        shown = messages[::-1][start:end]
-        entries = (
-            msgspec.structs.replace(parse_message(one.octets).entry(**self.described(mailbox, one)), labels=one.labels)
-            for one in shown
-        )
+        entries = (self.entry(mailbox, one) for one in messages[::-1][start:end])
         return MessagePage(
             total=len(messages),
             page=number,
@@ -165,6 +189,10 @@ class MemorySession(Session):
             next_cursor=str(number + 1) if end < len(messages) else None,
             previous_cursor=str(number - 1) if number else None,
         )
+
+    def entry(self, mailbox: str, stored: Stored) -> MessageEntry:
+        entry = parse_message(stored.octets).entry(**self.described(mailbox, stored))
+        return msgspec.structs.replace(entry, labels=stored.labels)
 
     def described(self, mailbox: str, stored: Stored) -> dict[str, Any]:
         return {
@@ -215,13 +243,14 @@ class MemorySession(Session):
         with self.wire():
             mailbox, stored = self.find(id)
             stored.flags = updated(stored.flags, update)
-            self.service.happened(mailbox, "updated", stored)
+            self.service.happened(mailbox, stored)
             return stored.flags
 
     async def update_labels(self, id: str, update: FlagUpdate) -> tuple[str, ...]:
         with self.wire():
-            stored = self.find(id)[1]
+            mailbox, stored = self.find(id)
             stored.labels = updated(stored.labels, update)
+            self.service.happened(mailbox, stored)
             return stored.labels
 
     async def move(self, id: str, mailbox: str) -> str:
@@ -258,7 +287,8 @@ class MemorySession(Session):
 
     async def delete_mailbox(self, path: str) -> None:
         with self.wire():
-            self.box(path)
+            for stored in list(self.box(path)):
+                self.service.remove(path, stored)
             del self.service.mailboxes[path]
 
     async def check_submit(self) -> None:
@@ -285,19 +315,40 @@ class MemorySession(Session):
         return receipt
 
     async def changes(self, mailbox: str, since: str | None) -> Changes:
+        """A state is how much of the history was told, and in the first listing up to which message."""
         with self.wire():
-            self.box(mailbox)
-            state = str(len(self.service.history))
-            if since is None:
-                return Changes(state=state)
-            if not re.fullmatch("[0-9]{1,6}", since):
+            messages, history = self.box(mailbox), self.service.history
+            found = re.fullmatch("([0-9]{1,6})(?::([0-9]{1,6}))?", f"{len(history)}:0" if since is None else since)
+            if found is None:
                 raise CursorExpiredError("not a state")
-            happened = [(what, id) for path, what, id in self.service.history[int(since) :] if path == mailbox]
+            if found[2] is not None:
+                return self.first_changes(found[1], [one for one in messages if position(one) > int(found[2])])
+            told = int(found[1]) + _AT_ONCE
+            happened = [id for path, id in history[told - _AT_ONCE : told] if path == mailbox]
+            here = {one.id: one for one in messages}
+            return Changes(
+                state=str(min(told, len(history))),
+                changed=tuple(state_of(here[id]) for id in dict.fromkeys(happened) if id in here),
+                removed=tuple(id for id in dict.fromkeys(happened) if id not in here),
+                more=told < len(history),
+            )
 
-            def ids(kind: str) -> tuple[str, ...]:
-                return tuple(id for what, id in happened if what == kind)
+    def first_changes(self, told: str, rest: list[Stored]) -> Changes:
+        shown, more = rest[:_AT_ONCE], len(rest) > _AT_ONCE
+        return Changes(
+            state=f"{told}:{position(shown[-1])}" if more else told,
+            changed=tuple(state_of(one) for one in shown),
+            complete=True,
+            more=more,
+        )
 
-            return Changes(state=state, created=ids("created"), updated=ids("updated"), removed=ids("removed"))
+    async def entries(self, mailbox: str, ids: Sequence[str]) -> Sequence[MessageEntry]:
+        with self.wire():
+            return [self.entry(mailbox, one) for one in self.box(mailbox) if one.id in ids]
+
+    async def revisions(self) -> Mapping[str, str | None]:
+        with self.wire():
+            return {path: str(sum(one == path for one, _ in self.service.history)) for path in self.service.mailboxes}
 
     async def watch(self, mailbox: str) -> Watch:
         with self.wire():

@@ -36,10 +36,10 @@ class Stored:
 
 @dataclass
 class MailService:
-    """Mailboxes, what happened in them, and what was submitted."""
+    """Mailboxes, in which of them something happened to which message, and what was submitted."""
 
     mailboxes: dict[str, list[Stored]] = field(default_factory=lambda: {"INBOX": [], "Drafts": [], "Archive": []})
-    history: list[tuple[str, Literal["created", "updated", "removed"], str]] = field(default_factory=list)
+    history: list[tuple[str, str]] = field(default_factory=list)
     sent: list[tuple[Envelope, bytes]] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     bells: list[tuple[socket.socket, socket.socket]] = field(default_factory=list)
@@ -65,7 +65,7 @@ class MailService:
         self._last += 1
         stored = Stored(f"m{self._last}", octets, received or datetime.now(UTC), tuple(flags))
         self.mailboxes[mailbox].append(stored)
-        self.happened(mailbox, "created", stored)
+        self.happened(mailbox, stored)
         for _, bell in self.bells:
             # Whoever waited for it may have gone.
             with suppress(OSError):
@@ -86,11 +86,11 @@ class MailService:
     def remove(self, mailbox: str, stored: Stored) -> None:
         """Take a message out of a mailbox."""
         self.mailboxes[mailbox].remove(stored)
-        self.happened(mailbox, "removed", stored)
+        self.happened(mailbox, stored)
 
-    def happened(self, mailbox: str, what: Literal["created", "updated", "removed"], stored: Stored) -> None:
+    def happened(self, mailbox: str, stored: Stored) -> None:
         """Write it into the history."""
-        self.history.append((mailbox, what, stored.id))
+        self.history.append((mailbox, stored.id))
 
     def submit(self, envelope: Envelope, octets: bytes) -> set[str]:
         """Take a message for delivery and return the recipients that were refused."""

@@ -45,6 +45,7 @@ OPERATIONS = (
     Operation(Capability.SUBMIT, "submit", lambda s, id, box: s.submit(numbered(2), _ENVELOPE)),
     Operation(Capability.DRAFTS, "submit_draft", lambda s, id, box: s.submit_draft(id)),
     Operation(Capability.CHANGES, "changes", lambda s, id, box: s.changes(box, None)),
+    Operation(Capability.CHANGES, "entries", lambda s, id, box: s.entries(box, [id])),
     Operation(Capability.WATCH, "watch", lambda s, id, box: s.watch(box)),
     Operation(Capability.QUOTA, "quota", lambda s, id, box: s.quota()),
     Operation(Capability.SIGNATURES, "signatures", lambda s, id, box: s.signatures()),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from msgspec.structs import replace
 
 from gateway.errors import NotFoundError, PermanentError
+from gateway.model.message import MessageEntry
 from gateway.provider import Changes, PollWatch, Watch
 from gateway_maildir import MaildirSession
-from tests.contract.memory_provider import MemorySession
+from tests.contract.memory_provider import MemorySession, MemoryWatch
 from tests.contract.planting import breaks
 
 
-class ChangedChanges(MaildirSession):
-    """A base for bugs in changes."""
+class ChangedChanges(MemorySession):
+    """A base for bugs in changes after the first."""
 
     def change(self, changes: Changes) -> Changes:
         raise NotImplementedError
@@ -22,76 +25,100 @@ class ChangedChanges(MaildirSession):
         return found if since is None else self.change(found)
 
 
-@breaks("test_first_state_reports_nothing")
-class EverythingIsNewAtFirst(MaildirSession):
+@breaks("test_first_answer_is_complete")
+class SaysNothingAtFirst(MaildirSession):
     async def changes(self, mailbox: str, since: str | None) -> Changes:
         found = await super().changes(mailbox, since)
-        return found if since is not None else replace(found, created=tuple(str(file) for file in self._files(mailbox)))
+        return found if since is not None else replace(found, changed=(), complete=False)
 
 
-@breaks("test_new_messages_are_created_exactly_once")
-class OnlyTheNewestIsNew(ChangedChanges):
-    def change(self, changes: Changes) -> Changes:
-        return replace(changes, created=changes.created[-1:])
+@breaks("test_first_answer_is_complete")
+class FirstAnswerOfManyIsTheLast(MemorySession):
+    async def changes(self, mailbox: str, since: str | None) -> Changes:
+        return replace(await super().changes(mailbox, since), more=False)
 
 
-@breaks("test_new_messages_are_created_exactly_once")
-class CreatedAndUpdated(ChangedChanges):
-    def change(self, changes: Changes) -> Changes:
-        return replace(changes, updated=changes.created)
-
-
-@breaks("test_new_messages_are_created_exactly_once")
-class StateStandsStill(MaildirSession):
+@breaks("test_first_answer_is_complete")
+class OldestHasTheHighestPosition(MaildirSession):
     async def changes(self, mailbox: str, since: str | None) -> Changes:
         found = await super().changes(mailbox, since)
-        return replace(found, state=since or found.state)
+        return replace(found, changed=tuple(replace(one, position=2**53 - one.position) for one in found.changed))
+
+
+@breaks("test_new_messages_are_new_exactly_once")
+class OnlyTheNewestIsNew(MaildirSession):
+    async def changes(self, mailbox: str, since: str | None) -> Changes:
+        found = await super().changes(mailbox, since)
+        return found if since is None else replace(found, changed=found.changed[-1:], complete=False)
+
+
+@breaks("test_new_messages_are_new_exactly_once")
+class CompleteWithoutTheRest(ChangedChanges):
+    def change(self, changes: Changes) -> Changes:
+        return replace(changes, complete=True)
+
+
+@breaks("test_new_messages_are_new_exactly_once")
+class NewOnesBlink(ChangedChanges):
+    def change(self, changes: Changes) -> Changes:
+        return changes if changes.changed else replace(changes, removed=(f"m{changes.state}",))
 
 
 @breaks("test_asking_again_from_an_old_state_gives_the_same")
-class ForgetsWhatItTold(MaildirSession):
+class ForgetsWhatItTold(ChangedChanges):
     told: tuple[str, ...] = ()
 
-    async def changes(self, mailbox: str, since: str | None) -> Changes:
-        found = await super().changes(mailbox, since)
-        new = tuple(id for id in found.created if id not in self.told)
-        self.told += new
-        return replace(found, created=new)
+    def change(self, changes: Changes) -> Changes:
+        new = tuple(one for one in changes.changed if one.id not in self.told)
+        self.told += tuple(one.id for one in new)
+        return replace(changes, changed=new)
 
 
 @breaks("test_changed_flags_are_an_update_exactly_once")
-class FlagsGoUnnoticed(ChangedChanges):
-    def change(self, changes: Changes) -> Changes:
-        return replace(changes, updated=())
+class FlagsGoUnnoticed(MaildirSession):
+    async def changes(self, mailbox: str, since: str | None) -> Changes:
+        found = await super().changes(mailbox, since)
+        return replace(found, changed=tuple(replace(one, flags=()) for one in found.changed))
 
 
 @breaks("test_changed_flags_are_an_update_exactly_once")
 class UpdateIsANewMessage(ChangedChanges):
     def change(self, changes: Changes) -> Changes:
-        return replace(changes, created=(*changes.created, *changes.updated), updated=())
+        return replace(changes, changed=tuple(replace(one, id=f"{one.id}0") for one in changes.changed))
 
 
-@breaks("test_deleted_message_is_removed_exactly_once")
+@breaks("test_changed_labels_are_an_update_exactly_once")
+class LabelsGoUnnoticed(MemorySession):
+    async def changes(self, mailbox: str, since: str | None) -> Changes:
+        found = await super().changes(mailbox, since)
+        return replace(found, changed=tuple(replace(one, labels=()) for one in found.changed))
+
+
+@breaks("test_deleted_message_is_gone_exactly_once")
 class RemovalGoesUnnoticed(ChangedChanges):
     def change(self, changes: Changes) -> Changes:
         return replace(changes, removed=())
 
 
-@breaks("test_deleted_message_is_removed_exactly_once")
+@breaks("test_deleted_message_is_gone_exactly_once")
 class RemovedUnderAnotherId(ChangedChanges):
     def change(self, changes: Changes) -> Changes:
         return replace(changes, removed=tuple(f"{id}0" for id in changes.removed))
 
 
 @breaks("test_state_outlives_the_session")
-class StateIsInTheSession(MaildirSession):
-    states: dict[str, str] | None = None
+class StateIsInTheSession(MemorySession):
+    states: dict[str | None, str] | None = None
 
     async def changes(self, mailbox: str, since: str | None) -> Changes:
         self.states = self.states or {}
-        found = await super().changes(mailbox, self.states.get(since or ""))
-        self.states[f"s{len(self.states)}"] = found.state
-        return replace(found, state=f"s{len(self.states) - 1}")
+        known = self.states.get(since)
+        found = await super().changes(mailbox, known)
+        if since is not None and known is None:  # another session's
+            found = Changes(state=found.state)
+        state = f"s{len(self.states)}"
+        self.states[state] = found.state
+        return replace(found, state=state)
 
 
 @breaks("test_unusable_state_expires")
@@ -103,6 +130,14 @@ class BadStateIsTheFirst(MaildirSession):
             return await super().changes(mailbox, None)
 
 
+@breaks("test_mailbox_made_anew_holds_nothing_of_the_old_one")
+class OldMessagesHauntTheMailbox(MemorySession):
+    async def delete_mailbox(self, path: str) -> None:
+        history = list(self.service.history)
+        await super().delete_mailbox(path)
+        self.service.history[:] = history
+
+
 @breaks("test_changes_of_an_unknown_mailbox_are_not_found")
 class UnknownMailboxNeverChanges(MaildirSession):
     async def changes(self, mailbox: str, since: str | None) -> Changes:
@@ -110,6 +145,37 @@ class UnknownMailboxNeverChanges(MaildirSession):
             return await super().changes(mailbox, since)
         except NotFoundError:
             return Changes(state=since or "0")
+
+
+@breaks("test_entries_of_changed_messages_are_those_of_the_listing")
+class EntriesWithoutAttachments(MemorySession):
+    async def entries(self, mailbox: str, ids: Sequence[str]) -> Sequence[MessageEntry]:
+        return [replace(entry, attachments=()) for entry in await super().entries(mailbox, ids)]
+
+
+@breaks("test_entries_of_changed_messages_are_those_of_the_listing")
+class EveryEntryThereIs(MaildirSession):
+    async def entries(self, mailbox: str, ids: Sequence[str]) -> Sequence[MessageEntry]:
+        return await super().entries(mailbox, [one.id for one in (await self.changes(mailbox, None)).changed])
+
+
+@breaks("test_entries_of_messages_that_are_gone_are_left_out")
+class OneGoneSpoilsTheRest(MaildirSession):
+    async def entries(self, mailbox: str, ids: Sequence[str]) -> Sequence[MessageEntry]:
+        found = await super().entries(mailbox, ids)
+        return found if len(found) == len(ids) else []
+
+
+@breaks("test_revisions_differ_where_something_happened")
+class RevisionStandsStill(MaildirSession):
+    async def revisions(self) -> Mapping[str, str | None]:
+        return dict.fromkeys(await super().revisions(), "1")
+
+
+@breaks("test_revisions_differ_where_something_happened")
+class OneRevisionForAll(MemorySession):
+    async def revisions(self) -> Mapping[str, str | None]:
+        return dict.fromkeys(await super().revisions(), str(len(self.service.history)))
 
 
 @breaks("test_watch_tells_when_to_ask")
@@ -124,3 +190,15 @@ class WatchBreaksTheSession(MemorySession):
         watch = await super().watch(mailbox)
         self.service.network = "hang-up"
         return watch
+
+
+class AlwaysAnsweredWatch(MemoryWatch):
+    @property
+    def answered(self) -> bool:
+        return True
+
+
+@breaks("test_watch_answers_a_probe")
+class ProbesNothing(MemorySession):
+    async def watch(self, mailbox: str) -> Watch:
+        return AlwaysAnsweredWatch(self.service.hang_bell())

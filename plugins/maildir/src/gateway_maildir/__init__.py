@@ -7,14 +7,12 @@ https://www.courier-mta.org/imap/README.maildirquota.html).
 from __future__ import annotations
 
 import asyncio
-import base64
 import functools
-import json
+import hashlib
 import os
 import re
 import shutil
-import zlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,7 +78,9 @@ class MaildirSession(provider.Session):
 
     def _files(self, mailbox: str) -> list[Path]:
         directory = self._directory(mailbox)
-        return sorted((*(directory / "new").iterdir(), *(directory / "cur").iterdir()), key=files.age, reverse=True)
+        return sorted(
+            (*(directory / "new").iterdir(), *(directory / "cur").iterdir()), key=files.position, reverse=True
+        )
 
     def _find(self, id: str) -> tuple[str, Path]:
         mailbox, key = files.decode(id, 2)
@@ -134,19 +134,20 @@ class MaildirSession(provider.Session):
             raise errors.CursorExpiredError("not a cursor of this mailbox")
         number = page.page if page.cursor is None else int(page.cursor)
         found = self._files(mailbox)
-        entries = []
-        for file in found[number * page.size : (number + 1) * page.size]:
-            # Another program may rename or delete it at any time; the rest of the page is still good.
-            with suppress(FileNotFoundError):
-                message, described = self._described(mailbox, file)
-                entries.append(message.entry(**described))
         return provider.MessagePage(
             total=len(found),
             page=number,
-            messages=tuple(entries),
+            messages=tuple(self._entries(mailbox, found[number * page.size : (number + 1) * page.size])),
             next_cursor=str(number + 1) if (number + 1) * page.size < len(found) else None,
             previous_cursor=str(number - 1) if number > 0 else None,
         )
+
+    def _entries(self, mailbox: str, listed: Iterable[Path]) -> Iterator[model.MessageEntry]:
+        for file in listed:
+            # Another program may rename or delete it at any time; the others are still good.
+            with suppress(FileNotFoundError):
+                message, described = self._described(mailbox, file)
+                yield message.entry(**described)
 
     @in_thread
     def message(
@@ -261,22 +262,23 @@ class MaildirSession(provider.Session):
 
     @in_thread
     def changes(self, mailbox: str, since: str | None) -> provider.Changes:
-        """Compare the listing with the one in the state."""
-        now = {files.encode(mailbox, files.key(file)): sorted(files.flags_of(file)) for file in self._files(mailbox)}
-        # A directory has no history, so the state is the listing itself: about 40 octets a message.
-        state = base64.b64encode(zlib.compress(json.dumps(now).encode())).decode()
-        if since is None:
+        """Return the whole listing if it is another than it was: a directory has no history."""
+        if since is not None and not re.fullmatch("[0-9a-f]{32}", since):
+            raise errors.CursorExpiredError("not a state of this mailbox")
+        found = self._files(mailbox)
+        state = hashlib.md5(repr([file.name for file in found]).encode(), usedforsecurity=False).hexdigest()
+        if state == since:
             return provider.Changes(state=state)
-        try:
-            before: dict[str, list[str]] = json.loads(zlib.decompress(base64.b64decode(since, validate=True)))
-        except (ValueError, zlib.error) as error:
-            raise errors.CursorExpiredError("not a state of this mailbox") from error
         return provider.Changes(
-            state=state,
-            created=tuple(id for id in reversed(now) if id not in before),
-            updated=tuple(id for id, flags in now.items() if before.get(id, flags) != flags),
-            removed=tuple(id for id in before if id not in now),
+            state=state, changed=tuple(files.state(mailbox, file) for file in reversed(found)), complete=True
         )
+
+    @in_thread
+    def entries(self, mailbox: str, ids: Sequence[str]) -> Sequence[model.MessageEntry]:
+        """Return those that are still there."""
+        wanted = frozenset(ids)
+        found = (file for file in self._files(mailbox) if files.encode(mailbox, files.key(file)) in wanted)
+        return list(self._entries(mailbox, found))
 
     @in_thread
     def watch(self, mailbox: str) -> provider.Watch:

@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.errors import InvalidIdentifierError
+from gateway.provider import MessageState
 
 _LETTERS = {"\\Draft": "D", "\\Flagged": "F", "\\Answered": "R", "\\Seen": "S", "\\Deleted": "T"}
 _MAILBOX_NAME = re.compile(r"[^./]+(?:\.[^./]+)*")
+_BORN = re.compile(r"(\d{1,18})\.(?:M(\d{1,6}))?(?:P\d+)?(?:Q(\d{1,18}))?")
 _counter = itertools.count(1)
 
 
@@ -47,9 +49,17 @@ def key(file: Path) -> str:
     return file.name.partition(":")[0]
 
 
-def age(file: Path) -> tuple[list[int], str]:
-    """Return what to sort by: unique names begin with seconds, microseconds and a counter."""
-    return [int(digits) for digits in re.findall(r"\d+", key(file))], key(file)
+def position(file: Path) -> int:
+    """Return the place in the mailbox: unique names begin with seconds, and mostly tell microseconds and a counter."""
+    found = _BORN.match(file.name)
+    seconds, microseconds, counter = (int(digits or 0) for digits in found.groups()) if found else (0, 0, 0)
+    # 32 bits for the time until 2106 and 21 for the order within a second.
+    return min(seconds, 2**32 - 1) << 21 | (microseconds << 1 | counter & 1 if microseconds else counter) & 0x1FFFFF
+
+
+def state(mailbox: str, file: Path) -> MessageState:
+    """Return what can change of a message: its name says it all."""
+    return MessageState(id=encode(mailbox, key(file)), position=position(file), flags=flags_of(file))
 
 
 def flags_of(file: Path) -> tuple[str, ...]:
