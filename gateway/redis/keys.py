@@ -17,8 +17,14 @@ TOKENS = f"{CONTROL}:tokens"
 OUTBOX = f"{CONTROL}:outbox"
 DUE = f"{CONTROL}:due"
 WORKERS = f"{CONTROL}:workers"
-STATE_CHANNEL = f"{CONTROL}:states"
-DROP_CHANNEL = f"{CONTROL}:drop"
+FEED = f"{CONTROL}:feed"
+ANNOUNCED = f"{CONTROL}:announced"
+DEPARTED = f"{CONTROL}:departed"
+OWNERS = f"{CONTROL}:owners"
+UNOWNED = f"{CONTROL}:unowned"
+EPOCH = f"{CONTROL}:epoch"
+RECONCILED = f"{CONTROL}:reconciled"
+SIGNALS = f"{CONTROL}:signals"
 
 
 def app(app_id: str) -> str:
@@ -46,6 +52,11 @@ def account_tokens(account: str) -> str:
     return f"{CONTROL}:account-tokens:{account}"
 
 
+def event_counts(account: str) -> str:
+    """Hash event name -> how many an account has had."""
+    return f"{CONTROL}:event-counts:{account}"
+
+
 def sign_in(state: str) -> str:
     """A sign-in under way, named by its OAuth2 ``state``."""
     return f"{CONTROL}:sign-in:{state}"
@@ -71,6 +82,11 @@ def worker(name: str) -> str:
     return f"{CONTROL}:worker:{name}"
 
 
+def owned(worker: str) -> str:
+    """Set of the accounts that a worker owns."""
+    return f"{CONTROL}:owned:{worker}"
+
+
 def reaper(name: str) -> str:
     """Lock of the worker that cleans up after a dead one."""
     return f"{CONTROL}:reap:{name}"
@@ -92,8 +108,13 @@ def stream_credit(job: str) -> str:
 
 
 def taken(worker: str, queue: str) -> str:
-    """List of the jobs that a worker has taken from a queue but not yet started."""
+    """List of the jobs that a worker has taken for a lane but not yet started; `queue` is that of all workers."""
     return f"{CONTROL}:taken:{worker}:{queue}"
+
+
+def own_queue(queue: str, worker: str) -> str:
+    """Name of the RQ queue that holds, of the jobs of one lane, those for the accounts that a worker owns."""
+    return f"{queue}-{worker}"
 
 
 RQ_QUEUES = f"{RQ_PREFIX}:queues"
@@ -199,6 +220,51 @@ def outbox_message(account: str, queue_id: str) -> str:
 def outbox_of(account: str) -> str:
     """Sorted set of the account's queue ids."""
     return _account(account, "out")
+
+
+def events(account: str) -> str:
+    """Stream of the account's events."""
+    return _account(account, "events")
+
+
+def live(account: str) -> str:
+    """Hash of the owner's epoch, the count of own changes, and the marks of mailboxes that the index may answer for."""
+    return _account(account, "live")
+
+
+def boxes(account: str) -> str:
+    """Hash path -> record of every mailbox that is synced."""
+    return _account(account, "boxes")
+
+
+def box_order(account: str, box: str) -> str:
+    """Sorted set of the message ids of one mailbox by position."""
+    return _account(account, f"box:{box}:order")
+
+
+def box_unseen(account: str, box: str) -> str:
+    """Sorted set of the ids of the unseen messages of one mailbox by position."""
+    return _account(account, f"box:{box}:unseen")
+
+
+def box_states(account: str, box: str) -> str:
+    """Hash message id -> flags, labels and position."""
+    return _account(account, f"box:{box}:states")
+
+
+def box_entries(account: str, box: str) -> str:
+    """Hash message id -> entry of a listing, JSON."""
+    return _account(account, f"box:{box}:entries")
+
+
+def seen(account: str) -> str:
+    """HyperLogLog of the Message-IDs that were seen in an account."""
+    return _account(account, "seen")
+
+
+def box_starts(account: str) -> str:
+    """Hash batch of messages -> starts of work on it that were not seen to end."""
+    return _account(account, "starts")
 
 
 def account_pattern(account: str) -> str:

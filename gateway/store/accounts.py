@@ -17,6 +17,7 @@ from gateway.model.account import (
     SmtpStatus,
 )
 from gateway.redis import Script, keys
+from gateway.store.events import announce_state
 from gateway.store.store import Fields, Store, text_fields, to_json
 
 
@@ -149,7 +150,7 @@ class AccountStore:
             if not await self.exists(account):
                 # The index is in the other tier: a deletion may have come in between.
                 await self._store.control.call("HDEL", keys.ACCOUNTS, account)
-        await self._store.control.call("PUBLISH", keys.STATE_CHANNEL, msgspec.json.encode([account, state]))
+        await announce_state(self._store, account, state, error)
         return True
 
     async def note_connected(self, account: str, at: datetime) -> int:
