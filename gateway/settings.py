@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,18 @@ _FOREIGN = frozenset({"GATEWAY_TEST_REQUIRE"})
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
+class Egress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where outbound HTTP may go: to public addresses, and to these.
+
+    Attributes:
+        private: loopback and private networks, too.
+        networks: whatever they are.
+    """
+
+    private: bool = False
+    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a process needs to know before it can talk to Redis.
 
@@ -35,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         runtime_settings: members of ``POST /v1/settings`` that are applied at every start.
         prepared_token: the value of an API token that always exists.
         data_dir: the directory of this installation's own files.
+        egress: the addresses that webhooks may be delivered to.
     """
 
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -47,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prepared_token: str | None = None
     log_level: str = "info"
     data_dir: Path | None = None
+    egress: Egress = Egress()
 
     def __repr__(self) -> str:
         return f"Settings(host={self.host!r}, port={self.port}, data_dir={self.data_dir!r})"
@@ -153,6 +168,19 @@ def _level(value: str) -> str:
     return value.lower()
 
 
+def _egress(value: str) -> Egress:
+    words = value.replace(",", " ").split()
+    networks = []
+    for word in words:
+        if word in ("public", "private"):
+            continue
+        try:
+            networks.append(ipaddress.ip_network(word))
+        except ValueError:
+            raise ValueError("must hold `public`, `private`, or networks like 10.1.0.0/16") from None
+    return Egress(private="private" in words, networks=tuple(networks))
+
+
 _READERS: dict[str, tuple[str, Any]] = {
     "GATEWAY_REDIS_URL": ("redis_url", _url),
     "GATEWAY_BROKER_URL": ("broker_url", _url),
@@ -164,4 +192,5 @@ _READERS: dict[str, tuple[str, Any]] = {
     "GATEWAY_PREPARED_TOKEN": ("prepared_token", decode_token),
     "GATEWAY_LOG_LEVEL": ("log_level", _level),
     "GATEWAY_DATA_DIR": ("data_dir", Path),
+    "GATEWAY_EGRESS": ("egress", _egress),
 }

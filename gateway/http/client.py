@@ -1,0 +1,162 @@
+"""The one client for outbound HTTP.
+
+aiohttp, because its connector lets the gateway make each socket itself (`socket_factory`, since 3.12): the egress
+rules see the very address that is connected to, after name resolution and also for a URL with a literal address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+import gateway
+from gateway.errors import ConnectError
+from gateway.http.egress import refusal
+from gateway.settings import Egress
+
+USER_AGENT = f"email-gateway/{gateway.__version__}"
+
+#: Octets of an answer that are read; a receiver has nothing to tell beyond its status.
+ANSWER_LIMIT = 16_384
+
+#: Seconds from the call to the end of the answer.
+TIMEOUT = 30.0
+
+
+class EgressRefusedError(OSError):
+    """An address is against the egress rules; an `OSError`, so that another address of the same name is tried."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server answered; `body` is its beginning. Header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class HttpClient:
+    """Posts to addresses that the egress rules allow. Never follows a redirect, keeps no cookie, uses no proxy."""
+
+    def __init__(
+        self, egress: Egress, *, tls: ssl.SSLContext | None = None, resolver: AbstractResolver | None = None
+    ) -> None:
+        """Prepare; nothing is opened before the first call.
+
+        Args:
+            egress: which addresses may be connected to.
+            tls: instead of one that trusts the system's authorities.
+            resolver: instead of the system's.
+        """
+        self._egress = egress
+        self._tls = tls
+        self._resolver = resolver
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout: float = TIMEOUT) -> Answer:
+        """Send a body and return the answer, whatever its status. User and password of the URL become Basic auth.
+
+        Raises:
+            ConnectError: there was no answer; `error_code` is one of EgressRefused, TlsFailed, NameNotFound,
+                ConnectFailed, Timeout, ProtocolError, InvalidUrl. The text never holds the address.
+        """
+        target, sent = prepare(url, headers)
+        try:
+            async with asyncio.timeout(timeout):
+                session = self._opened()
+                async with session.post(target, data=body, headers=sent, allow_redirects=False) as response:
+                    found = await _beginning(response)
+                    answered = {name.lower(): value for name, value in response.headers.items()}
+                    return Answer(status=response.status, headers=answered, body=found)
+        except TimeoutError:
+            raise ConnectError("no answer in time", code="Timeout") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # Its text names the URL, which may hold a secret.
+            raise _failure(error) from None
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                socket_factory=self._socket,
+                resolver=self._resolver,
+                use_dns_cache=False,
+                ssl=self._tls or ssl.create_default_context(),
+                limit=0,
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
+                # An answer is shown as it came; a few octets could inflate to gigabytes.
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+    def _socket(self, found: Any) -> socket.socket:
+        family, kind, protocol, _, address = found
+        if refusal(str(address[0]), self._egress) is not None:
+            raise EgressRefusedError("address refused")
+        return socket.socket(family, kind, protocol)
+
+
+def prepare(url: str, headers: Mapping[str, str]) -> tuple[URL, dict[str, str]]:
+    """Return the URL without user, password and fragment, and the headers with what those mean.
+
+    Raises:
+        ConnectError: the URL is none that can be posted to.
+    """
+    try:
+        parsed = URL(url)
+        if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.port:
+            raise ValueError
+    except ValueError:
+        raise ConnectError("not an http or https URL", code="InvalidUrl") from None
+    sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+    if parsed.user is not None or parsed.password is not None:
+        pair = f"{parsed.user or ''}:{parsed.password or ''}"
+        if not any(name.lower() == "authorization" for name in sent):
+            sent["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        parsed = parsed.with_user(None)
+    return parsed.with_fragment(None), sent
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """Read up to the limit; the connection of an answer that goes on is closed, not read empty."""
+    found = bytearray()
+    while len(found) < ANSWER_LIMIT:
+        chunk = await response.content.read(ANSWER_LIMIT - len(found))
+        if not chunk:
+            return bytes(found)
+        found += chunk
+    response.close()
+    return bytes(found)
+
+
+def _failure(error: Exception) -> ConnectError:
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, EgressRefusedError):
+        return ConnectError("the egress rules do not allow the address", code="EgressRefused")
+    if isinstance(error, aiohttp.ClientSSLError):
+        return ConnectError("no trusted TLS connection", code="TlsFailed")
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return ConnectError("the host has no address", code="NameNotFound")
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ServerDisconnectedError | OSError):
+        return ConnectError("the connection failed", code="ConnectFailed")
+    if isinstance(error, aiohttp.InvalidURL):
+        return ConnectError("not an http or https URL", code="InvalidUrl")
+    return ConnectError("the answer is not proper HTTP", code="ProtocolError")
