@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 
 import structlog
@@ -15,7 +14,7 @@ from litestar import Litestar
 from gateway.api.endpoint import exception_handlers
 from gateway.api.paths import keep_encoded_slashes
 from gateway.api.routes import api_routes
-from gateway.errors import ConfigurationError
+from gateway.listening import check_address
 from gateway.redis import UNREACHABLE
 from gateway.services.container import Services, build_services
 from gateway.settings import Settings
@@ -62,7 +61,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     Raises:
         ConfigurationError: the address is taken or cannot be used.
     """
-    _check_address(settings.host, settings.port)
+    check_address(settings.host, settings.port)
     services = build_services(settings)
     if not await services.start_unless(stop, settings):
         return
@@ -82,12 +81,3 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         # The library's method is not annotated.
         server.stop()  # type: ignore[no-untyped-call]
     await serving
-
-
-def _check_address(host: str, port: int) -> None:
-    """Find out beforehand what the server would only log."""
-    try:
-        with socket.create_server((host, port), reuse_port=False):
-            pass
-    except OSError as error:
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from error

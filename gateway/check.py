@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from msgspec import structs
 from redis.exceptions import RedisError, ResponseError
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InvalidRequestError
 from gateway.plugins import Plugins, load_plugins
 from gateway.provider import Environment
 from gateway.redis import open_client
 from gateway.services.container import open_services
+from gateway.services.runtime_settings import checked
 from gateway.settings import Settings, examine_settings
 
 MINIMUM_REDIS = (6, 2)
@@ -24,6 +26,10 @@ async def problems(environment: Mapping[str, str]) -> list[str]:
     wrong = {line.partition(":")[0] for line in found}
     if not settings.secret_keys and "GATEWAY_SECRET_KEYS" not in wrong:
         found.append("GATEWAY_SECRET_KEYS is not set; `gateway secrets generate` makes a key")
+    try:
+        checked(settings.runtime_settings)
+    except InvalidRequestError as error:
+        found.append(f"GATEWAY_SETTINGS: {error.message}")
     plugins = load_plugins(Environment(data_dir=settings.data_dir))
     found += _plugin_problems(plugins)
     urls = {"GATEWAY_REDIS_URL": settings.redis_url}
@@ -35,7 +41,7 @@ async def problems(environment: Mapping[str, str]) -> list[str]:
     found += redis_problems
     unreachable = wrong & {"GATEWAY_REDIS_URL", "GATEWAY_BROKER_URL"}
     unreachable |= {name for name in urls if any(line.startswith(f"{name}: the server") for line in redis_problems)}
-    if settings.secret_keys and not unreachable:
+    if not unreachable and "GATEWAY_SERVICE_URL" not in wrong:
         found += await _url_problems(settings, plugins)
     return found
 
@@ -73,11 +79,16 @@ async def _redis_problems(name: str, url: str) -> list[str]:
 
 async def _url_problems(settings: Settings, plugins: Plugins) -> list[str]:
     found = []
+    # The service URL is not sealed: without a key, any will do to read it.
+    opened = settings if settings.secret_keys else structs.replace(settings, secret_keys=(bytes(32),))
     try:
-        async with open_services(settings, plugins=plugins) as services:
-            url = settings.service_url or await services.runtime_settings.get("serviceUrl")
+        async with open_services(opened, plugins=plugins) as services:
+            prepared = settings.service_url or settings.runtime_settings.get("serviceUrl")
+            url = prepared or await services.runtime_settings.get("serviceUrl")
             if not url:
                 return ["GATEWAY_SERVICE_URL is not set; users could not be sent to the sign-in form"]
+            if not settings.secret_keys:
+                return []
             for app in (await services.apps.list(0, 1000)).apps:
                 redirect = app.redirect_url
                 if redirect is not None and redirect != f"{url}/oauth":

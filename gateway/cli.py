@@ -155,19 +155,24 @@ def dev(host: str | None, port: int | None, data_dir: Path | None, no_sandbox: b
 
 
 @main.command(short_help="Show the whole flow against a running gateway.")
-@click.option("--url", default="http://127.0.0.1:3000", show_default=True, help="Where the gateway is.")
-@click.option("--token", default=None, help="An API token; by default the one that `gateway dev` made in ./data.")
-@click.option("--data-dir", type=click.Path(path_type=Path), default=Path("data"), help="Where that token is.")
-def demo(url: str, token: str | None, data_dir: Path) -> None:
+@click.option("--url", default=None, help="Where the gateway is; by default where `gateway dev` is.")
+@click.option("--token", default=None, help="An API token; by default the one of `gateway dev`.")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), default=None, help="That of `gateway dev`; default ./data."
+)
+def demo(url: str | None, token: str | None, data_dir: Path | None) -> None:
     """Sign in to the sandbox, read, act and send, and print each step with its time."""
     from gateway.demo import run_demo  # noqa: PLC0415
-    from gateway.dev import read_token  # noqa: PLC0415
+    from gateway.dev import read_token, read_url  # noqa: PLC0415
 
-    value = token or os.environ.get("GATEWAY_PREPARED_TOKEN") or read_token(data_dir)
+    settings = settings_or_exit()
+    directory = data_dir or settings.data_dir or Path("data")
+    value = token or settings.prepared_token or read_token(directory)
     if value is None:
         click.echo("gateway: no token: give --token, or start `gateway dev` first", err=True)
         sys.exit(2)
-    sys.exit(asyncio.run(run_demo(url.rstrip("/"), value, click.echo)))
+    target = url or read_url(directory) or "http://127.0.0.1:3000"
+    sys.exit(asyncio.run(run_demo(target.rstrip("/"), value, click.echo)))
 
 
 @main.command(short_help="Find what is wrong with this installation.")

@@ -174,6 +174,8 @@ class _Demo:
         found = await self._call("GET", f"/v1/account/{account}/message/{moved['id']}")
         if found.get("messageId") != entry.get("messageId"):
             raise DemoFailedError("another message arrived")
+        # And back again: the next demonstration wants a full inbox too.
+        await self._call("PUT", f"/v1/account/{account}/message/{moved['id']}/move", {"path": "INBOX"})
 
     async def _send(self, account: str, to: str, subject: str) -> None:
         payload = {"to": [{"address": to}], "subject": subject, "text": "Sent by `gateway demo`."}

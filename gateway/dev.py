@@ -1,8 +1,9 @@
 """``gateway dev``: everything on one machine, as child processes of one supervisor.
 
 An embedded Redis, the API, one worker, and the sandbox in this process. What they know of each other is in one data
-directory: the key, the token, Redis' file, the sandbox' mail. A child that dies is started again; Ctrl-C stops all
-in order. Should the supervisor itself die, the API and the worker notice the end of their standard input and stop.
+directory: the key, the token, Redis' file, the sandbox' mail. A child that dies is started again, one that does not
+even start ends all; Ctrl-C stops all in order. Should the supervisor itself die, the API and the worker notice the end
+of their standard input and stop.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import secrets
 import signal
+import ssl
 import sys
 import time
 import urllib.error
@@ -25,6 +27,7 @@ from typing import Any
 
 from gateway.embedded_redis import embedded_redis
 from gateway.errors import ConfigurationError
+from gateway.listening import check_address
 from gateway.plugins import load_plugins
 from gateway.provider import Environment, Sandbox, SandboxInfo
 from gateway.redis import keys, open_client
@@ -40,6 +43,8 @@ RESTART_DELAY = 0.5
 
 _TOKEN_FILE = "token"
 _KEY_FILE = "secret-key"
+_TRUST_FILE = "trusted.pem"
+_STATE_FILE = "dev.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,16 @@ class _RunningSandbox:
     info: SandboxInfo
 
 
+@dataclass(slots=True)
+class _Child:
+    """A process that is kept running once it has been ready; one that ended with an error before is not."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    ready: bool = False
+    failed: bool = False
+
+
 async def run_dev(plan: Plan, report: Report) -> int:
     """Run everything until SIGINT or SIGTERM; return the exit code.
 
@@ -74,6 +89,8 @@ async def run_dev(plan: Plan, report: Report) -> int:
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # Whoever listens there already would be taken for the API.
+    check_address(plan.host, plan.port)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     plan.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -96,10 +113,13 @@ async def _started(plan: Plan, report: Report, stack: AsyncExitStack, stop: asyn
         redis_url = await stack.enter_async_context(embedded_redis(plan.data_dir, report))
     sandbox = await _start_sandbox(plan, report, stack)
     environment = _environment(plan, redis_url, token)
+    if sandbox is not None and sandbox.info.ca_file is not None:
+        _trust(sandbox.info.ca_file, plan.data_dir / _TRUST_FILE, environment)
     with _step(report, "API and worker"):
-        for name in ("worker", "serve"):
-            await stack.enter_async_context(_supervised(name, environment, report))
-        if not await _ready(plan.url, redis_url, stop):
+        children = [
+            await stack.enter_async_context(_supervised(name, environment, report)) for name in ("worker", "serve")
+        ]
+        if not await _ready(plan.url, redis_url, stop, children):
             return False
     if sandbox is not None:
         await asyncio.to_thread(_prepare_app, plan.url, token, sandbox.sandbox)
@@ -148,6 +168,14 @@ def _environment(plan: Plan, redis_url: str, token: str) -> dict[str, str]:
     return environment
 
 
+def _trust(ca_file: Path, bundle: Path, environment: dict[str, str]) -> None:
+    """Let the children trust the sandbox, beside what this machine trusts: its mailbox with a password needs that."""
+    usual = environment.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+    files = [Path(usual)] if usual is not None and Path(usual).is_file() else []
+    bundle.write_text("\n".join(file.read_text() for file in [*files, ca_file]))
+    environment["SSL_CERT_FILE"] = str(bundle)
+
+
 def _kept(path: Path) -> str:
     """Return the 64 hex digits in a file, made at the first time."""
     if not path.exists():
@@ -171,27 +199,45 @@ def read_token(data_dir: Path) -> str | None:
     return path.read_text().strip() if path.is_file() else None
 
 
+def read_url(data_dir: Path) -> str | None:
+    """Return where `gateway dev` with this data directory was reached when it last ran."""
+    path = data_dir / _STATE_FILE
+    if not path.is_file():
+        return None
+    try:
+        return str(json.loads(path.read_text())["url"])
+    except (ValueError, KeyError):
+        return None
+
+
 @asynccontextmanager
-async def _supervised(name: str, environment: dict[str, str], report: Report) -> AsyncIterator[None]:
+async def _supervised(name: str, environment: dict[str, str], report: Report) -> AsyncIterator[_Child]:
     """Keep a child process running until the context is left."""
-    child = await _spawn(name, environment)
-    current = [child]
+    child = _Child(name, await _spawn(name, environment))
 
     async def watch() -> None:
         while True:
-            code = await current[0].wait()
-            report(f"The process `gateway {name}` ended with code {code}; starting it again")
+            code = await child.process.wait()
+            if code > 0 and not child.ready:
+                # It would only say the same again.
+                child.failed = True
+                return
+            report(f"The process `gateway {name}` {_ending(code)}; starting it again")
             await asyncio.sleep(RESTART_DELAY)
-            current[0] = await _spawn(name, environment)
+            child.process = await _spawn(name, environment)
 
     watching = asyncio.create_task(watch())
     try:
-        yield
+        yield child
     finally:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
-        await _stopped(current[0])
+        await _stopped(child.process)
+
+
+def _ending(code: int) -> str:
+    return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
 
 
 async def _spawn(name: str, environment: dict[str, str]) -> asyncio.subprocess.Process:
@@ -219,15 +265,21 @@ async def _stopped(child: asyncio.subprocess.Process) -> None:
         await child.wait()
 
 
-async def _ready(url: str, redis_url: str, stop: asyncio.Event) -> bool:
+async def _ready(url: str, redis_url: str, stop: asyncio.Event, children: list[_Child]) -> bool:
+    """Wait until the children work; False when `stop` was set meanwhile."""
     deadline = time.monotonic() + READY_SECONDS
     # The worker is looked for first: the API would log each time that it was asked too early.
     while not (await _worker_alive(redis_url) and await asyncio.to_thread(_healthy, url)):
         if stop.is_set():
             return False
+        for child in children:
+            if child.failed:
+                raise ConfigurationError(f"`gateway {child.name}` does not start; its messages are above")
         if time.monotonic() > deadline:
             raise ConfigurationError("the API did not become ready; its messages are above")
         await asyncio.sleep(0.05)
+    for child in children:
+        child.ready = True
     return True
 
 
@@ -274,7 +326,7 @@ def _write_state(plan: Plan, redis_url: str, sandbox: _RunningSandbox | None) ->
     state = {"url": plan.url, "redisUrl": redis_url, "pid": os.getpid()}
     if sandbox is not None:
         state |= {"controlUrl": sandbox.info.control_url}
-    _write_private(plan.data_dir / "dev.json", json.dumps(state))
+    _write_private(plan.data_dir / _STATE_FILE, json.dumps(state))
 
 
 def _welcome(
@@ -286,6 +338,15 @@ def _welcome(
     report(f"  API token   {token}")
     if sandbox is not None:
         report(f"  Mailboxes   {', '.join(sandbox.sandbox.users)}   (pretend Microsoft 365: pick one when you sign in)")
+        if sandbox.info.password_mailbox is not None:
+            report(f"              {sandbox.info.password_mailbox}")
         report(f"  Failures    {sandbox.info.control_url}/failures   switches the sandbox' failures on and off")
     report(f"  Redis       {redis_url}")
-    report("\nTry `gateway demo` in another terminal. Ctrl-C stops everything.\n")
+    report(f"\nTry `{_demo_command(plan.data_dir)}` in another terminal. Ctrl-C stops everything.\n")
+
+
+def _demo_command(data_dir: Path) -> str:
+    """Return what to type in this directory: the command as it was called, which need not be on PATH."""
+    called = sys.argv[0] if Path(sys.argv[0]).name == "gateway" else "gateway"
+    elsewhere = data_dir != Path("data").resolve()
+    return f"{called} demo --data-dir {data_dir}" if elsewhere else f"{called} demo"

@@ -732,9 +732,17 @@ class Provider(ABC):
 
 
 class SandboxInfo(_Struct, frozen=True, kw_only=True):
-    """A running sandbox: where failures are switched on and off."""
+    """A running sandbox.
+
+    Attributes:
+        control_url: where failures are switched on and off.
+        ca_file: the authority that signed its servers' certificates.
+        password_mailbox: a mailbox for the form of plain IMAP accounts: address, password, servers, in one line.
+    """
 
     control_url: str
+    ca_file: Path | None = None
+    password_mailbox: str | None = None
 
 
 class Sandbox(ABC):

@@ -42,13 +42,7 @@ class RuntimeSettingsService:
         Raises:
             InvalidRequestError: a name is unknown or a value has the wrong form.
         """
-        try:
-            settings = msgspec.convert(dict(values), RuntimeSettings)
-        except msgspec.ValidationError as error:
-            raise InvalidRequestError(f"runtime settings: {error}") from error
-        wire = msgspec.to_builtins(settings)
-        if wire.get("serviceUrl"):
-            wire["serviceUrl"] = origin(wire["serviceUrl"])
+        wire = checked(values)
         await self._store.save(wire)
         return sorted(wire)
 
@@ -72,6 +66,22 @@ class RuntimeSettingsService:
         if secret is None:
             secret = await self._store.save_first("serviceSecret", secrets.token_hex(16))
         return str(secret).encode()
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in the form in which they are stored.
+
+    Raises:
+        InvalidRequestError: a name is unknown or a value has the wrong form.
+    """
+    try:
+        settings = msgspec.convert(dict(values), RuntimeSettings)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(f"runtime settings: {error}") from error
+    wire: dict[str, Any] = msgspec.to_builtins(settings)
+    if wire.get("serviceUrl"):
+        wire["serviceUrl"] = origin(wire["serviceUrl"])
+    return wire
 
 
 def origin(url: str) -> str:

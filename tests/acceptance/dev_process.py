@@ -73,8 +73,10 @@ def open_dev() -> Iterator[DevGateway]:
             yield dev
             dev.stop()
             scan = LogScan()
-            # The token is printed once, on purpose; what the processes log beside that is looked at.
-            scan.plant("sandbox-secret", "sandbox-password")
+            # Token and password are printed at each start, on purpose; what the processes log beside that is looked at.
+            scan.plant("sandbox-secret")
             scan.check(dev.log)
+            said = dev.log.read_text()
+            assert said.count("sandbox-password") == said.count("Ready after"), "the password was logged"
         finally:
             dev.process.kill()

@@ -99,6 +99,28 @@ async def test_a_missing_service_url_is_told(environment: dict[str, str]) -> Non
     assert "GATEWAY_SERVICE_URL" in problem
 
 
+async def test_a_missing_service_url_is_told_even_when_the_key_is_missing_too(environment: dict[str, str]) -> None:
+    """A fresh installation lacks both."""
+    del environment["GATEWAY_SERVICE_URL"], environment["GATEWAY_SECRET_KEYS"]
+    found = await problems(environment)
+    assert sorted(line.partition(" ")[0] for line in found) == ["GATEWAY_SECRET_KEYS", "GATEWAY_SERVICE_URL"]
+
+
+async def test_a_service_url_among_the_runtime_settings_will_do(environment: dict[str, str]) -> None:
+    """They are applied at each start, so it is as good as set."""
+    del environment["GATEWAY_SERVICE_URL"]
+    assert await problems({**environment, "GATEWAY_SETTINGS": f'{{"serviceUrl": "{SERVICE}"}}'}) == []
+
+
+@pytest.mark.parametrize("value", ['{"noSuchSetting": 1}', '{"deliveryAttempts": "many"}', '{"serviceUrl": "nowhere"}'])
+async def test_runtime_settings_that_no_process_would_start_with_are_told(
+    environment: dict[str, str], value: str
+) -> None:
+    """Before the processes refuse to start."""
+    (problem,) = await problems({**environment, "GATEWAY_SETTINGS": value})
+    assert problem.startswith("GATEWAY_SETTINGS: ")
+
+
 async def test_a_broken_plugin_is_told_with_its_distribution(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

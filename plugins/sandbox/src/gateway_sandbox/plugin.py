@@ -36,4 +36,14 @@ async def _running(data_dir: Path) -> AsyncIterator[SandboxInfo]:
 
     async with running(data_dir) as endpoints:
         clouds.write_entry(data_dir / clouds.FILE_NAME, directory.CLOUD, clouds.entry(endpoints))
-        yield SandboxInfo(control_url=f"{endpoints.origin}/sandbox")
+        yield SandboxInfo(
+            control_url=f"{endpoints.origin}/sandbox",
+            ca_file=endpoints.ca_file,
+            password_mailbox=_password_mailbox(endpoints),
+        )
+
+
+def _password_mailbox(endpoints: clouds.Endpoints) -> str:
+    user = directory.DAVE
+    servers = f"IMAP localhost:{endpoints.imap_port} (TLS), SMTP localhost:{endpoints.smtp_port} (STARTTLS)"
+    return f"{user.address}, password {user.password}; {servers}"
