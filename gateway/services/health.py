@@ -20,9 +20,18 @@ from gateway.errors import (
     RateLimitError,
     TransientError,
 )
+from gateway.model.account import AccountState, LastError, PasswordAuth
+from gateway.model.event import (
+    AccountInitializedData,
+    AuthenticationErrorData,
+    AuthenticationSuccessData,
+    ConnectErrorData,
+    Event,
+)
 from gateway.provider import Clock
+from gateway.services.events import EventService
 from gateway.services.last_error import last_error, state_after
-from gateway.store.accounts import AccountStore
+from gateway.store.accounts import SUCCESS, AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
 
 log = structlog.get_logger(__name__)
@@ -37,9 +46,10 @@ _MENDABLE = (AppRefusedError, ConsentRequiredError, MailboxUnavailableError)
 class HealthService:
     """Keeps state and last error of accounts, and plans the next try."""
 
-    def __init__(self, accounts: AccountStore, due: DueStore, clock: Clock) -> None:
+    def __init__(self, accounts: AccountStore, due: DueStore, events: EventService, clock: Clock) -> None:
         self._accounts = accounts
         self._due = due
+        self._events = events
         self._clock = clock
 
     async def connecting(self, account: str) -> None:
@@ -51,7 +61,7 @@ class HealthService:
     async def connected(self, account: str) -> None:
         """The account was reached, logged in and answered."""
         if await self._accounts.set_state(account, "connected", None):
-            await self._accounts.note_connected(account, self._clock())
+            await self._tell_connected(account, await self._accounts.note_connected(account, self._clock()))
         await self._accounts.set_failures(account, 0)
         await self._due.done(DueWork("account.connect", account))
 
@@ -69,14 +79,49 @@ class HealthService:
         if not isinstance(error, AccountError | ConnectError):
             return
         described = last_error(error, self._clock())
-        if not await self._accounts.set_state(account, state_after(error), described):
+        state = state_after(error)
+        if not await self._accounts.set_state(account, state, described):
             return
+        await self._tell_error(account, state, described)
         log.warning("account_failed", account=account, error=type(error).__name__, code=error.error_code)
         if isinstance(error, AccountError) and not isinstance(error, _MENDABLE):
             await self._due.done(DueWork("account.connect", account))
             return
         failures = await self._accounts.count_failure(account)
         await self._due.put(DueWork("account.connect", account), self._clock() + delay(failures))
+
+    async def _tell_connected(self, account: str, connections: int) -> None:
+        events: list[Event] = []
+        if await self._accounts.swap_report(account, SUCCESS) != SUCCESS:
+            stored = await self._accounts.get(account)
+            user = _user(stored.config) if stored is not None else None
+            events.append(self._events.make("authenticationSuccess", account, AuthenticationSuccessData(user=user)))
+        if connections == 1:
+            events.append(self._events.make("accountInitialized", account, AccountInitializedData()))
+        await self._events.append(account, events)
+
+    async def _tell_error(self, account: str, state: AccountState, error: LastError) -> None:
+        """Tell of an error unless it is the one that was told last."""
+        report = f"{state} {error.server_response_code}"
+        if await self._accounts.swap_report(account, report) == report:
+            return
+        response, code, remedy = error.response, error.server_response_code, error.remedy
+        if state == "authenticationError":
+            refused = AuthenticationErrorData(
+                response=response, server_response_code=code, token_request=error.token_request, remedy=remedy
+            )
+            event = self._events.make("authenticationError", account, refused)
+        else:
+            unreached = ConnectErrorData(response=response, server_response_code=code, remedy=remedy)
+            event = self._events.make("connectError", account, unreached)
+        await self._events.append(account, [event])
+
+
+def _user(config: AccountConfig) -> str | None:
+    if config.oauth2 is not None:
+        return config.oauth2.user
+    auth = config.imap.auth if config.imap is not None else None
+    return auth.user if isinstance(auth, PasswordAuth) else None
 
 
 def delay(failures: int) -> timedelta:

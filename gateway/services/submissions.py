@@ -43,7 +43,9 @@ from gateway.model.submission import (
     UploadAttachment,
 )
 from gateway.provider import Clock, Envelope, Provider, Session, SubmitReceipt
+from gateway.services import delivery_events
 from gateway.services.account_payload import invalid
+from gateway.services.events import EventService
 from gateway.services.last_error import last_error
 from gateway.services.paging import page_of
 from gateway.services.runtime_settings import RuntimeSettingsService
@@ -201,10 +203,13 @@ class SubmissionService:
 class DeliveryService:
     """Hands queued messages over, in a worker."""
 
-    def __init__(self, *, accounts: AccountStore, outbox: OutboxStore, due: DueStore, clock: Clock) -> None:
+    def __init__(
+        self, *, accounts: AccountStore, outbox: OutboxStore, due: DueStore, events: EventService, clock: Clock
+    ) -> None:
         self._accounts = accounts
         self._outbox = outbox
         self._due = due
+        self._events = events
         self._clock = clock
 
     async def deliver(
@@ -266,6 +271,8 @@ class DeliveryService:
     async def _sent(self, entry: OutboxEntry, work: DueWork, receipt: SubmitReceipt) -> None:
         status = SmtpStatus(created=self._clock(), status="ok", response=receipt.response, response_code=250)
         await self._accounts.set_smtp_status(entry.account, status)
+        told = self._events.make("messageSent", entry.account, delivery_events.sent(entry, receipt))
+        await self._events.append(entry.account, [told])
         await self._outbox.remove(entry.account, entry.queue_id)
         await self._due.done(work)
         log.info("message_sent", account=entry.account, queue_id=entry.queue_id, attempts=entry.attempts_made)
@@ -278,7 +285,7 @@ class DeliveryService:
         status = SmtpStatus(created=self._clock(), status="error", description=error.message, code=error.error_code)
         await self._accounts.set_smtp_status(entry.account, status)
         if isinstance(error, OutcomeUnknownError | WorkerLostError):
-            await self._end(entry, work, "unknown")
+            await self._end(entry, work, "unknown", error)
         elif isinstance(error, TransientError) and entry.attempts_made < entry.attempts:
             wait = retry_delay(entry.attempts_made)
             if isinstance(error, RateLimitError):
@@ -287,8 +294,12 @@ class DeliveryService:
             entry = msgspec.structs.replace(entry, state="retrying", next_attempt=at)
             if await self._outbox.transition(entry, since=("sending",)):
                 await self._due.put(work, at)
+                told = delivery_events.attempt_failed(entry, error, at)
+                await self._events.append(
+                    entry.account, [self._events.make("messageDeliveryError", entry.account, told)]
+                )
         else:
-            await self._end(entry, work, "failed")
+            await self._end(entry, work, "failed", error)
         log.warning(
             "message_not_sent",
             account=entry.account,
@@ -298,12 +309,19 @@ class DeliveryService:
             attempts=entry.attempts_made,
         )
 
-    async def _end(self, entry: OutboxEntry, work: DueWork, state: str) -> None:
+    async def _end(self, entry: OutboxEntry, work: DueWork, state: str, error: GatewayError) -> None:
         ended = msgspec.structs.replace(entry, state=state)
-        if await self._outbox.transition(ended, since=("sending",)):
-            await self._due.done(work)
-            if state == "failed":
-                await self._outbox.drop_message(entry.account, entry.queue_id)
+        if not await self._outbox.transition(ended, since=("sending",)):
+            return
+        await self._due.done(work)
+        events = [
+            self._events.make("messageDeliveryError", entry.account, delivery_events.attempt_failed(entry, error, None))
+        ]
+        if state == "failed":
+            # What may be out has not failed: whoever sent it again would send it twice.
+            events.append(self._events.make("messageFailed", entry.account, delivery_events.failed(entry, error)))
+            await self._outbox.drop_message(entry.account, entry.queue_id)
+        await self._events.append(entry.account, events)
 
     async def _judge_abandoned(self, entry: OutboxEntry, work: DueWork) -> None:
         begun = entry.next_attempt if isinstance(entry.next_attempt, datetime) else entry.created

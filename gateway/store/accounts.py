@@ -46,6 +46,8 @@ class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     subconnections: tuple[str, ...] = ()
     webhooks: str | None = None
     webhooks_custom_headers: tuple[CustomHeader, ...] = ()
+    webhooks_since: datetime | None = None
+    webhooks_edited: datetime | None = None
     copy: bool | None = None
     logs: bool = False
     notify_from: datetime | None = None
@@ -76,6 +78,7 @@ class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
     state: AccountState
     last_error: LastError | None = None
     connected: int = 0
+    indexed: bool = False
     sync_time: datetime | None = None
     smtp_status: SmtpStatus | None = None
 
@@ -99,6 +102,17 @@ _COUNT = Script("""
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 return redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
 """)
+
+
+_SWAP = Script("""
+if redis.call('EXISTS', KEYS[1]) == 0 then return ARGV[2] end
+local before = redis.call('HGET', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return before or ''
+""")
+
+#: What is reported of an account whose last login succeeded.
+SUCCESS = "success"
 
 
 class AccountStore:
@@ -158,6 +172,21 @@ class AccountStore:
         await _SET_FIELDS.run(self._store.data, [keys.account(account)], "sync_time", at.isoformat())
         return int(await _COUNT.run(self._store.data, [keys.account(account)], "connected"))
 
+    async def forget_connections(self, account: str) -> None:
+        """Begin to count connections anew."""
+        await _SET_FIELDS.run(self._store.data, [keys.account(account)], "connected", 0)
+
+    async def swap_report(self, account: str, report: str) -> str:
+        """Note what clients are told of the last login, `SUCCESS` or a distinct error, and return what it was before.
+
+        It was empty for an account that never tried; that of an account that is gone does not change.
+        """
+        return str((await _SWAP.run(self._store.data, [keys.account(account)], "reported", report)).decode())
+
+    async def set_indexed(self, account: str, *, indexed: bool) -> None:
+        """Remember whether a pass over all mailboxes was finished; survives a loss of the index."""
+        await _SET_FIELDS.run(self._store.data, [keys.account(account)], "indexed", int(indexed))
+
     async def count_failure(self, account: str) -> int:
         """Count a failure to connect and return how many there were in a row."""
         return int(await _COUNT.run(self._store.data, [keys.account(account)], "failures"))
@@ -204,6 +233,7 @@ def _stored(fields: Fields) -> StoredAccount:
         state=msgspec.convert(fields.get("state", "init"), AccountState),
         last_error=msgspec.json.decode(fields["error"], type=LastError) if fields.get("error") else None,
         connected=int(fields.get("connected", 0)),
+        indexed=fields.get("indexed") == "1",
         sync_time=datetime.fromisoformat(fields["sync_time"]) if "sync_time" in fields else None,
         smtp_status=msgspec.json.decode(fields["smtp_status"], type=SmtpStatus) if "smtp_status" in fields else None,
     )

@@ -20,7 +20,7 @@ from gateway.store.store import Store, to_json
 #: Entries that an account's log keeps at most, and for how long; in a log without new ones, none is older either.
 MAX_EVENTS = 100_000
 KEPT = timedelta(days=7)
-#: Entries that the feed keeps.
+#: Entries that the feed keeps at most; none is much older than those of the logs.
 FEED_LENGTH = 100_000
 #: Entries announced at once.
 BATCH = 500
@@ -56,7 +56,8 @@ local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 return { last and last[1] or '0-0', found }
 """)
 
-# KEYS: feed, marks, accounts, counts of the account; ARGV: account, length of the feed, id, name, ...
+# KEYS: feed, marks, accounts, counts of the account
+# ARGV: account, length of the feed, milliseconds that it goes back, id, name, ...
 _ANNOUNCE = Script("""
 if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 0 then return 0 end
 local function parts(id)
@@ -65,7 +66,7 @@ local function parts(id)
 end
 local ms, seq = parts(redis.call('HGET', KEYS[2], ARGV[1]) or '0-0')
 local announced = 0
-for at = 3, #ARGV, 2 do
+for at = 4, #ARGV, 2 do
   local entry_ms, entry_seq = parts(ARGV[at])
   if entry_ms > ms or (entry_ms == ms and entry_seq > seq) then
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'a', ARGV[1], 's', ARGV[at], 'e', ARGV[at + 1])
@@ -74,6 +75,7 @@ for at = 3, #ARGV, 2 do
     announced = announced + 1
   end
 end
+redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', redis.call('TIME')[1] * 1000 - ARGV[3]))
 return announced
 """)
 
@@ -166,7 +168,7 @@ class EventStore:
         """
         names = [keys.FEED, keys.ANNOUNCED, keys.ACCOUNTS, keys.event_counts(account)]
         parts = [part for entry in entries for part in entry]
-        return int(await _ANNOUNCE.run(self._store.control, names, account, FEED_LENGTH, *parts))
+        return int(await _ANNOUNCE.run(self._store.control, names, account, FEED_LENGTH, self._kept, *parts))
 
     async def announce_deleted(self, event: Event) -> None:
         """Announce the end of an account, whose log ends with it: the feed holds the event itself."""

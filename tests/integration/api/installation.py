@@ -59,9 +59,9 @@ class Installation:
         await self.services.runtime_settings.update({"serviceUrl": SERVICE_URL})
 
     def keyspace(self) -> Mapping[bytes, Any]:
-        """Return everything that is stored, except when tokens were used."""
+        """Return everything that is stored, except when tokens were used and what was told of that it happened."""
         with redis.Redis.from_url(self.url) as database:
-            found = {name: _content(database, name) for name in database.keys("*")}
+            found = {name: _content(database, name) for name in database.keys("*") if name != keys.FEED.encode()}
         for name, content in found.items():
             if name.startswith(keys.token("").encode()):
                 for field in _ACCESS:
@@ -82,6 +82,8 @@ def _content(database: redis.Redis, name: bytes) -> Any:
         return sorted(database.zrange(name, 0, -1, withscores=True))
     if kind == b"list":
         return database.lrange(name, 0, -1)
+    if kind == b"stream":
+        return database.xrange(name)
     raise TypeError(f"nothing here stores a {kind!r}")
 
 

@@ -1,0 +1,49 @@
+"""What clients are told of a submission (`gateway.model.event`)."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from gateway.errors import GatewayError, ProviderError
+from gateway.model.event import DeliveryJob, MessageDeliveryErrorData, MessageFailedData, MessageSentData
+from gateway.model.submission import OutboxEntry
+from gateway.provider import SubmitReceipt
+
+_REPLY_CODE = re.compile(r"[245][0-9]{2}", re.ASCII)
+
+
+def sent(entry: OutboxEntry, receipt: SubmitReceipt) -> MessageSentData:
+    """Return what is told of a message that the service took."""
+    renamed = receipt.message_id is not None and receipt.message_id != entry.message_id
+    return MessageSentData(
+        message_id=receipt.message_id or entry.message_id,
+        original_message_id=entry.message_id if renamed else None,
+        response=receipt.response,
+        queue_id=entry.queue_id,
+        envelope=entry.envelope,
+    )
+
+
+def attempt_failed(entry: OutboxEntry, error: GatewayError, next_attempt: datetime | None) -> MessageDeliveryErrorData:
+    """Return what is told of an attempt that failed."""
+    native = error.native_code if isinstance(error, ProviderError) else None
+    return MessageDeliveryErrorData(
+        queue_id=entry.queue_id,
+        envelope=entry.envelope,
+        message_id=entry.message_id,
+        error=error.message,
+        error_code=error.error_code,
+        smtp_response_code=int(native) if native is not None and _REPLY_CODE.fullmatch(native) else None,
+        job=DeliveryJob(
+            id=entry.queue_id,
+            attempts_made=entry.attempts_made,
+            attempts=entry.attempts,
+            next_attempt=next_attempt or False,
+        ),
+    )
+
+
+def failed(entry: OutboxEntry, error: GatewayError) -> MessageFailedData:
+    """Return what is told of a message that will not be sent."""
+    return MessageFailedData(message_id=entry.message_id, queue_id=entry.queue_id, error=error.message)
