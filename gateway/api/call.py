@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +41,13 @@ class Call:
 
 async def nothing_to_close() -> None:
     """Close nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """Server-sent events (HTML standard, section 9.2), sent as they arise until the client goes."""
+
+    frames: AsyncGenerator[bytes, None]
 
 
 @dataclass(frozen=True, slots=True)

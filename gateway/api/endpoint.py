@@ -14,8 +14,9 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler, route
 from litestar.types import ASGIApp, ExceptionHandlersMap
 
-from gateway.api.call import ANONYMOUS, Call, Download
+from gateway.api.call import ANONYMOUS, Call, Download, EventStream
 from gateway.api.errors import encode_failure, failure, log_failure
+from gateway.api.event_stream import EventStreamReply
 from gateway.api.guards import Admission, admit
 from gateway.api.operation import BODY_LIMIT, PATH_PARAMETER, Operation
 from gateway.api.paths import check_path, decode_path
@@ -107,6 +108,8 @@ def _reply(found: Any, call: Call, admission: Admission) -> ASGIApp:
         headers["x-ratelimit-reset"] = str(max(0, round(admission.allowance.reset)))
     if isinstance(found, Download):
         return DownloadReply(found, headers)
+    if isinstance(found, EventStream):
+        return EventStreamReply(found, headers)
     return Reply(found if isinstance(found, bytes) else _encoder.encode(found), headers=headers)
 
 

@@ -79,9 +79,10 @@ def _check_scope(operation: Operation, token: TokenRecord) -> None:
 def _check_account(
     operation: Operation, token: TokenRecord, path: Mapping[str, str], query: Mapping[str, list[str]]
 ) -> None:
-    if token.account is None or operation.binding == "controller":
+    if token.account is None or (operation.binding == "optional" and "account" not in query):
         return
-    asked = {"path": [path.get("account")], "query": query.get("account")}.get(operation.binding)
+    named = query.get("account")
+    asked = {"path": [path.get("account")], "query": named, "optional": named}.get(operation.binding)
     if asked != [token.account]:
         raise ForbiddenError("Unauthorized account")
 

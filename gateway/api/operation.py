@@ -16,10 +16,12 @@ from gateway.model.token import Action, OperationGroup, Scope
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 #: Which tokens of one account reach an operation: those whose account is in the path, those whose account is the
-#: query parameter ``account``, those that the controller itself lets in, or none.
-Binding = Literal["path", "query", "controller", "none"]
+#: query parameter ``account``, the same where that may be left out and the controller then keeps to the token's
+#: account, or none.
+Binding = Literal["path", "query", "optional", "none"]
 
-#: What a controller returns: a struct, JSON that is ready (`bytes`), or a `gateway.api.call.Download`.
+#: What a controller returns: a struct, JSON that is ready (`bytes`), or a `gateway.api.call.Download` or
+#: `EventStream`.
 Controller = Callable[..., Awaitable[Any]]
 
 #: Octets of a request body, unless the operation takes mail.

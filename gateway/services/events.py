@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from uuid import uuid4
 
 import msgspec
@@ -11,7 +13,7 @@ from gateway.model.event import AccountEventData, Event, EventName
 from gateway.model.message import SpecialUse
 from gateway.provider import Clock
 from gateway.store.accounts import AccountConfig
-from gateway.store.events import BATCH, FIRST, EventStore
+from gateway.store.events import BATCH, FIRST, EventStore, FeedEntry
 
 _encode = msgspec.json.Encoder().encode
 
@@ -91,6 +93,59 @@ class EventService:
         """Forget an account that was erased."""
         self._announced.pop(account, None)
         await self._store.forget(account)
+
+    async def content(self, entry: FeedEntry) -> bytes | None:
+        """Return the event that an entry of the feed names, JSON without `serviceUrl`; None when it is gone."""
+        if not entry.logged:
+            return entry.content or None
+        logged = await self._store.get(entry.account, entry.logged)
+        return logged.json if logged is not None else None
+
+    async def log(
+        self, account: str, types: AbstractSet[str], *, after: str, until: str, limit: int
+    ) -> tuple[list[bytes], str | None]:
+        """Read an account's log again.
+
+        Args:
+            account: whose.
+            types: names of the events that are wanted; empty for all.
+            after: id behind which to begin.
+            until: id with which to end.
+            limit: events at most.
+
+        Returns:
+            The events, JSON without `serviceUrl`, and the id behind which to go on, None when nothing was read.
+        """
+        found: list[bytes] = []
+        place = None
+        while True:
+            entries = await self._store.read(account, after=place or after, until=until)
+            for entry in entries:
+                place = entry.id
+                if not types or entry.name in types:
+                    found.append(entry.json)
+                if len(found) == limit:
+                    return found, place
+            if len(entries) < BATCH:
+                return found, place
+
+    async def log_of_all(
+        self, types: AbstractSet[str], *, after: str, until: str, limit: int
+    ) -> tuple[list[bytes], str | None]:
+        """Read the logs of all accounts in the order of their announcement; ids are those of the feed. As `log`."""
+        found: list[bytes] = []
+        place = None
+        while True:
+            entries = await self._store.feed(after=place or after, until=until)
+            wanted = [entry for entry in entries if entry.name and (not types or entry.name in types)]
+            taken = wanted[: limit - len(found)]
+            found += [content for content in await asyncio.gather(*map(self.content, taken)) if content]
+            if len(found) == limit or len(taken) < len(wanted):
+                place = taken[-1].id
+            elif entries:
+                place = entries[-1].id
+            if len(found) == limit or (len(taken) == len(wanted) and len(entries) < BATCH):
+                return found, place
 
     async def counts(self, account: str) -> dict[str, int]:
         """Return how many events of each name an account has had."""

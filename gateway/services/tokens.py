@@ -44,6 +44,11 @@ class TokenService:
             return None
         return token
 
+    async def still_valid(self, token: TokenRecord) -> bool:
+        """Tell whether a token that was authenticated is neither revoked nor expired meanwhile."""
+        found = await self._tokens.get(token.id)
+        return found is not None and (found.expires is None or found.expires > self._clock())
+
     async def used(self, token: TokenRecord, ip: str | None) -> None:
         """Remember that a token was used, at most once a minute."""
         now = self._clock()

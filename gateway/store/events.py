@@ -27,6 +27,7 @@ BATCH = 500
 
 #: Before every id, and behind every id.
 FIRST, LAST = "0-0", "+"
+_MOST = 2**64 - 1
 
 #: Names and values of a log entry, as XADD takes them.
 EventFields: TypeAlias = tuple[str, ...]
@@ -203,9 +204,20 @@ async def announce_state(store: Store, account: str, state: str, error: msgspec.
     await store.control.call("XADD", keys.FEED, "MAXLEN", "~", FEED_LENGTH, "*", *fields)
 
 
+def id_before(time: datetime) -> str:
+    """Return an id behind which everything is that was written at that time or later."""
+    return f"{max(0, int(time.timestamp() * 1000) - 1)}-{_MOST}"
+
+
 def id_at(time: datetime) -> str:
-    """Return the lowest id that an entry of that time has."""
-    return f"{max(0, int(time.timestamp() * 1000))}-0"
+    """Return the greatest id of what was written at that time, to the millisecond."""
+    return f"{max(0, int(time.timestamp() * 1000))}-{_MOST}"
+
+
+def order(id: str) -> tuple[int, int]:
+    """Return what ids are compared by."""
+    milliseconds, _, number = id.partition("-")
+    return int(milliseconds), int(number or 0)
 
 
 def feed_entry(id: bytes, fields: Any) -> FeedEntry:

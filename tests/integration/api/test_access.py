@@ -27,7 +27,8 @@ def path_of(op: Operation, account: str = "mine") -> str:
 async def ask(gateway: Installation, op: Operation, token: str | None, **headers: str) -> httpx.Response:
     """Call an operation with a query that none of them takes, so that what is let in changes nothing."""
     async with gateway.client(token, **headers) as client:
-        return await client.request(op.method, path_of(op), params={"noSuchMember": "1"})
+        named = {"account": "mine"} if op.binding == "optional" else {}
+        return await client.request(op.method, path_of(op), params={"noSuchMember": "1", **named})
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ async def test_tokens_that_do_not_reach_an_operation(op: Operation, gateway: Ins
 async def test_tokens_that_reach_an_operation(op: Operation, gateway: Installation, issue: Issue) -> None:
     """The refusals above would be worth nothing if these were refused as well: here only the query is wrong."""
     let_in = [ROOT_TOKEN]
-    if op.binding == "path":
+    if op.binding in ("path", "optional"):
         let_in.append(await issue(account="mine"))
     if op.group != "admin":
         let_in.append(await issue(permissions={"actions": [op.action], "groups": [op.group]}))

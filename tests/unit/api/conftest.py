@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
@@ -123,6 +124,19 @@ class FakeHealth:
         return self.checks
 
 
+class FakeFeed:
+    """A feed that has ended."""
+
+    closed = True
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        yield
+
+    async def end(self) -> str:
+        return "0-0"
+
+
 class FakeServices:
     """What the mail operations need; operations on other resources are tested with the services they are made of."""
 
@@ -136,6 +150,7 @@ class FakeServices:
         self.jobs = FakeJobs()
         self.composer = FakeComposer()
         self.health = FakeHealth()
+        self.feed = FakeFeed()
 
 
 def assemble(services: FakeServices, operations: tuple[Operation, ...]) -> Any:
