@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
-from gateway.errors import AccountError, GatewayError, ProviderError
+from gateway.errors import GatewayError, ProviderError, ReauthorizationError
 from gateway.model.account import (
     ImapConfig,
     PasswordAuth,
@@ -85,7 +85,7 @@ class ProbeService:
                 await session.check()
                 return ServerVerdict(success=True), tuple(await session.mailboxes()) if request.mailboxes else None
         except GatewayError as error:
-            return _verdict(error), None
+            return _verdict(error, "AUTHENTICATIONFAILED"), None
 
     async def _try_smtp(self, request: VerifyAccount) -> ServerVerdict:
         try:
@@ -93,7 +93,7 @@ class ProbeService:
                 await session.check_submit()
                 return ServerVerdict(success=True)
         except GatewayError as error:
-            return _verdict(error)
+            return _verdict(error, "EAUTH")
 
     async def _open(self, request: VerifyAccount) -> AbstractAsyncContextManager[Session]:
         config = AccountConfig(
@@ -152,7 +152,8 @@ class ForgetfulNumbers:
         return self._names[number - 1] if 0 < number <= len(self._names) else None
 
 
-def _verdict(error: GatewayError) -> ServerVerdict:
+def _verdict(error: GatewayError, refused: str) -> ServerVerdict:
+    """Return what went wrong; `refused` is the protocol's word for a refused login, which clients look for."""
     native = error.native_code if isinstance(error, ProviderError) else None
-    code = "EAUTH" if isinstance(error, AccountError) else error.error_code
-    return ServerVerdict(success=False, error=error.message, code=native or code, response_text=native or msgspec.UNSET)
+    code = refused if isinstance(error, ReauthorizationError) else native or error.error_code
+    return ServerVerdict(success=False, error=error.message, code=code, response_text=native or msgspec.UNSET)

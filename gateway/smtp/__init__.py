@@ -5,6 +5,7 @@
 - `transaction`: one message: extensions, limits, the receipt.
 - `errors`: every failure as one of `gateway.errors`, by phase and answer.
 - `server_text`: what may be quoted of a server's words; never an address. Shared with the IMAP plugin.
+- `socket_codes`: names of network errors. Shared with the IMAP plugin.
 - `tls`: TLS contexts for a `gateway.model.server.Server`. Shared with the IMAP plugin.
 """
 

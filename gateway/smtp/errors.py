@@ -25,6 +25,7 @@ from gateway.errors import (
     ServiceUnavailableError,
 )
 from gateway.smtp.server_text import enhanced_status, masked
+from gateway.smtp.socket_codes import TIMED_OUT, socket_code
 
 #: Asked first about each refusal (code, text); None leaves it to the general rules.
 Explain = Callable[[int, str], ProviderError | None]
@@ -68,9 +69,9 @@ def smtp_error(error: Exception, *, phase: Phase, explain: Explain | None = None
     if isinstance(error, aiosmtplib.SMTPNotSupported):
         return MessageRefusedError("an address needs SMTPUTF8, which the server lacks", native_code="SMTPUTF8")
     if isinstance(error, TimeoutError):
-        return ConnectError("the submission server did not answer in time", native_code="TIMEOUT")
+        return ConnectError("the submission server did not answer in time", native_code=TIMED_OUT)
     if isinstance(error, OSError):
-        return ConnectError("the submission server cannot be reached, or hung up", native_code=_errno(error))
+        return ConnectError("the submission server cannot be reached, or hung up", native_code=socket_code(error))
     if isinstance(error, aiosmtplib.SMTPException):
         return ConnectError("the submission server lacks STARTTLS or a way to log in", native_code="UNSUPPORTED")
     if isinstance(error, ValueError):
@@ -110,8 +111,3 @@ def _recipients_error(refused: list[aiosmtplib.SMTPRecipientRefused], explain: E
     later = [each for each in refused if 400 <= each.code < 500]
     decisive = (later or refused)[0]
     return answer_error(decisive.code, decisive.message, phase=Phase.ENVELOPE, explain=explain)
-
-
-def _errno(error: OSError) -> str | None:
-    cause = error if error.errno is not None else error.__cause__
-    return f"errno {cause.errno}" if isinstance(cause, OSError) and cause.errno is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import imaplib
 import inspect
 import socket
@@ -65,6 +66,28 @@ def _instance(kind: type[Exception]) -> Exception:
     if kind is UnicodeDecodeError:
         return UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bob@example.org")
     return kind("secret words of bob@example.org")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "x"), "ECONNREFUSED"),
+        (socket.gaierror(socket.EAI_NONAME, "x"), "ENOTFOUND"),
+        (socket.gaierror(socket.EAI_AGAIN, "x"), "EAI_AGAIN"),
+        (TimeoutError("x"), "ETIMEDOUT"),
+        (ssl.SSLError(1, "wrong version number"), "ETLS"),
+        (ssl.SSLEOFError(8, "eof"), "ECONNRESET"),
+    ],
+)
+def test_network_errors_have_the_names_that_clients_know(error: Exception, code: str) -> None:
+    """An "errno 111" is told to nobody: clients and the hosted form look for the name."""
+    assert connection_error(error).native_code == code
+
+
+def test_a_bare_refusal_of_a_login_has_a_name_too() -> None:
+    """Exchange says NO without a response code."""
+    assert answer_error("NO", b"AUTHENTICATE failed.", login=True).native_code == "AUTHENTICATIONFAILED"  # type: ignore[attr-defined]
+    assert answer_error("NO", b"[EXPIRED] x", login=True).native_code == "EXPIRED"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("kind", sorted(_libraries_exceptions(), key=lambda kind: f"{kind.__module__}.{kind.__name__}"))

@@ -151,7 +151,7 @@ async def test_silence_ends_after_the_timeout(endpoint: TokenServer, make_identi
     endpoint.fault = lambda connection: endpoint.released.wait(30) and None
     failure = await refused(make_identity(), clock)
     assert type(failure) is ConnectError
-    assert failure.native_code == "TIMEOUT"
+    assert failure.native_code == "ETIMEDOUT"
 
 
 @pytest.mark.anyio
@@ -181,7 +181,7 @@ async def test_a_certificate_of_a_stranger_is_refused(
     identity = MicrosoftIdentity(app, make_cloud(tls_endpoint.origin), clock)
     failure = await refused(identity, clock)
     assert type(failure) is ConnectError
-    assert failure.native_code == "TLS"
+    assert failure.native_code == "ETLS"
 
 
 @pytest.mark.anyio

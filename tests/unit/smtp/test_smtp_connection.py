@@ -20,7 +20,7 @@ from gateway.errors import (
     ReauthorizationError,
     ServiceUnavailableError,
 )
-from gateway.model.server import Security
+from gateway.model.server import Security, Server
 from gateway.provider import Envelope, Login
 from gateway.smtp import SmtpConnection, Timeouts
 from gateway.testing.context import FixedCredentials
@@ -347,8 +347,30 @@ async def test_opportunistic_encryption_does_without() -> None:
 
 
 async def test_unreachable_server_is_a_connect_error() -> None:
-    """Nobody listens there."""
+    """Nobody listens there; clients know the code, and the hosted form has words for it."""
     async with SmtpSink() as sink:
         sender = connection(sink)
-    with pytest.raises(ConnectError):
+    with pytest.raises(ConnectError) as caught:
         await sender.check()
+    assert caught.value.native_code == "ECONNREFUSED"
+
+
+async def test_tls_with_a_server_that_speaks_plainly_is_named() -> None:
+    """The usual mistake: `secure` with the port for STARTTLS."""
+    async with SmtpSink() as sink:
+        server = msgspec.structs.replace(sink.server, security="tls")
+        with pytest.raises(ConnectError) as caught:
+            await SmtpConnection(server, _nobody, timeouts=_IMPATIENT).check()
+    assert caught.value.native_code == "ETLS"
+
+
+async def test_a_server_name_that_does_not_exist_is_named() -> None:
+    """A typo in the host name is no fault of the network (RFC 6761 section 6.4: the name never exists)."""
+    server = Server(host="mail.invalid", port=25, security="opportunistic")
+    with pytest.raises(ConnectError) as caught:
+        await SmtpConnection(server, _nobody, timeouts=_IMPATIENT).check()
+    assert caught.value.native_code in ("ENOTFOUND", "EAI_AGAIN")
+
+
+async def _nobody(refused: Login | None) -> Login:
+    return Login(user="")

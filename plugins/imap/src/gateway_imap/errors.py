@@ -30,6 +30,7 @@ from gateway.errors import (
     UnsupportedOperationError,
 )
 from gateway.smtp.server_text import masked
+from gateway.smtp.socket_codes import TIMED_OUT, socket_code
 
 #: What imaplib, imapclient and the network raise; a literal of absurd size is a memory or overflow error.
 FAILURES = (OSError, imaplib.IMAP4.error, ValueError, MemoryError, OverflowError)
@@ -77,9 +78,9 @@ def connection_error(
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConnectError("the IMAP server's certificate is not trusted", native_code="CERTIFICATE")
     if isinstance(error, TimeoutError):
-        return ConnectError("the IMAP server did not answer in time", native_code="TIMEOUT")
+        return ConnectError("the IMAP server did not answer in time", native_code=TIMED_OUT)
     if isinstance(error, OSError):
-        native = f"errno {error.errno}" if error.errno is not None else type(error).__name__
+        native = socket_code(error) or type(error).__name__
         return ConnectError("the IMAP server cannot be reached, or hung up", native_code=native)
     if isinstance(error, imapclient_errors.CapabilityError):
         return UnsupportedOperationError("the IMAP server lacks an extension that this needs", native_code="CAPABILITY")
@@ -126,7 +127,8 @@ def answer_error(
     if explain is not None and (explained := explain(words)) is not None:
         return explained
     code, _ = response_code(text)
-    said, native = masked(words), code or status
+    # A refused login needs no response code (Exchange gives none); RFC 5530 has the name for it.
+    said, native = masked(words), code or ("AUTHENTICATIONFAILED" if login and status == "NO" else status)
     if _NOT_CONNECTED.search(words):
         return MailboxUnavailableError(f"signed in, but the mailbox cannot be opened: {said}", native_code=native)
     if login and (code in _LOGIN_CODES or status == "BAD"):

@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from gateway.errors import AccountError, ConnectError, ReauthorizationError
 from gateway.model.server import Server
 from gateway.provider import Credentials, Login
+from gateway.smtp.socket_codes import TIMED_OUT
 from gateway_imap.connection import Connection, ImapTimeouts
 from gateway_imap.errors import ExplainImap, connection_error
 
@@ -71,7 +72,7 @@ class Link:
         try:
             return await self._run(partial(operation, connection, *args, **kwargs), connection)
         except ConnectError as error:
-            if not doubtful or error.native_code == "TIMEOUT":
+            if not doubtful or error.native_code == TIMED_OUT:
                 raise
         connection = await self._ready()
         return await self._run(partial(operation, connection, *args, **kwargs), connection)
