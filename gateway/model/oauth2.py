@@ -23,17 +23,20 @@ TopicName = Annotated[str, Meta(max_length=256, pattern=r"^(?!goog)[A-Za-z][A-Za
 #: Providers whose apps sign in by themselves, without a user (RFC 6749 section 4.4).
 SERVICE_PROVIDERS: frozenset[str] = frozenset({"outlookService", "gmailService"})
 
+#: What an app of Microsoft has unless it says otherwise.
+DEFAULT_AUTHORITY, DEFAULT_CLOUD = "common", "global"
+
 #: What stands in an answer in place of a stored secret.
 MASK = "******"
 
 
 class AppFields(Payload, frozen=True, kw_only=True):
-    """Members that registering and updating an app have in common."""
+    """Members that registering and updating an app have in common; where `false` is possible, it clears the member."""
 
     description: Text1024 | None | UnsetType = UNSET
     title: Text256 | None | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
-    client_id: Text256 | None | UnsetType = UNSET
+    client_id: Text256 | bool | None | UnsetType = UNSET
     client_secret: Text256 | None | UnsetType = UNSET
     pub_sub_app: Text512 | bool | None | UnsetType = UNSET
     extra_scopes: Scopes | UnsetType = UNSET
@@ -42,14 +45,14 @@ class AppFields(Payload, frozen=True, kw_only=True):
     google_workspace_accounts: bool | UnsetType = UNSET
     google_topic_name: TopicName | bool | None | UnsetType = UNSET
     google_subscription_name: TopicName | bool | None | UnsetType = UNSET
-    service_client: Text256 | None | UnsetType = UNSET
+    service_client: Text256 | bool | None | UnsetType = UNSET
     service_client_email: Text256 | UnsetType = UNSET
     service_key: Annotated[str, Meta(max_length=102400)] | UnsetType = UNSET
     external_account: Annotated[str, Meta(max_length=65536)] | UnsetType = UNSET
     authority: Text1024 | UnsetType = UNSET
     cloud: Text256 | UnsetType = UNSET
     tenant: Text1024 | UnsetType = UNSET
-    redirect_url: Annotated[str, Meta(max_length=8192)] | None | UnsetType = UNSET
+    redirect_url: Annotated[str, Meta(max_length=8192)] | bool | None | UnsetType = UNSET
 
 
 class AppCreate(AppFields, frozen=True, kw_only=True):

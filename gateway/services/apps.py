@@ -14,6 +14,8 @@ from msgspec import UNSET
 from gateway.errors import GatewayError, InvalidRequestError, ResourceNotFoundError
 from gateway.model.account import LastError
 from gateway.model.oauth2 import (
+    DEFAULT_AUTHORITY,
+    DEFAULT_CLOUD,
     MASK,
     SERVICE_PROVIDERS,
     AppCreate,
@@ -36,6 +38,9 @@ from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.store.apps import SECRET_FIELDS, AppStore, StoredApp
 
 _COUNTER = itertools.count()
+
+#: Members that are true or false, and nothing else.
+_SWITCHES = frozenset({"enabled", "googleWorkspaceAccounts"})
 
 _NO_MAILBOXES = (
     "No plugin that is installed here opens mailboxes with such an app: it can be registered and verified, and the "
@@ -88,8 +93,6 @@ class AppService:
             created=now,
             updated=now,
         )
-        if request.provider in SERVICE_PROVIDERS:
-            record = msgspec.structs.replace(record, enabled=True)
         app = _merged(StoredApp(record=record, secrets={}), request)
         self._check(app)
         await self._apps.save(app)
@@ -271,8 +274,8 @@ def contract_app(stored: StoredApp) -> OAuth2App:
         base_scopes=record.base_scopes,
         client_id=fields.get("clientId") or "",
         client_secret=stored.secrets.get("clientSecret", ""),
-        authority=fields.get("authority") or "common",
-        cloud=fields.get("cloud") or "global",
+        authority=fields.get("authority") or DEFAULT_AUTHORITY,
+        cloud=fields.get("cloud") or DEFAULT_CLOUD,
         tenant=fields.get("tenant"),
         redirect_url=fields.get("redirectUrl") or "",
         extra_scopes=tuple(fields.get("extraScopes") or ()),
@@ -301,6 +304,9 @@ def _merged(app: StoredApp, request: AppFields) -> StoredApp:
     for name, value in wire.items():
         if name in ("name", "provider", "baseScopes"):
             continue
+        if value is True and name not in _SWITCHES:
+            field = {"message": f'"{name}" must be a string or false', "key": name}
+            raise InvalidRequestError("Input validation failed", fields=[field])
         if name in ("enabled", "title", "description"):
             changes[name] = value
         elif name in SECRET_FIELDS:
@@ -308,10 +314,13 @@ def _merged(app: StoredApp, request: AppFields) -> StoredApp:
                 secrets[name] = value
             elif not value:
                 secrets.pop(name, None)
-        elif value is None or value is False:
+        elif value in (None, False, ""):
             fields.pop(name, None)
         else:
             fields[name] = value
+    if app.record.provider in SERVICE_PROVIDERS:
+        # Nobody chooses them on a form, so there is nothing to switch off.
+        changes["enabled"] = True
     return _with(msgspec.structs.replace(app, secrets=secrets), fields=fields, **changes)
 
 
@@ -320,6 +329,9 @@ def _detail(app: StoredApp, *, listed: bool) -> AppDetail:
     wire = msgspec.to_builtins(record)
     wire.pop("fields", None)
     wire.update(record.fields)
+    if record.provider in ("outlook", "outlookService"):
+        wire.setdefault("authority", DEFAULT_AUTHORITY)
+        wire.setdefault("cloud", DEFAULT_CLOUD)
     wire.update(dict.fromkeys(app.secrets, MASK))
     wire.pop("lastError", None)
     detail = msgspec.convert(wire, AppDetail, strict=False)

@@ -25,6 +25,8 @@ APP: dict[str, Any] = {
     "redirectUrl": "https://gateway.example/oauth",
 }
 
+SERVICE: dict[str, Any] = {"provider": "outlookService", "authority": "f8cdef31-a31e-4b4a-93e4-5f571e91255a"}
+
 
 async def create(client: httpx.AsyncClient, **members: Any) -> str:
     answer = await client.post("/v1/oauth2", json={**APP, **members})
@@ -121,6 +123,43 @@ async def test_an_app_that_cannot_work_is_refused(
     if key != "provider":
         refusal(await client.put(f"/v1/oauth2/{app}", json=members), 400)
     assert gateway.keyspace() == before
+
+
+@pytest.mark.parametrize("name", ["clientId", "redirectUrl", "pubSubApp", "googleProjectId", "serviceClient"])
+async def test_true_is_no_value_of_a_member_that_false_clears(
+    name: str, gateway: Installation, client: httpx.AsyncClient
+) -> None:
+    """Once stored, it made every list of apps unreadable."""
+    app = await create(client)
+    before = gateway.keyspace()
+    for answer in (
+        await client.post("/v1/oauth2", json={**APP, name: True}),
+        await client.put(f"/v1/oauth2/{app}", json={name: True}),
+    ):
+        assert refusal(answer, 400) == "InvalidRequest"
+        assert [field["key"] for field in answer.json()["fields"]] == [name]
+    assert gateway.keyspace() == before
+    assert (await client.get("/v1/oauth2")).json()["total"] == 1
+
+
+async def test_false_clears_a_member(client: httpx.AsyncClient) -> None:
+    app = await create(client, **SERVICE)
+    assert (await client.put(f"/v1/oauth2/{app}", json={"redirectUrl": False})).status_code == 200
+    assert "redirectUrl" not in await read(client, app)
+
+
+async def test_an_app_shows_what_it_does_not_say(client: httpx.AsyncClient) -> None:
+    """An absent or empty authority and cloud are the usual ones, and clients read which these are."""
+    found = await read(client, await create(client, cloud=""))
+    assert (found["authority"], found["cloud"], found["enabled"]) == ("common", "global", False)
+
+
+async def test_an_app_that_signs_in_as_itself_is_always_enabled(client: httpx.AsyncClient) -> None:
+    """No form lists it, so there is nothing to switch off; clients of the wire API rely on it."""
+    app = await create(client, **SERVICE, enabled=False)
+    assert (await read(client, app))["enabled"] is True
+    await client.put(f"/v1/oauth2/{app}", json={"enabled": False})
+    assert (await read(client, app))["enabled"] is True
 
 
 async def test_an_app_shows_and_its_deletion_tells_how_many_accounts_it_has(client: httpx.AsyncClient) -> None:
