@@ -30,7 +30,16 @@ def test_failure_ends_after_its_seconds(sandbox: RunningSandbox) -> None:
     assert sandbox.http.get("/sandbox/failures").json()["failures"] == []
 
 
-@pytest.mark.parametrize("body", [b"{", b'{"failure": "nonsense"}', b'{"failure": "slow", "whom": "x"}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b'{"failure": "nonsense"}',
+        b'{"failure": "slow", "whom": "x"}',
+        b'{"failure": "temporarily_unavailable", "user": "alice@contoso.test"}',
+        b'{"failure": "secret_expired", "user": "alice@contoso.test"}',
+    ],
+)
 def test_wrong_requests_are_explained(sandbox: RunningSandbox, body: bytes) -> None:
     """A typo that switched nothing on would make a test pass for the wrong reason."""
     answer = sandbox.http.post("/sandbox/failures", content=body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway_sandbox import directory
-from gateway_sandbox.failures import Failure, Failures
+from gateway_sandbox.failures import FOR_EVERYBODY, Failure, Failures
 from gateway_sandbox.grants import Grants
 from gateway_sandbox.imap import ImapServer
 from gateway_sandbox.mailstore import INBOX, MailStore
@@ -69,6 +69,8 @@ class Control:
             wanted = msgspec.json.decode(request.body, type=SwitchRequest)
         except msgspec.DecodeError as error:
             return json_response({"error": str(error)}, 400)
+        if wanted.user is not None and wanted.failure in FOR_EVERYBODY:
+            return json_response({"error": f"{wanted.failure} happens to everybody: it takes no user"}, 400)
         if not wanted.on:
             self._failures.switch_off(wanted.failure, wanted.user)
             return await self._list(request)

@@ -28,6 +28,10 @@ class Failure(StrEnum):
 _SECONDS_ARE_A_PARAMETER = {Failure.SLOW: 3.0, Failure.THROTTLED: 30.0}
 
 
+#: These happen before anybody is known, to one person as to all.
+FOR_EVERYBODY = frozenset({Failure.SECRET_EXPIRED, Failure.TEMPORARILY_UNAVAILABLE})
+
+
 class Switch(msgspec.Struct, frozen=True, kw_only=True):
     """A failure that is on: for one address or (None) for everybody.
 
