@@ -53,6 +53,7 @@ STATUS: Mapping[type[errors.GatewayError], int] = {
     errors.AccountNotReadyError: 503,
     errors.DeadlineError: 504,
     errors.WorkerLostError: 503,
+    errors.FencedError: 503,
     errors.ProviderError: 502,
     errors.TransientError: 503,
     errors.ConnectError: 503,
@@ -67,6 +68,7 @@ STATUS: Mapping[type[errors.GatewayError], int] = {
     errors.NotFoundError: 404,
     errors.UnsupportedOperationError: 400,
     errors.CursorExpiredError: 400,
+    errors.MailboxResetError: 400,
     errors.InvalidIdentifierError: 400,
     errors.MessageTooLargeError: 413,
     errors.MessageRefusedError: 422,
@@ -78,6 +80,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "AccountAlreadyExists": 400,
     "AccessDenied": 403,
     "MissingServerExtension": 422,
+    "OauthRenewError": 403,
     "UnsupportedMediaType": 415,
 }
 

@@ -29,6 +29,12 @@ Name = Annotated[str, Meta(max_length=256)]
 MailPath = Annotated[str, Meta(max_length=1024)]
 Email = Annotated[str, Meta(max_length=320, pattern=r"^[^\s@\x00-\x1f]+@[^\s@\x00-\x1f]+$", description="Mail address")]
 Url = Annotated[str, Meta(max_length=8192)]
+#: Empty clears the member.
+WebhookUrl = Annotated[str, Meta(max_length=8192, pattern=r"^(https?://\S+)?$")]
+ProxyUrl = Annotated[str, Meta(max_length=8192, pattern=r"^((https?|socks(4a?|5h?)?)://\S+)?$")]
+#: A host name or an address literal (RFC 5321 section 4.1.1.1); it is sent to the server as it is.
+EhloName = Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9._:\[\]-]*$")]
+TlsVersion = Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Indexer = Literal["full", "fast"]
 
@@ -40,7 +46,7 @@ class TlsOptions(Payload, frozen=True, kw_only=True):
     """Transport security of one server."""
 
     reject_unauthorized: bool = True
-    min_version: Annotated[str, Meta(max_length=256)] | None = None
+    min_version: TlsVersion | None = None
 
 
 class PasswordAuth(Payload, frozen=True, kw_only=True):
@@ -109,8 +115,9 @@ class OAuth2Config(Payload, frozen=True, kw_only=True):
 class CustomHeader(Payload, frozen=True, kw_only=True):
     """A header that webhooks of the account carry."""
 
-    key: Annotated[str, Meta(min_length=1, max_length=1024)]
-    value: Annotated[str, Meta(max_length=10240)] = ""
+    # RFC 9110 sections 5.1 and 5.5: a line break would begin another header.
+    key: Annotated[str, Meta(min_length=1, max_length=1024, pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
+    value: Annotated[str, Meta(max_length=10240, pattern=r"^[\t\x20-\x7e\x80-\xff]*$")] = ""
 
 
 class AccountSettings(Payload, frozen=True, kw_only=True):
@@ -120,12 +127,12 @@ class AccountSettings(Payload, frozen=True, kw_only=True):
     expected_email: Email | None | UnsetType = UNSET
     path: tuple[MailPath, ...] | MailPath | None | UnsetType = UNSET
     subconnections: tuple[Name, ...] | UnsetType = UNSET
-    webhooks: Url | UnsetType = UNSET
+    webhooks: WebhookUrl | UnsetType = UNSET
     copy: bool | None | UnsetType = UNSET
     logs: bool | UnsetType = UNSET
     notify_from: Since | None | UnsetType = UNSET
-    proxy: Url | UnsetType = UNSET
-    smtp_ehlo_name: Annotated[str, Meta(max_length=253)] | None | UnsetType = UNSET
+    proxy: ProxyUrl | UnsetType = UNSET
+    smtp_ehlo_name: EhloName | None | UnsetType = UNSET
     imap: ImapConfig | bool | UnsetType = UNSET
     smtp: SmtpConfig | bool | UnsetType = UNSET
     oauth2: OAuth2Config | bool | UnsetType = UNSET
@@ -178,14 +185,25 @@ class AccountDeleted(Resource, omit_defaults=False, frozen=True, kw_only=True):
     revoked: bool | UnsetType = UNSET
 
 
+class TokenRequestFlag(Resource, frozen=True, kw_only=True):
+    """What a refused token request means, in the words that clients of the wire API know."""
+
+    message: str
+    code: str | None = None
+    url: str | None = None
+
+
 class TokenRequestInfo(Resource, frozen=True, kw_only=True):
-    """The token request that failed, without secrets."""
+    """The token request that was refused, without secrets; `flag` is about the app, `userFlag` about the user."""
 
     grant: str | None = None
     provider: str | None = None
     status: int | None = None
     client_id: str | None = None
+    authority: str | None = None
     code: str | None = None
+    flag: TokenRequestFlag | None = None
+    user_flag: TokenRequestFlag | None = None
     scopes: tuple[str, ...] = ()
     response: dict[str, Any] | None = None
 
@@ -220,7 +238,7 @@ class Counters(Resource, omit_defaults=False, frozen=True, kw_only=True):
 
 
 class AccountEntry(Resource, frozen=True, kw_only=True):
-    """An account as it stands in the list."""
+    """An account as it stands in the list; `delegationError` tells why no account lends it a sign-in."""
 
     account: str
     name: str = ""
@@ -234,6 +252,7 @@ class AccountEntry(Resource, frozen=True, kw_only=True):
     counters: Counters | None = None
     sync_time: datetime | None = None
     last_error: LastError | None = None
+    delegation_error: str | None = None
 
 
 class AccountList(Resource, omit_defaults=False, frozen=True, kw_only=True):
@@ -313,6 +332,7 @@ class OAuth2Info(Resource, frozen=True, kw_only=True):
     token_type: str | None = None
     generated: datetime | None = None
     refresh_token_generated: datetime | None = None
+    user_flag: TokenRequestFlag | None = None
 
 
 class SmtpStatus(Resource, frozen=True, kw_only=True):
@@ -444,8 +464,8 @@ class VerifyAccount(Payload, frozen=True, kw_only=True):
     mailboxes: bool = False
     imap: ImapConfig | bool | None = None
     smtp: SmtpConfig | bool | None = None
-    proxy: Url | None = None
-    smtp_ehlo_name: Annotated[str, Meta(max_length=253)] | None = None
+    proxy: ProxyUrl | None = None
+    smtp_ehlo_name: EhloName | None = None
 
 
 class ServerVerdict(Resource, omit_defaults=False, frozen=True, kw_only=True):

@@ -61,6 +61,10 @@ def merged_config(
         value = getattr(request, name, UNSET)
         if value is not UNSET:
             changes[name] = empty if value is None or value == "" else value
+    if request.webhooks:
+        changes["webhooks_edited"] = now
+        if not old.webhooks:
+            changes["webhooks_since"] = now
     if request.path is not UNSET:
         changes["path"] = _paths(request.path)
     since = request.notify_from
@@ -77,7 +81,7 @@ def merged_config(
         smtp_password=smtp_auth.pass_ if smtp_auth else None,
         smtp_token=smtp_auth.access_token if smtp_auth else None,
     )
-    changes |= {"imap": imap, "smtp": smtp, "oauth2": _oauth2(old.oauth2, request)}
+    changes |= {"imap": imap, "smtp": smtp, "oauth2": _oauth2(old.account, old.oauth2, request)}
     if isinstance(request, AccountCreate):
         changes |= _plugin(request)
     return msgspec.structs.replace(old, **changes), secrets
@@ -182,7 +186,7 @@ def _overlaid(old: ServerConfig, new: ServerConfig) -> ServerConfig:
     return msgspec.structs.replace(old, **given)
 
 
-def _oauth2(old: StoredOAuth2 | None, request: AccountSettings) -> StoredOAuth2 | None:
+def _oauth2(account: str, old: StoredOAuth2 | None, request: AccountSettings) -> StoredOAuth2 | None:
     new = request.oauth2
     if isinstance(new, msgspec.UnsetType):
         return old
@@ -201,6 +205,8 @@ def _oauth2(old: StoredOAuth2 | None, request: AccountSettings) -> StoredOAuth2 
         return msgspec.structs.replace(old, app=app)
     if new.auth.delegated_account and not new.auth.delegated_user:
         raise invalid("oauth2.auth.delegatedAccount", "is allowed only with delegatedUser")
+    if new.auth.delegated_account == account:
+        raise invalid("oauth2.auth.delegatedAccount", "must be another account")
     return StoredOAuth2(
         app=app,
         user=new.auth.user,

@@ -17,6 +17,8 @@ from gateway.model.account import (
     SmtpConfig,
     SmtpInfo,
     TlsInfo,
+    TokenRequestFlag,
+    TokenRequestInfo,
 )
 from gateway.model.oauth2 import MASK, AppRecord
 from gateway.services.sessions import account_type
@@ -27,26 +29,35 @@ from gateway.store.grants import StoredGrant
 RESYNC_DELAY = 900
 
 
-def entry(stored: StoredAccount, app: AppRecord | None) -> AccountEntry:
+def entry(
+    stored: StoredAccount, app: AppRecord | None, delegation_error: str | None, events: dict[str, int]
+) -> AccountEntry:
     """Return an account as it stands in the list."""
     config = stored.config
     return AccountEntry(
         account=config.account,
         name=config.name,
         email=config.email,
-        type=account_type(config, app.provider if app else None),
+        type=_type(config, app, delegation_error),
         app=config.oauth2.app if config.oauth2 else None,
         state=stored.state,
         webhooks=config.webhooks,
         proxy=config.proxy,
         smtp_ehlo_name=config.smtp_ehlo_name,
-        counters=Counters(),
+        counters=Counters(events=events),
         sync_time=stored.sync_time,
         last_error=None if stored.state == "connected" else stored.last_error,
+        delegation_error=delegation_error,
     )
 
 
-def detail(stored: StoredAccount, app: AppRecord | None, grant: StoredGrant | None) -> AccountDetail:
+def detail(
+    stored: StoredAccount,
+    app: AppRecord | None,
+    grant: StoredGrant | None,
+    delegation_error: str | None,
+    events: dict[str, int],
+) -> AccountDetail:
     """Return an account in full."""
     config = stored.config
     return AccountDetail(
@@ -75,13 +86,17 @@ def detail(stored: StoredAccount, app: AppRecord | None, grant: StoredGrant | No
         created=config.created,
         locale=config.locale,
         tz=config.tz,
-        type=account_type(config, app.provider if app else None),
+        type=_type(config, app, delegation_error),
         app=config.oauth2.app if config.oauth2 else None,
         base_scopes=app.base_scopes if app else None,
-        counters=Counters(),
+        counters=Counters(events=events),
         sync_time=stored.sync_time,
         last_error=None if stored.state == "connected" else stored.last_error or UNSET,
     )
+
+
+def _type(config: AccountConfig, app: AppRecord | None, delegation_error: str | None) -> str:
+    return "invalid" if delegation_error is not None else account_type(config, app.provider if app else None)
 
 
 def _tls(config: ImapConfig | SmtpConfig) -> TlsInfo | None:
@@ -129,4 +144,10 @@ def _oauth2(config: AccountConfig, grant: StoredGrant | None) -> OAuth2Info | No
         token_type=grant.grant.token_type,
         generated=grant.generated,
         refresh_token_generated=grant.refresh_generated,
+        user_flag=_user_flag(grant),
     )
+
+
+def _user_flag(grant: StoredGrant) -> TokenRequestFlag | None:
+    request = grant.dead.details.get("token_request") if grant.dead is not None else None
+    return msgspec.convert(request, TokenRequestInfo).user_flag if request else None

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from gateway.errors import (
+    AccountError,
     AccountNotReadyError,
     ConfigurationError,
     ConflictError,
@@ -32,6 +33,7 @@ from gateway.model.account import (
     LastError,
     OAuthTokenInfo,
 )
+from gateway.model.event import AccountEventData
 from gateway.model.oauth2 import AppRecord
 from gateway.provider import Clock, Grant
 from gateway.services import account_view
@@ -44,7 +46,10 @@ from gateway.services.account_payload import (
     parse_since,
 )
 from gateway.services.apps import AppService
+from gateway.services.events import EventService
 from gateway.services.grants import GrantService
+from gateway.services.health import HealthService
+from gateway.services.last_error import RENEWAL_REFUSED
 from gateway.services.paging import page_of
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService, is_service_account, provider_settings
@@ -74,6 +79,10 @@ class Connector(Protocol):
         """Tell the workers to drop the account's warm connections."""
         ...
 
+    async def forget(self, account: str) -> None:
+        """Take an account whose record is gone from the worker that owns it."""
+        ...
+
 
 class AccountService:
     """The accounts of this installation."""
@@ -90,6 +99,8 @@ class AccountService:
         sessions: SessionService,
         settings: RuntimeSettingsService,
         connector: Connector,
+        health: HealthService,
+        events: EventService,
         clock: Clock,
     ) -> None:
         self._accounts = accounts
@@ -101,6 +112,8 @@ class AccountService:
         self._sessions = sessions
         self._settings = settings
         self._connector = connector
+        self._health = health
+        self._events = events
         self._clock = clock
 
     async def create(self, request: AccountCreate, grant: Grant | None = None) -> AccountCreated:
@@ -117,7 +130,8 @@ class AccountService:
         account = request.account or random_secrets.token_urlsafe(12)
         _check_id(account)
         old = await self._accounts.get(account)
-        base = old.config if old is not None else AccountConfig(account=account, created=self._clock())
+        now = self._clock()
+        base = old.config if old is not None else AccountConfig(account=account, created=now, notify_from=now)
         await self._store(base, old, request, grant)
         return AccountCreated(account=account, state="existing" if old is not None else "new")
 
@@ -151,7 +165,8 @@ class AccountService:
         for account in chunk:
             stored = await self._accounts.get(account)
             if stored is not None:
-                entries.append(account_view.entry(stored, await self._app(stored.config, apps)))
+                app, lost = await self._app(stored.config, apps), await self._grants.delegation_error(stored.config)
+                entries.append(account_view.entry(stored, app, lost, await self._events.counts(account)))
         return AccountList(
             total=len(found), page=page, pages=pages, query=query or False, state=state or "*", accounts=tuple(entries)
         )
@@ -160,7 +175,9 @@ class AccountService:
         """Return one account in full, secrets masked."""
         stored = await self._require(account)
         grant = await self._grants.peek(account)
-        return account_view.detail(stored, await self._app(stored.config, {}), grant)
+        lost = await self._grants.delegation_error(stored.config)
+        app, counts = await self._app(stored.config, {}), await self._events.counts(account)
+        return account_view.detail(stored, app, grant, lost, counts)
 
     async def recent_state(self, account: str) -> tuple[AccountState, LastError | None]:
         """Return state and last error."""
@@ -206,6 +223,7 @@ class AccountService:
             imap_indexer=request.imap_indexer or stored.config.imap_indexer,
         )
         await self._accounts.save(config, None, stored.state)
+        await self._accounts.forget_connections(account)
         await self.reconnect(account)
 
     async def reconnect_app(self, app: str) -> None:
@@ -234,8 +252,11 @@ class AccountService:
         for queue_id in await self._outbox.remove_of_account(account):
             await self._due.done(DueWork("outbox.send", account, queue_id))
         await self._tokens.delete_of_account(account)
+        # Before the end: should the call break off here, whoever repeats it finds the account, and tells again.
+        await self._events.account_deleted(stored.config)
         await self._accounts.delete(account)
-        await self._connector.disconnect(account)
+        await self._events.forget(account)
+        await self._connector.forget(account)
         log.info("account_deleted", account=account)
         return AccountDeleted(account=account, revoked=revoked) if revoke else AccountDeleted(account=account)
 
@@ -244,6 +265,7 @@ class AccountService:
 
         Raises:
             DisabledError: the operation is off, as it is by default.
+            AccountError: the token cannot be renewed (code OauthRenewError); the account waits until somebody acts.
         """
         stored = await self._require(account)
         if not await self._settings.get("enableOAuthTokensApi"):
@@ -251,7 +273,13 @@ class AccountService:
         config = stored.config
         if config.oauth2 is None:
             raise DisabledError("The account does not sign in with OAuth2", code="AccountNotOAuth2")
-        grant, cached = await self._grants.valid(config)
+        try:
+            grant, cached = await self._grants.valid(config)
+        except AccountError as error:
+            await self._health.outcome(account, error)
+            raise type(error)(
+                error.message, code=RENEWAL_REFUSED, authentication_failed=True, **error.details
+            ) from error
         app = await self._apps.stored(config.oauth2.app)
         return OAuthTokenInfo(
             account=account,
@@ -287,6 +315,9 @@ class AccountService:
         if old is not None and not reconnect and state != "unset":
             state = old.state
         await self._accounts.save(config, merged_secrets(before, secrets, config), state)
+        if old is None:
+            added = self._events.make("accountAdded", config.account, AccountEventData(account=config.account))
+            await self._events.append(config.account, [added])
         if reconnect and state != "unset":
             if old is not None:
                 await self._connector.disconnect(config.account)

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from gateway.errors import (
+    AccountError,
     AppRefusedError,
     ConnectError,
     ReauthorizationError,
@@ -20,11 +21,13 @@ from gateway.errors import (
     ResourceNotFoundError,
     from_record,
 )
+from gateway.model.account import TokenRequestInfo
 from gateway.model.oauth2 import SERVICE_PROVIDERS
 from gateway.provider import Clock, Grant, Identity, Login, Service
 from gateway.services.apps import AppService
 from gateway.services.last_error import last_error
 from gateway.store.accounts import AccountConfig, AccountStore
+from gateway.store.apps import StoredApp
 from gateway.store.due import DueStore, DueWork
 from gateway.store.grants import GrantStore, StoredGrant
 
@@ -85,6 +88,16 @@ class GrantService:
         """Delete the account's grant and its renewal."""
         await self._grants.delete(account)
         await self._due.done(DueWork("grant.renew", account))
+
+    async def delegation_error(self, config: AccountConfig) -> str | None:
+        """Return why the account that this one is delegated to cannot lend its grant; None when it can."""
+        if config.oauth2 is None or config.oauth2.delegated_account is None:
+            return None
+        try:
+            holder = await self.holder(config)
+        except ReauthorizationError as error:
+            return error.message
+        return None if holder.oauth2 is not None else "the account that this one is delegated to has no OAuth2 grant"
 
     async def holder(self, config: AccountConfig) -> AccountConfig:
         """Return the account whose grant an account uses: itself, or the one it is delegated to."""
@@ -196,11 +209,14 @@ class GrantService:
             identity: Identity = await self._apps.identity(app_id)
         except ResourceNotFoundError as error:
             raise AppRefusedError("the OAuth2 app of this account was deleted", code="AppNotFound") from error
-        if app.record.provider in SERVICE_PROVIDERS:
-            return await identity.client_credentials()
-        if stored is None or not stored.grant.refresh_token:
+        own = app.record.provider in SERVICE_PROVIDERS
+        if not own and (stored is None or not stored.grant.refresh_token):
             raise _no_refresh_token()
-        return await identity.refresh(stored.grant)
+        try:
+            return await (identity.client_credentials() if own or stored is None else identity.refresh(stored.grant))
+        except AccountError as error:
+            _describe_request(error, app, stored)
+            raise
 
     async def _plan_renewal(self, account: str, grant: Grant) -> None:
         if not grant.refresh_token:
@@ -220,6 +236,21 @@ class AccountCredentials:
     async def login(self, service: Service, *, refused: Login | None = None) -> Login:
         """See `gateway.provider.Credentials`."""
         return await self._grants.login(self._config, service, refused)
+
+
+def _describe_request(error: AccountError, app: StoredApp, stored: StoredGrant | None) -> None:
+    """Note which token request was refused, for the account's last error; a plugin may have told more of it."""
+    told = error.details.get("token_request") or {}
+    fields = app.record.fields
+    request = TokenRequestInfo(
+        grant="client_credentials" if app.record.provider in SERVICE_PROVIDERS else "refresh_token",
+        provider=app.record.provider,
+        client_id=fields.get("clientId"),
+        authority=fields.get("authority"),
+        code=error.native_code,
+        scopes=stored.grant.scopes if stored is not None else (),
+    )
+    error.details["token_request"] = {**msgspec.to_builtins(request), **told}
 
 
 def _no_refresh_token() -> ReauthorizationError:

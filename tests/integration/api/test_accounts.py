@@ -165,6 +165,20 @@ async def test_members_that_null_clears(client: httpx.AsyncClient) -> None:
     assert after["path"] == ["*"]
 
 
+async def test_only_what_is_new_from_now_on_is_announced_unless_an_account_says_otherwise(
+    gateway: Installation, client: httpx.AsyncClient
+) -> None:
+    """Left out it is the time of creation, null means everything, and an update without it changes nothing."""
+    await create(client, "a")
+    await create(client, "all", notifyFrom=None)
+    created = (await read(client, "a"))["notifyFrom"]
+    assert created == gateway.clock().isoformat().replace("+00:00", "Z")
+    assert "notifyFrom" not in await read(client, "all")
+    gateway.clock.advance(60)
+    await create(client, "a")
+    assert (await read(client, "a"))["notifyFrom"] == created
+
+
 async def test_times_are_shown_in_utc(client: httpx.AsyncClient) -> None:
     await create(client, "a", notifyFrom="2024-02-29T10:00:00+02:00")
     assert (await read(client, "a"))["notifyFrom"] == "2024-02-29T08:00:00Z"
@@ -192,6 +206,13 @@ async def test_times_are_shown_in_utc(client: httpx.AsyncClient) -> None:
         ({"provider": "maildir"}, "settings"),
         ({"provider": "maildir", "settings": {"noSuchMember": 1}}, "settings"),
         ({"settings": {}}, "settings"),
+        ({"webhooks": "client.example/hook"}, "webhooks"),
+        ({"proxy": "proxy.example:1080"}, "proxy"),
+        ({"webhooksCustomHeaders": [{"key": "X-A\r\nX-B", "value": "b"}]}, "webhooksCustomHeaders[0].key"),
+        ({"webhooksCustomHeaders": [{"key": "X-A", "value": "b\r\nX-C: d"}]}, "webhooksCustomHeaders[0].value"),
+        ({"smtpEhloName": "me\r\nMAIL FROM:<>"}, "smtpEhloName"),
+        ({"smtpEhloName": "not a host"}, "smtpEhloName"),
+        ({"imap": {**IMAP, "tls": {"minVersion": "TLSv9"}}}, "imap.tls.minVersion"),
     ],
 )
 async def test_members_that_contradict_each_other_are_named(
@@ -367,6 +388,25 @@ async def test_an_oauth2_user_belongs_to_one_account(gateway: Installation, clie
     await create(client, "c", oauth2=oauth2)
 
 
+async def test_an_account_that_nobody_lends_a_sign_in_to_says_so(client: httpx.AsyncClient) -> None:
+    """The lender may be created later, and may be deleted any time; an account cannot lend to itself."""
+    app = await create_app(client)
+    auth = {"user": "u", "delegatedUser": "shared@example.com", "delegatedAccount": "lender"}
+    oauth2: dict[str, Any] = {"provider": app, "auth": auth}
+    await create(client, "shared", oauth2=oauth2)
+    (listed,) = (await client.get("/v1/accounts")).json()["accounts"]
+    assert listed["type"] == (await read(client, "shared"))["type"] == "invalid"
+    assert listed["delegationError"]
+    await create(client, "lender", oauth2={"provider": app, "auth": {"user": "u"}, "refreshToken": "RT"})
+    assert (await read(client, "shared"))["type"] == "delegated"
+    found = {each["account"]: each for each in (await client.get("/v1/accounts")).json()["accounts"]}
+    assert "delegationError" not in found["shared"]
+    itself = {**oauth2, "auth": {**auth, "delegatedAccount": "shared"}}
+    answer = await client.put("/v1/account/shared", json={"oauth2": itself})
+    refusal(answer, 400)
+    assert answer.json()["fields"][0]["key"] == "oauth2.auth.delegatedAccount"
+
+
 async def test_authorize_answers_the_providers_link_and_creates_nothing(
     gateway: Installation, client: httpx.AsyncClient
 ) -> None:
@@ -436,6 +476,7 @@ async def test_an_account_whose_app_is_gone_can_be_read_and_deleted(client: http
         {"imap": {"host": "h"}},
         {"smtp": {"host": "h"}},
         {"smtp": True},
+        {"smtp": {"host": "h", "port": 25}, "smtpEhloName": "not a host"},
     ],
 )
 async def test_verification_names_what_is_missing(body: Any, gateway: Installation, client: httpx.AsyncClient) -> None:

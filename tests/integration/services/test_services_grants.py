@@ -7,16 +7,26 @@ import random
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from gateway.api.errors import status_of
 from gateway.errors import (
     ConnectError,
     GatewayError,
+    MailboxUnavailableError,
     RateLimitError,
     ReauthorizationError,
     ServiceUnavailableError,
 )
-from gateway.model.account import AccountCreate, AccountUpdate, OAuth2Auth, OAuth2Config
+from gateway.model.account import (
+    AccountCreate,
+    AccountUpdate,
+    LastError,
+    OAuth2Auth,
+    OAuth2Config,
+    TokenRequestFlag,
+)
 from gateway.provider import Grant
 from gateway.store.due import DueWork
 from tests.integration.services.world import LIFETIME, World, both
@@ -199,6 +209,53 @@ async def test_a_delegated_account_uses_and_renews_the_grant_of_its_holder(world
     await world.services.accounts.delete("ann")
     with pytest.raises(ReauthorizationError):
         await world.valid("shared")
+
+
+async def test_a_refused_renewal_is_described_without_its_secrets(world: World) -> None:
+    """Clients tell it from a refused password by the code, and show which request it was."""
+    await world.add_account()
+    world.clock.advance(LIFETIME.total_seconds())
+    told = {"status": 400, "response": {"error": "invalid_grant"}, "userFlag": {"message": "Revoked"}}
+    world.identity.errors = [ReauthorizationError("invalid_grant", native_code="AADSTS50173", token_request=told)]
+    with pytest.raises(ReauthorizationError) as refused:
+        await world.valid()
+    await world.services.account_health.outcome("ann", refused.value)
+    found = await world.services.accounts.get("ann")
+    assert found.state == "authenticationError"
+    assert isinstance(found.last_error, LastError)
+    assert found.last_error.server_response_code == "OauthRenewError"
+    request = found.last_error.token_request
+    assert request is not None
+    assert (request.grant, request.provider, request.client_id) == ("refresh_token", "outlook", "client")
+    assert (request.status, request.code, request.scopes) == (400, "AADSTS50173", ("mail",))
+    assert found.oauth2 is not None
+    assert found.oauth2.user_flag == request.user_flag == TokenRequestFlag(message="Revoked")
+    shown = msgspec.json.encode(found).decode()
+    assert "client-secret" not in shown
+    assert "refresh-1" not in shown
+
+
+async def test_an_access_token_that_cannot_be_handed_out_parks_the_account(world: World) -> None:
+    """A client that only ever asks for tokens would otherwise see a connected account for ever."""
+    await world.services.runtime_settings.update({"enableOAuthTokensApi": True})
+    await world.add_account()
+    world.identity.withdraw()
+    world.clock.advance(LIFETIME.total_seconds())
+    for _ in range(2):
+        with pytest.raises(ReauthorizationError) as refused:
+            await world.services.accounts.oauth_token("ann")
+        assert (refused.value.error_code, refused.value.details["authentication_failed"]) == ("OauthRenewError", True)
+        assert refused.value.details["token_request"]["grant"] == "refresh_token"
+        assert status_of(refused.value) == 403
+    assert (await world.services.accounts.recent_state("ann"))[0] == "authenticationError"
+    assert world.identity.refreshes.total() == 1
+
+
+async def test_a_mailbox_that_cannot_be_opened_is_no_refused_sign_in(world: World) -> None:
+    """Clients answer an authentication error by asking the user to sign in again, which would mend nothing."""
+    await world.add_account()
+    await world.services.account_health.outcome("ann", MailboxUnavailableError("not connected"))
+    assert (await world.services.accounts.recent_state("ann"))[0] == "connectError"
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
+from typing import Any
 
 import requests
 import urllib3
@@ -54,6 +55,13 @@ NATIVE_ERRORS = (
 )
 
 _UNREADABLE = "the sign-in service answered with something that is not a token answer"
+
+# What clients of the wire API call the faults of an app.
+_APP_FLAGS = {
+    "AADSTS7000222": "OUTLOOK_CLIENT_SECRET_EXPIRED_OR_NOT_VALID",
+    "AADSTS7000215": "OUTLOOK_CLIENT_SECRET_INVALID",
+    "AADSTS700016": "OUTLOOK_APP_ID_INVALID",
+}
 
 # Kinds of a number that win over the OAuth2 error code.
 _NUMBER_DECIDES: frozenset[Kind] = frozenset({"backoff", "consent", "idempotency", "retry", "throttled"})
@@ -101,7 +109,9 @@ def refusal_error(refusal: TokenRefusal, app: OAuth2App, cloud: Cloud, now: date
         return ServiceUnavailableError(title, native_code=native, remedy=explained)
     if error is None:
         return ServiceUnavailableError(_UNREADABLE, native_code=native)
-    return oauth_error(error, app, cloud, pause=pause)
+    found = oauth_error(error, app, cloud, pause=pause)
+    found.details["token_request"] = {"status": refusal.status, **_described(error, found)}
+    return found
 
 
 def oauth_error(error: OAuthError, app: OAuth2App, cloud: Cloud, *, pause: float | None = None) -> ProviderError:
@@ -121,6 +131,20 @@ def oauth_error(error: OAuthError, app: OAuth2App, cloud: Cloud, *, pause: float
         pause = pause or PAUSE
         return RateLimitError(explained.title, retry_after=pause, native_code=explained.code, remedy=explained)
     return _BUILDERS[kind](explained)
+
+
+def _described(error: OAuthError, found: ProviderError) -> dict[str, Any]:
+    """Return what clients are shown of the answer, see `gateway.model.account.TokenRequestInfo`."""
+    raw = found.remedy.raw if found.remedy is not None else None
+    response = {"error": error.error, "error_description": raw}
+    described: dict[str, Any] = {"response": {name: value for name, value in response.items() if value}}
+    number = error.numbers[0] if error.numbers else ""
+    if number in _APP_FLAGS:
+        described["flag"] = {"code": _APP_FLAGS[number], "message": found.message}
+    elif error.error == "invalid_grant" and isinstance(found, ReauthorizationError):
+        code = "OUTLOOK_USER_PASSWORD_CHANGED" if number == "AADSTS50173" else "OUTLOOK_TOKEN_RENEWAL_FAILED"
+        described["userFlag"] = {"code": code, "message": found.message}
+    return described
 
 
 def decide(error: OAuthError) -> Kind | None:
@@ -165,9 +189,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _connect_error(error: BaseException) -> ConnectError:
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
-        return ConnectError("the sign-in service did not answer in time", native_code="TIMEOUT")
+        return ConnectError("the sign-in service did not answer in time", native_code="ETIMEDOUT")
     if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
-        return ConnectError("the sign-in service's certificate is not trusted, or TLS failed", native_code="TLS")
+        return ConnectError("the sign-in service's certificate is not trusted, or TLS failed", native_code="ETLS")
     return ConnectError("the sign-in service cannot be reached, or hung up", native_code=type(error).__name__)
 
 
