@@ -144,6 +144,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     apps = AppService(AppStore(store), plugins, runtime_settings, clock)
     grants = GrantService(GrantStore(store), account_store, apps, due, clock)
     sessions = SessionService(store, account_store, apps, grants, plugins)
+    account_health = HealthService(account_store, due, clock)
     accounts = AccountService(
         accounts=account_store,
         tokens=token_store,
@@ -154,6 +155,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         sessions=sessions,
         settings=runtime_settings,
         connector=dispatcher,
+        health=account_health,
         clock=clock,
     )
     apps.changed = accounts.reconnect_app
@@ -190,7 +192,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         deliveries=DeliveryService(accounts=account_store, outbox=outbox, due=due, clock=clock),
         verification=verification,
         probes=ProbeService(store, sessions),
-        account_health=HealthService(account_store, due, clock),
+        account_health=account_health,
         health=HealthCheck(store),
         dispatcher=dispatcher,
         clock=clock,
