@@ -14,6 +14,7 @@ Errors are those of `gateway.errors`; the native error is the `__cause__`. No er
 
 from __future__ import annotations
 
+import base64
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -72,6 +73,7 @@ __all__ = [
     "SocketWatch",
     "SubmitReceipt",
     "Watch",
+    "page_cursor",
     "utc_now",
 ]
 
@@ -385,6 +387,11 @@ class MessagePage(_Struct, frozen=True, kw_only=True):
     previous_cursor: str | None = None
 
 
+def page_cursor(kind: str, page: int) -> str:
+    """Return the cursor of a numbered page."""
+    return f"{kind}_{base64.urlsafe_b64encode(msgspec.json.encode({'page': page})).rstrip(b'=').decode()}"
+
+
 class AttachmentStream(_Struct, frozen=True, kw_only=True):
     """An attachment, decoded, as it arrives; `size` is None when the service does not tell it beforehand."""
 
@@ -446,6 +453,7 @@ class Changes(_Struct, frozen=True, kw_only=True):
         complete: `changed` is every message there is, over all answers up to the one without `more`; each of them is
             complete.
         more: there is more to fetch right away.
+        uid_validity: of the mailbox, where the service has one (RFC 9051 section 2.3.1.1); positions are UIDs then.
     """
 
     state: str
@@ -453,6 +461,7 @@ class Changes(_Struct, frozen=True, kw_only=True):
     removed: tuple[str, ...] = ()
     complete: bool = False
     more: bool = False
+    uid_validity: int | None = None
 
 
 class Quota(_Struct, frozen=True, kw_only=True):
@@ -711,6 +720,7 @@ class Provider(ABC):
         settings_type: connection settings of one account, validated when an account is created; None for none.
         settings_key: the member of the account payload that holds them, e.g. "imap"; None for OAuth2 providers.
         saves_sent_copy: the service files a copy of submitted mail under ``\\Sent`` by itself.
+        cursor_kind: of the cursors of listings, when they are `page_cursor`s; the gateway can answer for it only then.
     """
 
     name: ClassVar[str]
@@ -719,6 +729,7 @@ class Provider(ABC):
     settings_type: ClassVar[type[msgspec.Struct] | None] = None
     settings_key: ClassVar[str | None] = None
     saves_sent_copy: ClassVar[bool] = False
+    cursor_kind: ClassVar[str | None] = None
 
     @abstractmethod
     def open(self, account: Account, context: SessionContext) -> AbstractAsyncContextManager[Session]:

@@ -16,6 +16,9 @@ APPS = f"{CONTROL}:apps"
 TOKENS = f"{CONTROL}:tokens"
 OUTBOX = f"{CONTROL}:outbox"
 DUE = f"{CONTROL}:due"
+WEBHOOK_ROUTES = f"{CONTROL}:webhook-routes"
+WEBHOOK_TROUBLES = f"{CONTROL}:webhook-troubles"
+WEBHOOK_COUNTS = f"{CONTROL}:webhook-counts"
 WORKERS = f"{CONTROL}:workers"
 FEED = f"{CONTROL}:feed"
 ANNOUNCED = f"{CONTROL}:announced"
@@ -78,7 +81,7 @@ def form_probes(nonce: str) -> str:
 
 
 def worker(name: str) -> str:
-    """Liveness of one worker; exists while the worker lives."""
+    """Liveness of one worker; exists while the worker lives: "1" at work, "0" about to stop."""
     return f"{CONTROL}:worker:{name}"
 
 
@@ -176,6 +179,21 @@ def rq_worker_executions(worker: str) -> str:
     return f"{RQ_PREFIX}:worker:{worker}:executions"
 
 
+def webhook_deliveries(endpoint: str) -> str:
+    """Stream of the last attempts to deliver to an endpoint."""
+    return f"{CONTROL}:webhook-deliveries:{endpoint}"
+
+
+def webhook_dead_letters(endpoint: str) -> str:
+    """Stream of the events that an endpoint did not get and will not."""
+    return f"{CONTROL}:webhook-dead:{endpoint}"
+
+
+def webhook_farewell(endpoint: str, account: str) -> str:
+    """Hash of the last event of a deleted account, until an endpoint has it; an endpoint's name has no colon."""
+    return f"{CONTROL}:webhook-farewell:{endpoint}:{account}"
+
+
 def _account(account: str, name: str) -> str:
     # The first closing brace ends a hash tag, so an id has none: what comes after it is the gateway's own.
     tag = account.replace("%", "%25").replace("}", "%7D")
@@ -265,6 +283,16 @@ def seen(account: str) -> str:
 def box_starts(account: str) -> str:
     """Hash batch of messages -> starts of work on it that were not seen to end."""
     return _account(account, "starts")
+
+
+def webhook_progress(account: str, endpoint: str) -> str:
+    """Hash of how far an endpoint has come in the account's log."""
+    return _account(account, f"hook:{endpoint}")
+
+
+def webhook_replays(account: str, endpoint: str) -> str:
+    """List of log entries that are delivered to an endpoint once more."""
+    return _account(account, f"hook-replays:{endpoint}")
 
 
 def account_pattern(account: str) -> str:

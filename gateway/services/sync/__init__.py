@@ -1,0 +1,15 @@
+"""Taking in what happened in mailboxes: index and events are written together, by the account's owner only.
+
+- `owned`: what the owner of an account knows of it while it syncs
+- `account`: `AccountSync`, one pass over the mailboxes of an account
+- `mailbox`: `MailboxSync`, one pass over one mailbox
+- `batches`: reading messages so that one that kills workers is left alone in the end
+- `payloads`: what events tell
+"""
+
+from __future__ import annotations
+
+from gateway.services.sync.account import AccountSync
+from gateway.services.sync.owned import Owned
+
+__all__ = ["AccountSync", "Owned"]

@@ -1,0 +1,123 @@
+"""One pass over the mailboxes of an account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import structlog
+
+from gateway.errors import PermanentError
+from gateway.model.message import Mailbox
+from gateway.provider import Session
+from gateway.services.sync import payloads
+from gateway.services.sync.mailbox import MailboxSync
+from gateway.services.sync.owned import Owned
+from gateway.services.sync.renaming import Renaming
+from gateway.services.sync.taking_in import Tools
+from gateway.store.accounts import AccountStore
+from gateway.store.events import event_fields
+from gateway.store.index import Announce, BoxRecord
+
+log = structlog.get_logger(__name__)
+
+
+class AccountSync:
+    """Brings index and log of an account up to date. Only the account's owner may use it."""
+
+    def __init__(self, tools: Tools, accounts: AccountStore) -> None:
+        self._tools = tools
+        self._accounts = accounts
+        self._mailbox_sync = MailboxSync(tools)
+        self._renaming = Renaming(tools)
+
+    async def full_pass(self, session: Session, owned: Owned) -> list[Mailbox]:
+        """Look at every mailbox that is synced, and return those that have to be watched.
+
+        A mailbox that the server lists and does not open is left for the next pass.
+
+        Raises:
+            FencedError: another worker owns the account.
+            ProviderError: the service could not be asked; nothing is taken for deleted because of that.
+        """
+        mailboxes = await session.mailboxes()
+        known = await self._tools.index.boxes(owned.account)
+        watched = owned.watched(mailboxes)
+        synced = [*owned.tracked(mailboxes)]
+        synced += [mailbox for mailbox in watched if mailbox not in synced]
+        listed = {mailbox.path for mailbox in mailboxes if not mailbox.no_select}
+        vanished = {path: box for path, box in known.items() if path not in listed}
+        await self._forget_untracked(owned, known, synced, listed)
+        revisions = await session.revisions()
+        for mailbox in synced:
+            box = known.get(mailbox.path)
+            if box is None:
+                box = await self._appeared(session, owned, mailbox, vanished, lost=owned.indexed and not known)
+            revision = revisions.get(mailbox.path)
+            if revision is None or revision != box.revision or (mailbox in watched) != box.entries:
+                await self._run(session, owned, mailbox, box, entries=mailbox in watched, revision=revision)
+        for box in vanished.values():
+            await self._disappeared(owned, box)
+        if not owned.indexed:
+            await self._accounts.set_indexed(owned.account, indexed=True)
+        return watched
+
+    async def watched_pass(self, session: Session, owned: Owned, mailbox: Mailbox) -> None:
+        """Look at one mailbox that is watched. Raises as `MailboxSync.run` does."""
+        box = (await self._tools.index.box(owned.account, mailbox.path)) or _record(mailbox, "nothing")
+        await self._mailbox_sync.run(session, owned, box, entries=True)
+
+    async def _run(
+        self,
+        session: Session,
+        owned: Owned,
+        mailbox: Mailbox,
+        box: BoxRecord,
+        *,
+        entries: bool,
+        revision: str | None,
+    ) -> None:
+        box = msgspec.structs.replace(box, name=mailbox.name, special_use=mailbox.special_use)
+        try:
+            await self._mailbox_sync.run(session, owned, box, entries=entries, revision=revision)
+        except PermanentError as error:
+            log.warning("mailbox_not_synced", account=owned.account, error=type(error).__name__, code=error.error_code)
+
+    async def _appeared(
+        self, session: Session, owned: Owned, mailbox: Mailbox, vanished: dict[str, BoxRecord], *, lost: bool
+    ) -> BoxRecord:
+        """Note a mailbox that is not known: because the account is new, or it is, or all that was known is lost."""
+        if lost:
+            return await self._mailbox_sync.reset(owned, _record(mailbox, "nothing"), validity=None, lost=True)
+        if not owned.indexed:
+            return _record(mailbox, "recent")
+        renamed = await self._renaming.follow(session, owned, _record(mailbox, "above"), vanished)
+        if renamed is not None:
+            return renamed
+        box = _record(mailbox, "all")
+        data = payloads.mailbox_new(box)
+        event = self._tools.events.make("mailboxNew", owned.account, data, path=box.path, special_use=box.special_use)
+        await self._tools.index.apply(owned.account, owned.epoch, box.path, box=box, events=[event_fields(event)])
+        await self._tools.events.announce(owned.account)
+        return box
+
+    async def _disappeared(self, owned: Owned, box: BoxRecord) -> None:
+        data = payloads.mailbox_deleted(box)
+        event = self._tools.events.make(
+            "mailboxDeleted", owned.account, data, path=box.path, special_use=box.special_use
+        )
+        await self._tools.index.forget(owned.account, owned.epoch, box.path, event_fields(event))
+        await self._tools.events.announce(owned.account)
+
+    async def _forget_untracked(
+        self, owned: Owned, known: Mapping[str, BoxRecord], synced: Sequence[Mailbox], listed: set[str]
+    ) -> None:
+        """Forget mailboxes that are there but not synced any more."""
+        paths = {mailbox.path for mailbox in synced}
+        for path in known:
+            if path in listed and path not in paths:
+                await self._tools.index.forget(owned.account, owned.epoch, path)
+
+
+def _record(mailbox: Mailbox, announce: Announce) -> BoxRecord:
+    return BoxRecord(path=mailbox.path, name=mailbox.name, special_use=mailbox.special_use, announce=announce)

@@ -1,0 +1,125 @@
+"""What `messageNew` tells of a message: always its entry, and as much of its content as the settings ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from gateway.errors import PermanentError
+from gateway.model.event import MessageNewData, NotifiedAttachment
+from gateway.model.message import Attachment, MessageDetail, MessageEntry, SpecialUse
+from gateway.provider import Session
+from gateway.services.runtime_settings import RuntimeSettingsService
+
+log = structlog.get_logger(__name__)
+
+#: Octets of one attachment, unless the setting says otherwise.
+ATTACHMENT_LIMIT = 5 * 1024 * 1024
+
+
+class ContentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which content the operator wants in `messageNew`; sizes in octets, None is no limit."""
+
+    text: bool = False
+    text_size: int | None = None
+    headers: tuple[str, ...] = ()
+    attachments: bool = False
+    attachment_size: int = ATTACHMENT_LIMIT
+
+    @property
+    def any(self) -> bool:
+        """Whether the message itself has to be read."""
+        return bool(self.text or self.headers or self.attachments)
+
+
+class Content:
+    """Makes the data of `messageNew`."""
+
+    def __init__(self, settings: RuntimeSettingsService) -> None:
+        self._settings = settings
+
+    async def settings(self) -> ContentSettings:
+        """Return what is wanted now."""
+        names = ("notifyText", "notifyTextSize", "notifyHeaders", "notifyAttachments", "notifyAttachmentSize")
+        text, text_size, headers, attachments, size = await asyncio.gather(*map(self._settings.get, names))
+        return ContentSettings(
+            text=bool(text),
+            text_size=text_size or None,
+            headers=tuple(name.lower() for name in headers or ()),
+            attachments=bool(attachments),
+            attachment_size=size or ATTACHMENT_LIMIT,
+        )
+
+    async def message_new(
+        self, session: Session, entry: MessageEntry, wanted: ContentSettings, *, use: SpecialUse | None, first: bool
+    ) -> MessageNewData:
+        """Return the data of `messageNew`.
+
+        Args:
+            session: to read content with.
+            entry: of the message.
+            wanted: content to read.
+            use: what the mailbox is for.
+            first: nobody has seen this Message-ID in the account before.
+        """
+        fields = {
+            name: value
+            for name in MessageNewData.__struct_fields__
+            if name != "text" and (value := getattr(entry, name, None)) is not None
+        }
+        fields |= {"attachments": _notified(entry.attachments), "seems_like_new": first and use != "\\Sent"}
+        if wanted.any:
+            try:
+                fields |= await self._content(session, entry, wanted)
+            except PermanentError as error:
+                # It is gone by now, or cannot be read: what the listing tells is true all the same.
+                log.info("content_not_read", error=type(error).__name__)
+        return MessageNewData(**fields)
+
+    async def _content(self, session: Session, entry: MessageEntry, wanted: ContentSettings) -> dict[str, object]:
+        detail = await session.message(
+            entry.id, text_type="*" if wanted.text else None, max_bytes=wanted.text_size if wanted.text else None
+        )
+        fields: dict[str, object] = {}
+        if wanted.text and detail.text is not None:
+            fields["text"] = detail.text
+        if wanted.headers:
+            every = "*" in wanted.headers
+            fields["headers"] = {
+                name: value for name, value in detail.headers.items() if every or name in wanted.headers
+            }
+        if wanted.attachments:
+            fields["attachments"] = await self._attachments(session, detail, wanted.attachment_size)
+        return fields
+
+    async def _attachments(self, session: Session, detail: MessageDetail, limit: int) -> tuple[NotifiedAttachment, ...]:
+        found = []
+        for attachment in detail.attachments:
+            content = None
+            # Base64 takes four octets for three.
+            if attachment.encoded_size <= limit * 4 // 3 + 4096:
+                content = await _octets(session, attachment.id, limit)
+            found.append(_with_content(attachment, content))
+        return tuple(found)
+
+
+async def _octets(session: Session, id: str, limit: int) -> str | None:
+    """Return an attachment in base64, None when it is over the limit."""
+    opened = await session.attachment(id)
+    octets = bytearray()
+    async for chunk in opened.chunks:
+        octets += chunk
+    return base64.b64encode(octets).decode() if len(octets) <= limit else None
+
+
+def _notified(attachments: Sequence[Attachment]) -> tuple[NotifiedAttachment, ...]:
+    return tuple(_with_content(attachment, None) for attachment in attachments)
+
+
+def _with_content(attachment: Attachment, content: str | None) -> NotifiedAttachment:
+    members = {name: getattr(attachment, name) for name in Attachment.__struct_fields__}
+    return NotifiedAttachment(**members, content=content)

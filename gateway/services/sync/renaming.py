@@ -1,0 +1,93 @@
+"""Mailboxes that got another name.
+
+IMAP does not tell renames: one mailbox is gone, another is there. Where both have the same UIDVALIDITY and messages in
+common, it is the same one (RFC 9051 section 6.3.6: a renamed mailbox may keep its UIDVALIDITY). Its messages have new
+ids then, but are no news.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+
+from gateway.errors import PermanentError
+from gateway.model.event import EventName
+from gateway.provider import MessageState, Session
+from gateway.services.sync import payloads
+from gateway.services.sync.collected import Collected, collect
+from gateway.services.sync.owned import Owned
+from gateway.services.sync.taking_in import Tools
+from gateway.services.sync.writing import Writer
+from gateway.store.events import EventFields, event_fields
+from gateway.store.index import BoxRecord, KnownState
+
+
+class Renaming:
+    """Finds out where a mailbox that is new came from."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def follow(
+        self, session: Session, owned: Owned, box: BoxRecord, vanished: dict[str, BoxRecord]
+    ) -> BoxRecord | None:
+        """Return the record of a mailbox that was renamed, None when it is a new one.
+
+        What happened to its messages before it was renamed is told under the old name.
+
+        Args:
+            session: open.
+            owned: the account.
+            box: the mailbox that appeared.
+            vanished: mailboxes that are gone, by path; the one that it was is taken out.
+
+        Raises:
+            FencedError: another worker owns the account.
+            TransientError: the service could not be asked.
+        """
+        if not any(old.uid_validity is not None for old in vanished.values()):
+            return None
+        try:
+            found = await collect(session, box.path, None)
+        except PermanentError:
+            return None
+        for old in [one for one in vanished.values() if one.uid_validity == found.uid_validity is not None]:
+            known = await self._tools.index.all_states(owned.account, old.path)
+            common = {state.position for state in known.values()} & {one.position for one in found.changed.values()}
+            if common or not (known or found.changed):
+                del vanished[old.path]
+                return await self._renamed(owned, old, msgspec.structs.replace(box, top=old.top), found, known)
+        return None
+
+    async def _renamed(
+        self, owned: Owned, old: BoxRecord, box: BoxRecord, found: Collected, known: dict[str, KnownState]
+    ) -> BoxRecord:
+        box = msgspec.structs.replace(box, uid_validity=found.uid_validity)
+        await self._settle(owned, old, found, known)
+        deleted = self._fields(owned, "mailboxDeleted", payloads.mailbox_deleted(old, renamed_to=box.path), old)
+        await self._tools.index.forget(owned.account, owned.epoch, old.path, deleted)
+        appeared = self._fields(owned, "mailboxNew", payloads.mailbox_new(box, renamed_from=old.path), box)
+        await self._tools.index.apply(owned.account, owned.epoch, box.path, box=box, events=[appeared])
+        await self._tools.events.announce(owned.account)
+        return box
+
+    async def _settle(self, owned: Owned, old: BoxRecord, found: Collected, known: dict[str, KnownState]) -> None:
+        """Tell what is gone or altered since the mailbox was last seen under its old name."""
+        now = {message.position: message for message in found.changed.values()}
+        writer = Writer(self._tools.index, self._tools.events, owned, old.path)
+        make = partial(self._tools.events.make, account=owned.account, path=old.path, special_use=old.special_use)
+        for id, state in known.items():
+            message = now.get(state.position)
+            if message is None:
+                gone = payloads.message_deleted(id, state.position, uids=True)
+                await writer.remove(id, make("messageDeleted", data=gone))
+            elif not payloads.same(state, message):
+                here = MessageState(id=id, position=state.position, flags=message.flags, labels=message.labels)
+                updated = payloads.message_updated(state, here, uids=True)
+                await writer.put(here, b"", make("messageUpdated", data=updated))
+        await writer.flush()
+
+    def _fields(self, owned: Owned, name: EventName, data: msgspec.Struct, box: BoxRecord) -> EventFields:
+        event = self._tools.events.make(name, owned.account, data, path=box.path, special_use=box.special_use)
+        return event_fields(event)
