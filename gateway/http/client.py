@@ -43,6 +43,21 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     body: bytes
 
+    @property
+    def success(self) -> bool:
+        """Whether the server took what it was sent."""
+        return 200 <= self.status < 300
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is nobody any more who wants it (RFC 9110 section 15.5.11)."""
+        return self.status == 410
+
+    @property
+    def retry_after(self) -> str | None:
+        """When to come back, if the server is too busy and says so (RFC 6585 section 4, RFC 9110 section 15.6.4)."""
+        return self.headers.get("retry-after") if self.status in (429, 503) else None
+
 
 class HttpClient:
     """Posts to addresses that the egress rules allow. Never follows a redirect, keeps no cookie, uses no proxy."""

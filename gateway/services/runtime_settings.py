@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -11,8 +12,30 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.errors import InvalidRequestError, MissingSettingError
+from gateway.model.account import WebhookUrl
 from gateway.model.base import Payload
+from gateway.model.webhook import Headers
+from gateway.provider import Clock, utc_now
+from gateway.services.webhooks.requests import new_secret, secret_key
 from gateway.store.runtime_settings import RuntimeSettingsStore
+
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+#: None is all of them, as is ``*``.
+EventNames = Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=256)]
+#: ``*`` is all of them.
+HeaderNames = Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=256)]
+#: Octets.
+Size = Annotated[int, Meta(ge=0, le=1_073_741_824)]
+#: Standard Webhooks, newest first; 24 to 64 octets each.
+WebhookSecrets = Annotated[
+    tuple[Annotated[str, Meta(max_length=100, pattern=r"^whsec_[A-Za-z0-9+/]{32,86}={0,2}$")], ...],
+    Meta(min_length=1, max_length=2),
+]
+
+#: When a setting began to be in force, by its name: what happened before is not delivered.
+SINCE: Mapping[str, str] = {"webhooksEnabled": "webhooksEnabledSince", "webhooks": "webhooksSince"}
 
 
 class RuntimeSettings(Payload, frozen=True, kw_only=True):
@@ -24,13 +47,29 @@ class RuntimeSettings(Payload, frozen=True, kw_only=True):
     template_header: Annotated[str, Meta(max_length=1048576)] | None | UnsetType = UNSET
     enable_oauth_tokens_api: bool | UnsetType = msgspec.field(name="enableOAuthTokensApi", default=UNSET)
     delivery_attempts: Annotated[int, Meta(ge=1, le=100)] | None | UnsetType = UNSET
+    webhooks_enabled: bool | None | UnsetType = UNSET
+    webhooks: WebhookUrl | None | UnsetType = UNSET
+    webhook_events: EventNames | None | UnsetType = UNSET
+    webhooks_custom_headers: Headers | None | UnsetType = UNSET
+    webhook_secrets: WebhookSecrets | UnsetType = UNSET
+    inbox_new_only: bool | None | UnsetType = UNSET
+    notify_text: bool | None | UnsetType = UNSET
+    notify_text_size: Size | None | UnsetType = UNSET
+    notify_web_safe_html: bool | None | UnsetType = UNSET
+    notify_headers: HeaderNames | None | UnsetType = UNSET
+    notify_attachments: bool | None | UnsetType = UNSET
+    notify_attachment_size: Size | None | UnsetType = UNSET
+    notify_calendar_events: bool | None | UnsetType = UNSET
 
 
 class RuntimeSettingsService:
     """Reads and writes the runtime settings."""
 
-    def __init__(self, store: RuntimeSettingsStore) -> None:
+    def __init__(self, store: RuntimeSettingsStore, clock: Clock = utc_now) -> None:
         self._store = store
+        self._clock = clock
+        #: Called after somebody set where webhooks go, or that they do.
+        self.webhooks_edited: Callable[[], Awaitable[None]] | None = None
 
     async def get(self, name: str) -> Any:
         """Return one setting by its wire name, None when it was never made."""
@@ -43,8 +82,43 @@ class RuntimeSettingsService:
             InvalidRequestError: a name is unknown or a value has the wrong form.
         """
         wire = checked(values)
-        await self._store.save(wire)
+        before = await self._store.many(tuple(SINCE))
+        begun = {SINCE[name]: self._clock() for name in SINCE if wire.get(name) and not before[name]}
+        await self._store.save({**wire, **begun})
+        if not wire.keys().isdisjoint(SINCE) and self.webhooks_edited is not None:
+            await self.webhooks_edited()
         return sorted(wire)
+
+    async def many(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return some settings by their wire names; one that was never made is None."""
+        return await self._store.many(names)
+
+    async def all(self) -> dict[str, Any]:
+        """Return every setting that was made, by wire name; also those of the gateway's own."""
+        return await self._store.all()
+
+    async def begin_webhooks_anew(self) -> None:
+        """Forget what the endpoint of the settings has not got yet."""
+        await self._store.save({SINCE["webhooks"]: self._clock()})
+
+    async def webhooks_since(self) -> tuple[datetime, datetime]:
+        """Return since when webhooks are delivered at all, and to the URL of the settings."""
+        found = await self._store.many(tuple(SINCE.values()))
+        enabled, url = (datetime.fromisoformat(value) if value else _LONG_AGO for value in found.values())
+        return enabled, url
+
+    async def webhook_secrets(self) -> tuple[str, ...]:
+        """Return the secrets that webhooks are signed with, newest first; the first one is made at its first use."""
+        found = await self._store.get("webhookSecrets")
+        if found is None:
+            found = await self._store.save_first("webhookSecrets", [new_secret()])
+        return tuple(found)
+
+    async def rotate_webhook_secret(self) -> tuple[str, int]:
+        """Make a new secret for webhooks and return it, with the number that are live; the last one stays valid."""
+        live = (new_secret(), *await self.webhook_secrets())[:2]
+        await self._store.save({"webhookSecrets": live})
+        return live[0], len(live)
 
     async def service_url(self) -> str:
         """Return the origin under which users reach the gateway.
@@ -81,6 +155,12 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     wire: dict[str, Any] = msgspec.to_builtins(settings)
     if wire.get("serviceUrl"):
         wire["serviceUrl"] = origin(wire["serviceUrl"])
+    for secret in wire.get("webhookSecrets", ()):
+        try:
+            secret_key(secret)
+        except ValueError as error:
+            field = {"message": f'"webhookSecrets" {error}', "key": "webhookSecrets"}
+            raise InvalidRequestError("Input validation failed", fields=[field]) from None
     return wire
 
 

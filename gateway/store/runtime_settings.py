@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,10 @@ from gateway.redis import keys
 from gateway.store.store import Store, text_fields, to_json
 
 #: Settings whose value is never shown.
-SECRET_SETTINGS: frozenset[str] = frozenset({"serviceSecret"})
+SECRET_SETTINGS: frozenset[str] = frozenset({"serviceSecret", "webhookSecrets"})
+
+#: Settings that may hold a secret in a part that is shown to those who may read settings.
+SEALED_SETTINGS = SECRET_SETTINGS | {"webhooks", "webhooksCustomHeaders"}
 
 
 class RuntimeSettingsStore:
@@ -24,6 +27,12 @@ class RuntimeSettingsStore:
         """Return one setting, None when it was never made."""
         value = await self._store.control.call("HGET", keys.SETTINGS, name)
         return None if value is None else self._decode(name, value.decode())
+
+    async def many(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return some settings; one that was never made is None."""
+        found = await self._store.control.call("HMGET", keys.SETTINGS, *names)
+        pairs = zip(names, found, strict=True)
+        return {name: None if value is None else self._decode(name, value.decode()) for name, value in pairs}
 
     async def all(self) -> dict[str, Any]:
         """Return every setting that was made."""
@@ -45,9 +54,9 @@ class RuntimeSettingsStore:
 
     def _encode(self, name: str, value: Any) -> str:
         text = to_json(value)
-        return self._store.cipher.seal(text, f"settings:{name}") if name in SECRET_SETTINGS else text
+        return self._store.cipher.seal(text, f"settings:{name}") if name in SEALED_SETTINGS else text
 
     def _decode(self, name: str, text: str) -> Any:
-        if name in SECRET_SETTINGS:
+        if name in SEALED_SETTINGS:
             text = self._store.cipher.open(text, f"settings:{name}")
         return msgspec.json.decode(text)

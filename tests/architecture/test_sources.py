@@ -78,14 +78,16 @@ def test_nothing_is_read_that_can_run_code() -> None:
 # --- who may know what ------------------------------------------------------------------------------------------------
 
 #: What speaks HTTP: the API and the pages as a server, the others as clients of it.
-HTTP = ("gateway/api/", "gateway/web/", "gateway/demo.py", "gateway/dev.py")
+HTTP = ("gateway/api/", "gateway/web/", "gateway/http/", "gateway/demo.py", "gateway/dev.py")
 STATUSES = {400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 501, 502, 503, 504}
+#: Names of numbers that are no status although they look like one.
+SIZE_NAME = re.compile(r"^_?([A-Z]+_)*(BATCH|SIZE|LENGTH|MOST)$")
 #: What speaks SMTP, whose replies have three digits as well (RFC 5321 section 4.2).
 SMTP = ("gateway/smtp/",)
 
 
-def test_http_status_codes_are_known_to_the_api_and_the_pages_alone() -> None:
-    """What an error means to an HTTP client is decided in one place."""
+def test_http_status_codes_are_known_to_what_speaks_http_alone() -> None:
+    """What an error means to an HTTP client is decided in one place, and what another server's answer means in one."""
     found = []
     for path in modules_in(*CORE):
         name = relative(path)
@@ -96,6 +98,7 @@ def test_http_status_codes_are_known_to_the_api_and_the_pages_alone() -> None:
             f"{name}:{node.lineno} {node.value}"
             for node in ast.walk(tree(path))
             if isinstance(node, ast.Constant) and type(node.value) is int and node.value in STATUSES
+            if node not in named_sizes(path)
         ]
         found += [
             f"{name}:{node.lineno} {node.attr}"
@@ -103,6 +106,16 @@ def test_http_status_codes_are_known_to_the_api_and_the_pages_alone() -> None:
             if isinstance(node, ast.Attribute) and node.attr == "status_code"
         ]
     assert found == []
+
+
+def named_sizes(path: Path) -> set[ast.expr]:
+    """Return the numbers that a module gives a name which says that they count something, as `BATCH = 500`."""
+    return {
+        node.value
+        for node in tree(path).body
+        if isinstance(node, ast.Assign)
+        and all(isinstance(target, ast.Name) and SIZE_NAME.search(target.id) for target in node.targets)
+    }
 
 
 @pytest.mark.parametrize(
@@ -116,6 +129,8 @@ def test_http_status_codes_are_known_to_the_api_and_the_pages_alone() -> None:
         ("aiosmtplib", ("gateway/smtp/",)),
         ("click", ("gateway/cli.py", "workers/gateway_workers/command.py")),
         ("cryptography", ("gateway/store/cipher.py",)),
+        ("aiohttp", ("gateway/http/",)),
+        ("jmespath", ("gateway/services/webhooks/expressions.py",)),
     ],
 )
 def test_a_library_stays_where_it_is_used(library: str, homes: tuple[str, ...]) -> None:

@@ -16,7 +16,12 @@ _KINDS: tuple[Any, ...] = (None, True, 7.5, "no such value", [["x"]], {"noSuchMe
 
 _LONGEST_QUERY = 16_384
 
-_NAMES = {"email": "somebody@example.com", "address": "somebody@example.com", "host": "mail.example.com"}
+_NAMES = {
+    "email": "somebody@example.com",
+    "address": "somebody@example.com",
+    "host": "mail.example.com",
+    "targetUrl": "https://receiver.example.com/events",
+}
 
 
 def valid(cls: type[msgspec.Struct]) -> dict[str, Any]:
