@@ -55,6 +55,7 @@ from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService, is_service_account, provider_settings
 from gateway.store.accounts import AccountConfig, AccountSecrets, AccountStore, StoredAccount
 from gateway.store.due import DueStore, DueWork
+from gateway.store.index import IndexStore
 from gateway.store.outbox import OutboxStore
 from gateway.store.tokens import TokenStore
 
@@ -101,6 +102,7 @@ class AccountService:
         connector: Connector,
         health: HealthService,
         events: EventService,
+        index: IndexStore,
         clock: Clock,
     ) -> None:
         self._accounts = accounts
@@ -114,6 +116,7 @@ class AccountService:
         self._connector = connector
         self._health = health
         self._events = events
+        self._index = index
         self._clock = clock
 
     async def create(self, request: AccountCreate, grant: Grant | None = None) -> AccountCreated:
@@ -224,6 +227,8 @@ class AccountService:
         )
         await self._accounts.save(config, None, stored.state)
         await self._accounts.forget_connections(account)
+        await self._accounts.set_indexed(account, indexed=False)
+        await self._index.erase(account)
         await self.reconnect(account)
 
     async def reconnect_app(self, app: str) -> None:

@@ -39,6 +39,9 @@ log = structlog.get_logger(__name__)
 FIRST_DELAY = timedelta(seconds=2)
 LONGEST_DELAY = timedelta(minutes=10)
 
+#: Between the loss of a connection and the next try; the server let us in a moment ago.
+LONGEST_PAUSE = timedelta(seconds=30)
+
 #: Errors that time or somebody else can mend, so that it is worth asking again now and then.
 _MENDABLE = (AppRefusedError, ConsentRequiredError, MailboxUnavailableError)
 
@@ -58,12 +61,25 @@ class HealthService:
         if state is not None and state[0] != "connected":
             await self._accounts.set_state(account, "connecting", state[1])
 
+    async def syncing(self, account: str) -> None:
+        """The account was reached and logged in; its mailboxes are looked at for the first time."""
+        await self._accounts.set_state(account, "syncing", None)
+
     async def connected(self, account: str) -> None:
         """The account was reached, logged in and answered."""
         if await self._accounts.set_state(account, "connected", None):
             await self._tell_connected(account, await self._accounts.note_connected(account, self._clock()))
-        await self._accounts.set_failures(account, 0)
         await self._due.done(DueWork("account.connect", account))
+
+    async def proven(self, account: str) -> None:
+        """The connection has lasted: earlier failures count no more. A login alone proves nothing."""
+        await self._accounts.set_failures(account, 0)
+
+    async def lost(self, account: str) -> None:
+        """A connection broke before it had proven to last; plan the next one soon, but later each time."""
+        await self._accounts.set_state(account, "connecting", None)
+        wait = min(delay(await self._accounts.count_failure(account)), LONGEST_PAUSE)
+        await self._due.put(DueWork("account.connect", account), self._clock() + wait)
 
     async def postponed(self, account: str, error: TransientError) -> None:
         """An attempt to connect met something that passes and says nothing of the account; plan another one."""

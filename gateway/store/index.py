@@ -109,6 +109,11 @@ class IndexStore:
             raise _fenced()
         return int(found) > 0
 
+    async def epoch(self, account: str) -> int | None:
+        """Return the epoch that may write; None when nobody may, or all that was known is lost."""
+        found = await self._data.call("HGET", keys.live(account), "epoch")
+        return None if found is None else int(found)
+
     # --- what is known ------------------------------------------------------------------------------------------------
 
     async def boxes(self, account: str) -> dict[str, BoxRecord]:

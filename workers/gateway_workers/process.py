@@ -8,10 +8,11 @@ from functools import partial
 
 from gateway.services.container import build_services
 from gateway.settings import Settings
-from gateway_workers.maintenance import drop_announced_accounts, queue_due_work
+from gateway_workers.maintenance import queue_due_work
 from gateway_workers.operations import handlers
 from gateway_workers.operations.accounts import judge
 from gateway_workers.sessions import SessionPool
+from gateway_workers.watching import Watchers, watch_tools
 from gateway_workers.worker import MailWorker
 
 
@@ -31,17 +32,19 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
         return
     pool = SessionPool(services.open_session)
     url = settings.broker_url or settings.redis_url
+    watchers = Watchers(watch_tools(services))
     worker = MailWorker(
         url,
-        handlers(services),
+        handlers(services, watchers),
         pool,
         name=name,
+        listeners=[watchers],
         on_outcome=partial(judge, services),
         clock=services.clock,
     )
     beside = [
         asyncio.create_task(queue_due_work(services, stop)),
-        asyncio.create_task(drop_announced_accounts(url, pool)),
+        asyncio.create_task(watchers.run()),
         asyncio.create_task(_stop_when_set(stop, worker)),
     ]
     try:

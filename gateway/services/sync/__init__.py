@@ -10,6 +10,9 @@
 from __future__ import annotations
 
 from gateway.services.sync.account import AccountSync
+from gateway.services.sync.batches import Batches
+from gateway.services.sync.content import Content
 from gateway.services.sync.owned import Owned
+from gateway.services.sync.taking_in import Tools
 
-__all__ = ["AccountSync", "Owned"]
+__all__ = ["AccountSync", "Batches", "Content", "Owned", "Tools"]

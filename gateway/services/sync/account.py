@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import structlog
 
-from gateway.errors import PermanentError
+from gateway.errors import FencedError, PermanentError
 from gateway.model.message import Mailbox
 from gateway.provider import Session
 from gateway.services.sync import payloads
@@ -31,10 +31,16 @@ class AccountSync:
         self._mailbox_sync = MailboxSync(tools)
         self._renaming = Renaming(tools)
 
-    async def full_pass(self, session: Session, owned: Owned) -> list[Mailbox]:
-        """Look at every mailbox that is synced, and return those that have to be watched.
+    async def full_pass(self, session: Session, owned: Owned, *, beside: Sequence[str] = ()) -> list[Mailbox]:
+        """Look at every mailbox that is synced, and return those that have to be watched, the most important first.
 
+        That one is looked at last, so that a session which follows a mailbox without help of the server can go on.
         A mailbox that the server lists and does not open is left for the next pass.
+
+        Args:
+            session: open, used by nobody else.
+            owned: the account.
+            beside: paths of mailboxes that are watched meanwhile, and not looked at here.
 
         Raises:
             FencedError: another worker owns the account.
@@ -43,29 +49,38 @@ class AccountSync:
         mailboxes = await session.mailboxes()
         known = await self._tools.index.boxes(owned.account)
         watched = owned.watched(mailboxes)
-        synced = [*owned.tracked(mailboxes)]
-        synced += [mailbox for mailbox in watched if mailbox not in synced]
+        synced = [mailbox for mailbox in owned.tracked(mailboxes) if mailbox not in watched] + watched[::-1]
         listed = {mailbox.path for mailbox in mailboxes if not mailbox.no_select}
         vanished = {path: box for path, box in known.items() if path not in listed}
         await self._forget_untracked(owned, known, synced, listed)
         revisions = await session.revisions()
         for mailbox in synced:
+            if mailbox.path in beside:
+                continue
             box = known.get(mailbox.path)
             if box is None:
                 box = await self._appeared(session, owned, mailbox, vanished, lost=owned.indexed and not known)
             revision = revisions.get(mailbox.path)
             if revision is None or revision != box.revision or (mailbox in watched) != box.entries:
-                await self._run(session, owned, mailbox, box, entries=mailbox in watched, revision=revision)
+                opened = await self._run(session, owned, mailbox, box, entries=mailbox in watched, revision=revision)
+                if not opened and mailbox in watched:
+                    watched.remove(mailbox)
         for box in vanished.values():
             await self._disappeared(owned, box)
         if not owned.indexed:
             await self._accounts.set_indexed(owned.account, indexed=True)
         return watched
 
-    async def watched_pass(self, session: Session, owned: Owned, mailbox: Mailbox) -> None:
-        """Look at one mailbox that is watched. Raises as `MailboxSync.run` does."""
-        box = (await self._tools.index.box(owned.account, mailbox.path)) or _record(mailbox, "nothing")
-        await self._mailbox_sync.run(session, owned, box, entries=True)
+    async def watched_pass(self, session: Session, owned: Owned, mailbox: Mailbox) -> BoxRecord:
+        """Look at one mailbox that is watched, and return its record. Raises as `MailboxSync.run` does.
+
+        Raises:
+            FencedError: likewise when what was known is lost: all of it has to be looked at again.
+        """
+        box = await self._tools.index.box(owned.account, mailbox.path)
+        if box is None:
+            raise FencedError("the index is lost")
+        return await self._mailbox_sync.run(session, owned, box, entries=True)
 
     async def _run(
         self,
@@ -76,12 +91,14 @@ class AccountSync:
         *,
         entries: bool,
         revision: str | None,
-    ) -> None:
+    ) -> bool:
         box = msgspec.structs.replace(box, name=mailbox.name, special_use=mailbox.special_use)
         try:
             await self._mailbox_sync.run(session, owned, box, entries=entries, revision=revision)
         except PermanentError as error:
             log.warning("mailbox_not_synced", account=owned.account, error=type(error).__name__, code=error.error_code)
+            return False
+        return True
 
     async def _appeared(
         self, session: Session, owned: Owned, mailbox: Mailbox, vanished: dict[str, BoxRecord], *, lost: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from gateway.errors import (
     AccountError,
@@ -10,7 +11,6 @@ from gateway.errors import (
     ConsentRequiredError,
     GatewayError,
     ResourceNotFoundError,
-    TransientError,
 )
 from gateway.model.account import QuotaInfo, SignatureList, VerifyResult
 from gateway.model.oauth2 import VerifyApp, VerifyAppResult
@@ -21,31 +21,27 @@ from gateway.services.verification import AppCredentials, ForgetfulNumbers
 from gateway.store.accounts import AccountConfig, StoredOAuth2
 from gateway.store.due import DueWork
 from gateway_workers.context import Handler, JobContext
+from gateway_workers.watching import Watchers
+
+#: Time after which an attempt to connect that came to the wrong worker is made again.
+_ELSEWHERE = timedelta(seconds=1)
 
 
-def handlers(services: Services) -> Mapping[str, Handler]:  # noqa: C901  one function each, none of them complex
+def handlers(services: Services, watchers: Watchers) -> Mapping[str, Handler]:  # noqa: C901  one function each, none of them complex
     """Return the handlers of these operations."""
 
     async def connect(job: JobContext, arguments: ask.NoArguments) -> None:
-        """Open the account anew and find out whether it answers; the outcome becomes its state."""
-        await job.sessions.drop(job.account)
+        """Connect the account, if this worker watches it; the outcome becomes its state."""
         if await services.account_store.state(job.account) is None:
             await services.due.done(DueWork("account.connect", job.account))
-            return
-        await services.account_health.connecting(job.account)
-        try:
-            async with job.session() as session:
-                await session.check()
-        except TransientError as error:
-            await services.account_health.postponed(job.account, error)
-            raise
-        await services.account_health.connected(job.account)
+        elif not watchers.connect(job.account):
+            # Its owner has changed since the job was queued.
+            await services.due.put(DueWork("account.connect", job.account), services.clock() + _ELSEWHERE)
 
     async def sync(job: JobContext, arguments: ask.NoArguments) -> None:
         """Look at the account's mailboxes."""
-        async with job.session() as session:
-            await session.mailboxes()
-        await services.account_health.connected(job.account)
+        if not watchers.sync(job.account):
+            await services.dispatcher.connect(job.account)
 
     async def quota(job: JobContext, arguments: ask.NoArguments) -> QuotaInfo | None:
         """The account's quota."""

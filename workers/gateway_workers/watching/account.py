@@ -1,0 +1,263 @@
+"""One account of this worker, from its connection to its loss, again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import msgspec
+import structlog
+from redis.exceptions import RedisError
+
+from gateway.errors import (
+    AccountError,
+    ConnectError,
+    FencedError,
+    GatewayError,
+    ResourceNotFoundError,
+    ServiceUnavailableError,
+    TransientError,
+    UnsupportedOperationError,
+)
+from gateway.model.message import Mailbox
+from gateway.provider import Capability, Provider, Session
+from gateway.services.sync import Owned
+from gateway_workers.watching.mailbox import MailboxWatch
+from gateway_workers.watching.tools import WatchTools
+
+log = structlog.get_logger()
+
+#: States in which an account waits for its next try, or for somebody to act.
+_WAITING = ("authenticationError", "connectError", "disconnected", "unset")
+
+
+class AccountWatcher:
+    """Keeps one account connected and watched while this worker owns it.
+
+    When to try again after a failure is planned in one place, `HealthService`: the job that comes of it calls
+    `connect`.
+    """
+
+    def __init__(self, tools: WatchTools, account: str, epoch: int) -> None:
+        """Prepare; `run` begins."""
+        self.epoch = epoch
+        self._tools = tools
+        self._account = account
+        self._wanted = asyncio.Event()
+        self._full_pass = asyncio.Event()
+        self._life: asyncio.Task[None] | None = None
+        self._watches: list[MailboxWatch] = []
+        self._live_since: float | None = None
+        self._lived = 0.0
+        self._full_pass_at = 0.0
+
+    async def run(self) -> None:
+        """Connect whenever it is wanted, until cancelled."""
+        if await self._expected():
+            self._wanted.set()
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            self._life = asyncio.create_task(self._live())
+            try:
+                await asyncio.wait({self._life})
+            finally:
+                # Also when this task is cancelled: what holds on to the account has ended when this one has.
+                self._life.cancel()
+                await asyncio.wait({self._life})
+            if not self._life.cancelled():
+                await self._after(self._life.exception())
+
+    def connect(self) -> None:
+        """Connect if there is no connection; the account's state tells what became of it."""
+        if self._life is None or self._life.done():
+            self._wanted.set()
+
+    def restart(self) -> None:
+        """Give up the connections and build them anew, unless the account waits for its next try."""
+        if self._life is not None and not self._life.done():
+            self._wanted.set()
+            self._life.cancel()
+
+    def kick(self) -> None:
+        """Look at the watched mailboxes now."""
+        for watch in self._watches:
+            watch.wake()
+
+    def sync(self) -> None:
+        """Look at every mailbox now."""
+        self.connect()
+        self._full_pass.set()
+        self.kick()
+
+    def tick(self, now: float) -> None:
+        """Notice what time it is."""
+        if self._live_since is None:
+            return
+        if now >= self._full_pass_at:
+            self._full_pass.set()
+        for watch in self._watches:
+            watch.tick(now)
+
+    async def _expected(self) -> bool:
+        """Tell whether the account is to be connected now that it is this worker's."""
+        while True:
+            try:
+                state = await self._tools.accounts.state(self._account)
+            except (RedisError, OSError):
+                await self._tools.sleep(self._tools.periods.retry)
+            else:
+                return state is not None and state[0] not in _WAITING
+
+    async def _live(self) -> None:
+        """Connect and watch; ends by an error, or when there is nothing to watch."""
+        self._lived = 0.0
+        tools, stored = self._tools, await self._tools.accounts.get(self._account)
+        if stored is None or not await self._fenced():
+            return
+        await tools.events.announce_missed(self._account)
+        await tools.health.connecting(self._account)
+        owned = Owned(config=stored.config, epoch=self.epoch, indexed=stored.indexed)
+        _, provider = await tools.sessions.provider(stored.config)
+        try:
+            async with AsyncExitStack() as opened:
+                await self._watched(opened, owned, provider)
+        finally:
+            if self._live_since is not None:
+                self._lived = tools.clock() - self._live_since
+            self._live_since, self._watches = None, []
+
+    async def _fenced(self) -> bool:
+        """Claim the right to write; False when there is no such account, or another worker has it."""
+        try:
+            return await self._tools.index.fence(self._account, self.epoch)
+        except FencedError:
+            log.info("account_fenced", account=self._account)
+            return False
+
+    async def _watched(self, opened: AsyncExitStack, owned: Owned, provider: Provider) -> None:
+        tools = self._tools
+        async with tools.ramp:
+            session = await opened.enter_async_context(await tools.sessions.open(self._account))
+            await session.check()
+            self._live_since = tools.clock()
+            if owned.indexed:
+                await tools.health.connected(self._account)
+            else:
+                await tools.health.syncing(self._account)
+            mailboxes = await self._first_pass(session, owned, provider)
+            if not owned.indexed:
+                await tools.health.connected(self._account)
+            watched = [(mailbox, session) for mailbox in mailboxes[:1]]
+            for mailbox in mailboxes[1:]:
+                other = await self._another(opened)
+                if other is not None:
+                    watched.append((mailbox, other))
+        if watched:
+            await self._serve(msgspec.structs.replace(owned, indexed=True), watched, provider.cursor_kind)
+        else:
+            await tools.health.proven(self._account)
+
+    async def _first_pass(self, session: Session, owned: Owned, provider: Provider) -> list[Mailbox]:
+        """Look at every mailbox and return those to watch: none where the provider, or the account, cannot tell."""
+        if Capability.CHANGES not in provider.capabilities:
+            return []
+        self._full_pass.clear()
+        try:
+            mailboxes = await self._tools.sync.full_pass(session, owned)
+        except UnsupportedOperationError:
+            return []
+        self._plan_full_pass()
+        return mailboxes
+
+    async def _another(self, opened: AsyncExitStack) -> Session | None:
+        """Open one more connection; a mailbox without one is looked at with all the others now and then."""
+        try:
+            session = await opened.enter_async_context(await self._tools.sessions.open(self._account))
+            await session.check()
+        except TransientError as error:
+            log.warning("mailbox_not_watched", account=self._account, error=type(error).__name__)
+            return None
+        return session
+
+    async def _serve(self, owned: Owned, watched: Sequence[tuple[Mailbox, Session]], cursor_kind: str | None) -> None:
+        """Watch, with a look at every mailbox now and then, until something is lost."""
+        self._watches = [
+            MailboxWatch(self._tools, session, owned, mailbox, cursor_kind) for mailbox, session in watched
+        ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for watch in self._watches:
+                    group.create_task(watch.run())
+                group.create_task(self._full_passes(owned, [mailbox.path for mailbox, _ in watched]))
+                group.create_task(self._survive())
+        except BaseExceptionGroup as errors:
+            # The first one took the others down.
+            raise errors.exceptions[0] from None
+
+    async def _full_passes(self, owned: Owned, paths: Sequence[str]) -> None:
+        """Look at every mailbox when it is time, over a connection of its own: the watched ones stay watched."""
+        tools = self._tools
+        while True:
+            await self._full_pass.wait()
+            self._full_pass.clear()
+            try:
+                async with tools.ramp, await tools.sessions.open(self._account) as session:
+                    found = await tools.sync.full_pass(session, owned, beside=paths)
+            except TransientError as error:
+                log.warning("full_pass_failed", account=self._account, error=type(error).__name__)
+                self._full_pass_at = tools.clock() + tools.periods.probe
+                continue
+            self._plan_full_pass()
+            if [mailbox.path for mailbox in found] != paths:
+                self.restart()
+
+    async def _survive(self) -> None:
+        """Forget earlier failures once this connection has proven to last."""
+        await self._tools.sleep(self._tools.periods.survival)
+        while True:
+            try:
+                return await self._tools.health.proven(self._account)
+            except (RedisError, OSError):
+                await self._tools.sleep(self._tools.periods.retry)
+
+    def _plan_full_pass(self) -> None:
+        period = self._tools.periods.full_pass
+        self._full_pass_at = self._tools.clock() + period * random.uniform(0.8, 1.2)
+
+    async def _after(self, error: BaseException | None) -> None:
+        """Judge how the connection ended."""
+        try:
+            await self._judge(error)
+        except (RedisError, OSError) as away:
+            log.warning("account_not_judged", account=self._account, error=type(away).__name__)
+            await self._try_again()
+
+    async def _judge(self, error: BaseException | None) -> None:
+        health = self._tools.health
+        if error is None or isinstance(error, ResourceNotFoundError):
+            return
+        if isinstance(error, FencedError):
+            # Another owner has come, or the mark of this one is lost: who begins again finds out.
+            self._wanted.set()
+            return
+        if isinstance(error, ConnectError) and self._lived >= self._tools.periods.survival:
+            self._wanted.set()
+        elif isinstance(error, ConnectError) and self._lived:
+            await health.lost(self._account)
+        elif isinstance(error, AccountError | ConnectError):
+            await health.outcome(self._account, error)
+        elif isinstance(error, TransientError):
+            await health.postponed(self._account, error)
+        elif isinstance(error, RedisError | OSError):
+            await self._try_again()
+        else:
+            code = error.error_code if isinstance(error, GatewayError) else None
+            log.error("watching_failed", account=self._account, error=type(error).__name__, code=code)
+            await health.postponed(self._account, ServiceUnavailableError("the account could not be watched"))
+
+    async def _try_again(self) -> None:
+        await self._tools.sleep(self._tools.periods.retry * random.uniform(0.5, 1.5))
+        self._wanted.set()

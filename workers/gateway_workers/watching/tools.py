@@ -1,0 +1,91 @@
+"""What watchers work with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import msgspec
+from redis.exceptions import RedisError
+
+from gateway.services.container import Services
+from gateway.services.events import EventService
+from gateway.services.health import HealthService
+from gateway.services.sessions import SessionService
+from gateway.services.sync import AccountSync
+from gateway.store.accounts import AccountStore
+from gateway.store.index import IndexStore
+
+
+class Periods(msgspec.Struct, frozen=True, kw_only=True):
+    """Times of watching, in seconds.
+
+    Attributes:
+        probe: between two questions whether the other side of a connection is still there.
+        answer: in which it has to answer. Together they are the longest time that a dead connection goes unnoticed.
+        full_pass: between two looks at every mailbox of an account, give or take a fifth.
+        survival: for which a connection must have lived to count as sound: its loss is no failure then.
+        tick: between two looks at the clock.
+        retry: before an account is tried again when its own state could not be read.
+    """
+
+    probe: float = 30.0
+    answer: float = 15.0
+    full_pass: float = 900.0
+    survival: float = 300.0
+    tick: float = 1.0
+    retry: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchTools:
+    """Services, limits and clocks of all watchers of one worker.
+
+    Attributes:
+        ramp: accounts that connect, or look at all their mailboxes, at once: a restart must not trample the servers.
+        clock: monotonic seconds.
+        stale: marks that could not be taken off while Redis was away.
+    """
+
+    accounts: AccountStore
+    sessions: SessionService
+    index: IndexStore
+    sync: AccountSync
+    events: EventService
+    health: HealthService
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], float]
+    periods: Periods
+    ramp: asyncio.Semaphore
+    stale: set[tuple[str, str]] = field(default_factory=set)
+
+    async def unconfirm(self, account: str, path: str) -> None:
+        """Take the mark off a mailbox, now or as soon as Redis is back."""
+        try:
+            await self.index.unconfirm(account, path)
+        except (RedisError, OSError):
+            self.stale.add((account, path))
+
+    async def unconfirm_stale(self) -> None:
+        """Take off the marks that could not be taken off before."""
+        with contextlib.suppress(RedisError, OSError):
+            for mark in list(self.stale):
+                await self.index.unconfirm(*mark)
+                self.stale.discard(mark)
+
+
+def watch_tools(services: Services, *, periods: Periods | None = None, ramp: int = 32) -> WatchTools:
+    """Take what watchers need out of the services."""
+    return WatchTools(
+        accounts=services.account_store,
+        sessions=services.sessions,
+        index=services.index,
+        sync=services.sync,
+        events=services.events,
+        health=services.account_health,
+        clock=asyncio.get_running_loop().time,
+        periods=periods or Periods(),
+        ramp=asyncio.Semaphore(ramp),
+    )
