@@ -162,6 +162,8 @@ def _environment(plan: Plan, redis_url: str, token: str) -> dict[str, str]:
         "GATEWAY_SERVICE_URL": plan.settings.service_url or plan.url,
     }
     environment.setdefault("GATEWAY_LOG_LEVEL", "warning")
+    # Whoever tries webhooks here receives them on this machine.
+    environment.setdefault("GATEWAY_EGRESS", "private")
     environment.pop("GATEWAY_BROKER_URL", None)
     if not plan.settings.secret_keys:
         environment["GATEWAY_SECRET_KEYS"] = _kept(plan.data_dir / _KEY_FILE)

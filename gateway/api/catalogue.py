@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from gateway.api import accounts, health, mailboxes, messages, oauth2, submissions, tokens
+from gateway.api import (
+    accounts,
+    events,
+    health,
+    mailboxes,
+    messages,
+    oauth2,
+    settings,
+    submissions,
+    tokens,
+    webhook_routes,
+    webhooks,
+)
 from gateway.api.operation import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *accounts.OPERATIONS,
+    *events.OPERATIONS,
     *mailboxes.OPERATIONS,
     *messages.OPERATIONS,
     *submissions.OPERATIONS,
     *oauth2.OPERATIONS,
     *tokens.OPERATIONS,
+    *webhook_routes.OPERATIONS,
+    *webhooks.OPERATIONS,
+    *settings.OPERATIONS,
     *health.OPERATIONS,
 )

@@ -27,6 +27,7 @@ PATH_PARAMETERS: Mapping[str, PathParameter] = {
     "attachment": PathParameter(2048, "Attachment id"),
     "app": PathParameter(256, "OAuth2 app id"),
     "token": PathParameter(128, "Token id, or the token itself"),
+    "webhookRoute": PathParameter(256, "Webhook route id"),
     "queueId": PathParameter(128, "Id of an outbox entry"),
 }
 OTHER = PathParameter(256, "Id")

@@ -13,10 +13,15 @@ from gateway.queue.operations import Operation
 from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
 from gateway.services.dispatch import Dispatcher
+from gateway.services.events import EventService
+from gateway.services.feed import FeedReader
+from gateway.services.listings import ListingService
+from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sign_in import SignInService
 from gateway.services.submissions import SubmissionService
 from gateway.services.tokens import TokenService
 from gateway.services.verification import VerificationService
+from gateway.services.webhooks.service import Webhooks
 
 
 class Authenticator(Protocol):
@@ -108,6 +113,21 @@ class Services(Protocol):
 
     @property
     def verification(self) -> VerificationService: ...
+
+    @property
+    def events(self) -> EventService: ...
+
+    @property
+    def feed(self) -> FeedReader: ...
+
+    @property
+    def listings(self) -> ListingService: ...
+
+    @property
+    def runtime_settings(self) -> RuntimeSettingsService: ...
+
+    @property
+    def webhooks(self) -> Webhooks: ...
 
     @property
     def dispatcher(self) -> Dispatcher: ...

@@ -26,14 +26,15 @@ _SECRET_OCTETS = 32
 REPLAY_HEADER = "X-Gateway-Replay"
 
 
-class Signers(msgspec.Struct, frozen=True, kw_only=True):
-    """The keys that deliveries are signed with; `webhook_secrets` newest first."""
+class Sender(msgspec.Struct, frozen=True, kw_only=True):
+    """In whose name deliveries are made: the keys that they are signed with; `webhook_secrets` newest first."""
 
+    service_url: str | None
     service_secret: bytes
     webhook_secrets: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return "Signers()"
+        return "Sender()"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +72,7 @@ def secret_key(secret: str) -> bytes:
     return key
 
 
-def headers(message: Message, custom: Sequence[CustomHeader], signers: Signers, now: datetime) -> dict[str, str]:
+def headers(message: Message, custom: Sequence[CustomHeader], sender: Sender, now: datetime) -> dict[str, str]:
     """Return the headers of a delivery; custom ones come first, so that they cannot replace those of the gateway."""
     own = {
         "Content-Type": "application/json",
@@ -79,8 +80,8 @@ def headers(message: Message, custom: Sequence[CustomHeader], signers: Signers, 
         "X-EE-Wh-Attempts-Made": str(message.attempt),
         "X-EE-Wh-Queued-Time": f"{max(0, round(message.waited))}s",
         "X-EE-Wh-Event-Id": message.event_id,
-        "X-EE-Wh-Signature": service_signature(message.body, signers.service_secret),
-        **standard_headers(message.event_id, message.body, signers.webhook_secrets, now),
+        "X-EE-Wh-Signature": service_signature(message.body, sender.service_secret),
+        **standard_headers(message.event_id, message.body, sender.webhook_secrets, now),
     }
     if message.route is not None:
         own["X-EE-Wh-Custom-Route"] = message.route

@@ -29,7 +29,7 @@ from gateway.provider import (
     SignedInUser,
 )
 from gateway.services.container import Services, build_services
-from gateway.settings import Settings
+from gateway.settings import Egress, Settings
 from gateway.testing.clock import FakeClock
 
 KEY = bytes(range(32))
@@ -209,13 +209,15 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(redis_url: str) -> AsyncIterator[World]:
+async def open_world(
+    redis_url: str, *, clock: FakeClock | None = None, egress: Egress = Egress()
+) -> AsyncIterator[World]:
     """Wire services on a Redis; jobs are queued there and nobody runs them."""
-    clock = FakeClock()
+    clock = clock or FakeClock()
     identities = ScriptedIdentityProvider(clock)
     providers: dict[str, Provider] = {"scripted": ScriptedProvider(), "servers": PasswordProvider()}
     plugins = Plugins(providers=providers, identities={"scripted": identities}, sandboxes={}, installed=())
-    settings = Settings(redis_url=redis_url, secret_keys=(KEY,))
+    settings = Settings(redis_url=redis_url, secret_keys=(KEY,), egress=egress)
     services = build_services(settings, plugins=plugins, clock=clock)
     world = World(services, identities.scripted, clock)
     try:
