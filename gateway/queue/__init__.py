@@ -3,6 +3,8 @@
 - `operations`: what can be asked for: the allowlist, argument structs, lanes
 - `wire`: what a job, a reply and a recorded failure look like as octets
 - `client`: `JobClient`: enqueue, wait for the reply, stream
+- `ownership`: which worker owns which account
+- `signals`: what processes call out to all workers
 - `replies`: the subscription on which an API process hears of its jobs
 - `streams`: message sources and attachments through bounded Redis lists
 - `transitions`: start and finish of a job as Lua scripts over RQ's own keys

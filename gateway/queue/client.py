@@ -156,7 +156,7 @@ class JobClient:
             operation, account, arguments, now=self._clock(), meta=None, timeout=TIME_LIMITS[operation.lane]
         )
         try:
-            await self._enqueue(job, operation, fields, wire.QUEUED_TTL, once=job_id is None)
+            await self._enqueue(job, operation, account, fields, wire.QUEUED_TTL, once=job_id is None)
         except RedisError as error:
             raise _not_queued(error) from None
         return job
@@ -176,17 +176,20 @@ class JobClient:
         ttl = int(timeout) + wire.CALL_FAILURE_TTL
         while True:
             try:
-                return await self._enqueue(job, operation, fields, ttl, once=True)
+                return await self._enqueue(job, operation, account, fields, ttl, once=True)
             except _AWAY:
                 # It may have been enqueued all the same: the script knows the id then.
                 await asyncio.sleep(_RETRY_DELAY)
             except RedisError as error:
                 raise _not_queued(error) from None
 
-    async def _enqueue(self, job: str, operation: Operation, fields: list[Any], ttl: int, *, once: bool) -> None:
+    async def _enqueue(
+        self, job: str, operation: Operation, account: str, fields: list[Any], ttl: int, *, once: bool
+    ) -> None:
         queue = operation.queue
-        names = (keys.rq_job(job), keys.rq_queue(queue), keys.RQ_QUEUES, keys.rq_failed(queue))
-        await ENQUEUE.run(self._caller, names, job, ttl, "1" if once else "0", *fields)
+        names = (keys.rq_job(job), keys.rq_queue(queue), keys.RQ_QUEUES, keys.rq_failed(queue), keys.OWNERS)
+        routed = account if operation.routed else ""
+        await ENQUEUE.run(self._caller, names, job, ttl, "1" if once else "0", routed, keys.worker(""), queue, *fields)
 
     async def _late(self, job: str) -> bytes:
         """Look for a result whose message got lost, once."""

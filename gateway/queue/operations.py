@@ -13,17 +13,32 @@ import msgspec
 
 from gateway.model.message import MessageUpdate, TextType
 
-Lane = Literal["read", "send", "background"]
+Lane = Literal["read", "send", "background", "webhook"]
 
-#: The queue of each lane; every lane has workers' slots of its own, so that none can starve another.
-QUEUES: dict[Lane, str] = {"read": "mail", "send": "send", "background": "background"}
+#: The queue of each lane; every lane has workers' slots of its own, so that none can starve another. Beside it, every
+#: worker has one for the accounts that it owns, see `gateway.redis.keys.own_queue`.
+QUEUES: dict[Lane, str] = {"read": "mail", "send": "send", "background": "background", "webhook": "webhook"}
 
 #: How long, in seconds, a job that nobody waits for may run.
-TIME_LIMITS: dict[Lane, int] = {"read": 120, "send": 300, "background": 600}
+TIME_LIMITS: dict[Lane, int] = {"read": 120, "send": 300, "background": 600, "webhook": 300}
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     """Base of the argument structs."""
+
+    @property
+    def changes_mail(self) -> bool:
+        """Whether the operation may change what is in the account's mailboxes."""
+        return False
+
+
+class ChangeArguments(Arguments, frozen=True, kw_only=True):
+    """Base of the argument structs of operations that change mail."""
+
+    @property
+    def changes_mail(self) -> bool:
+        """See `Arguments.changes_mail`."""
+        return True
 
 
 class NoArguments(Arguments, frozen=True, kw_only=True):
@@ -53,6 +68,11 @@ class GetMessage(Arguments, frozen=True, kw_only=True):
     max_bytes: int | None = None
     mark_as_seen: bool = False
 
+    @property
+    def changes_mail(self) -> bool:
+        """See `Arguments.changes_mail`."""
+        return self.mark_as_seen
+
 
 class GetText(Arguments, frozen=True, kw_only=True):
     """Body text by its id."""
@@ -74,28 +94,28 @@ class GetAttachment(Arguments, frozen=True, kw_only=True):
     attachment: str
 
 
-class UpdateMessage(Arguments, frozen=True, kw_only=True):
+class UpdateMessage(ChangeArguments, frozen=True, kw_only=True):
     """A change of flags or labels."""
 
     message: str
     update: MessageUpdate
 
 
-class MoveMessage(Arguments, frozen=True, kw_only=True):
+class MoveMessage(ChangeArguments, frozen=True, kw_only=True):
     """Where to move a message."""
 
     message: str
     path: str
 
 
-class DeleteMessage(Arguments, frozen=True, kw_only=True):
+class DeleteMessage(ChangeArguments, frozen=True, kw_only=True):
     """`force` deletes for good what would otherwise go to the trash."""
 
     message: str
     force: bool = False
 
 
-class AppendMessage(Arguments, frozen=True, kw_only=True):
+class AppendMessage(ChangeArguments, frozen=True, kw_only=True):
     """A message (RFC 5322 octets) to store."""
 
     path: str
@@ -104,20 +124,20 @@ class AppendMessage(Arguments, frozen=True, kw_only=True):
     date: datetime | None = None
 
 
-class CreateMailbox(Arguments, frozen=True, kw_only=True):
+class CreateMailbox(ChangeArguments, frozen=True, kw_only=True):
     """The path of the new mailbox."""
 
     path: str
 
 
-class RenameMailbox(Arguments, frozen=True, kw_only=True):
+class RenameMailbox(ChangeArguments, frozen=True, kw_only=True):
     """From `path` to `new_path`."""
 
     path: str
     new_path: str
 
 
-class DeleteMailbox(Arguments, frozen=True, kw_only=True):
+class DeleteMailbox(ChangeArguments, frozen=True, kw_only=True):
     """The path of the mailbox to delete."""
 
     path: str
@@ -137,10 +157,25 @@ class VerifyOAuth2(Arguments, frozen=True, kw_only=True):
     test_connection: bool = False
 
 
-class SendSubmission(Arguments, frozen=True, kw_only=True):
+class SendSubmission(ChangeArguments, frozen=True, kw_only=True):
     """The outbox entry to send; the entry, not the job, is the truth of a send."""
 
     queue_id: str
+
+
+class DeliverWebhooks(Arguments, frozen=True, kw_only=True):
+    """The endpoint that the account's new events go to."""
+
+    endpoint: str
+
+
+class TestWebhook(Arguments, frozen=True, kw_only=True):
+    """The endpoint that a test event goes to; as one account's if it is named, which need not own the job."""
+
+    __test__ = False
+
+    endpoint: str
+    for_account: str | None = None
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -164,6 +199,11 @@ class Operation(msgspec.Struct, frozen=True):
     def queue(self) -> str:
         """The queue its jobs go to."""
         return QUEUES[self.lane]
+
+    @property
+    def routed(self) -> bool:
+        """Whether the jobs of an account go to the worker that owns it; webhooks need no connection to its mail."""
+        return self.lane != "webhook"
 
     @property
     def session_lane(self) -> str:
@@ -199,6 +239,9 @@ GRANT_RENEW = Operation("grant.renew", NoArguments, "background", repeatable=Tru
 # Not repeatable by the queue: the outbox knows whether the message may be out already, and enqueues it again itself.
 OUTBOX_SEND = Operation("outbox.send", SendSubmission, "send", repeatable=False)
 
+WEBHOOK_DELIVER = Operation("webhook.deliver", DeliverWebhooks, "webhook", repeatable=True)
+WEBHOOK_TEST = Operation("webhook.test", TestWebhook, "webhook", repeatable=True)
+
 ALLOWLIST: dict[str, Operation] = {
     operation.name: operation
     for operation in (
@@ -223,5 +266,7 @@ ALLOWLIST: dict[str, Operation] = {
         OAUTH_VERIFY,
         GRANT_RENEW,
         OUTBOX_SEND,
+        WEBHOOK_DELIVER,
+        WEBHOOK_TEST,
     )
 }

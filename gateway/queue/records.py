@@ -71,6 +71,12 @@ def queue(name: str, connection: Redis) -> Queue:
     return Queue(name, connection=connection, serializer=MessagePackSerializer, job_class=InertJob)
 
 
+def queues_of(worker: str) -> list[str]:
+    """Return the names of the queues that a worker serves: those of all workers, then its own."""
+    shared = list(QUEUES.values())
+    return shared + [keys.own_queue(name, worker) for name in shared]
+
+
 class JobRecords:
     """What a worker does to RQ's records besides starting and finishing jobs."""
 
@@ -186,18 +192,12 @@ class JobRecords:
             return False
         return operation.repeatable and int(self._redis.hget(job.key, "starts") or 0) < MAX_STARTS
 
-    def put_back(self, worker: str) -> None:
-        """Return the jobs that a worker had taken but not started to the front of their queues."""
-        for name in QUEUES.values():
-            while self._redis.lmove(keys.taken(worker, name), keys.rq_queue(name), "RIGHT", "LEFT"):
-                pass
-
     def forget(self, worker: str) -> None:
         """Remove RQ's records of a worker that is dead."""
         key = keys.rq_worker(worker)
         with self._redis.pipeline() as pipeline:
             pipeline.srem(keys.RQ_WORKERS, key)
-            for name in QUEUES.values():
+            for name in queues_of(worker):
                 pipeline.srem(keys.rq_workers_of(name), key)
             pipeline.delete(key, keys.rq_worker_executions(worker))
             pipeline.srem(keys.WORKERS, worker)

@@ -24,6 +24,7 @@ class StartedJob(msgspec.Struct, frozen=True):
     """A job that this worker has started.
 
     Attributes:
+        queue: that of all workers, also when it waited in this worker's own.
         timeout: seconds it may run.
         starts: how many times it was started, this time included.
     """
@@ -49,19 +50,26 @@ class StartedJob(msgspec.Struct, frozen=True):
         return self.started_at + timedelta(seconds=self.timeout)
 
 
-async def start(caller: Coalescer, *, worker: str, queue: str, count: int, now: datetime) -> list[StartedJob]:
-    """Start up to `count` jobs of a queue; those first that the worker took while it waited."""
+async def start(
+    caller: Coalescer, *, worker: str, queue: str, count: int, now: datetime, shared_first: bool = False
+) -> list[StartedJob]:
+    """Start up to `count` jobs of a lane.
+
+    Those come first that the worker took while it waited, then those of its own queue, then those of the queue of all
+    workers; `shared_first` turns the last two round.
+    """
+    queues = [keys.rq_queue(keys.own_queue(queue, worker)), keys.rq_queue(queue)]
     names = (
-        keys.rq_queue(queue),
         keys.taken(worker, queue),
         keys.rq_started(queue),
         keys.rq_worker_executions(worker),
+        *(reversed(queues) if shared_first else queues),
     )
     rows = await START.run(
         caller,
         names,
         *(keys.RQ_PREFIX, count, worker, wire.timestamp(now), now.timestamp()),
-        *(EXECUTION_TTL, uuid4().hex[:28], WORKER_TTL),
+        *(EXECUTION_TTL, uuid4().hex[:28], WORKER_TTL, queue),
     )
     return [_started(queue, now, *row) for row in rows]
 

@@ -8,28 +8,38 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from gateway.http import HttpClient
 from gateway.plugins import Plugins, load_plugins
 from gateway.provider import Clock, Environment, Session, utc_now
 from gateway.queue.client import JobClient
+from gateway.queue.ownership import OwnershipClient
+from gateway.queue.signals import Signals
 from gateway.redis import Databases, open_databases
 from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
 from gateway.services.dispatch import Dispatcher
+from gateway.services.events import EventService
+from gateway.services.feed import FeedReader
 from gateway.services.grants import GrantService
 from gateway.services.health import HealthService
 from gateway.services.health_check import HealthCheck
+from gateway.services.listings import ListingService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
 from gateway.services.sign_in import SignInService
 from gateway.services.submissions import DeliveryService, SubmissionService
+from gateway.services.sync import AccountSync, Batches, Content, Tools
 from gateway.services.tokens import TokenService
 from gateway.services.verification import ProbeService, VerificationService
+from gateway.services.webhooks.service import Webhooks, build_webhooks
 from gateway.settings import Settings
 from gateway.store.accounts import AccountStore
 from gateway.store.apps import AppStore
 from gateway.store.cipher import Cipher
 from gateway.store.due import DueStore
+from gateway.store.events import EventStore
 from gateway.store.grants import GrantStore
+from gateway.store.index import IndexStore
 from gateway.store.outbox import OutboxStore
 from gateway.store.runtime_settings import RuntimeSettingsStore
 from gateway.store.sign_ins import SignInStore
@@ -47,6 +57,14 @@ class Services:
     jobs: JobClient
     account_store: AccountStore
     due: DueStore
+    ownership: OwnershipClient
+    event_store: EventStore
+    events: EventService
+    index: IndexStore
+    sync: AccountSync
+    listings: ListingService
+    feed: FeedReader
+    webhooks: Webhooks
     runtime_settings: RuntimeSettingsService
     tokens: TokenService
     apps: AppService
@@ -100,6 +118,8 @@ class Services:
 
     async def aclose(self) -> None:
         """Close every connection to Redis."""
+        await self.webhooks.http.aclose()
+        await self.feed.aclose()
         await self.jobs.aclose()
         await self.databases.aclose()
 
@@ -139,12 +159,16 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     jobs = JobClient(databases.control, settings.broker_url or settings.redis_url, clock=clock)
     account_store, token_store = AccountStore(store), TokenStore(store)
     outbox, due = OutboxStore(store), DueStore(store)
-    dispatcher = Dispatcher(store, jobs, due, clock)
-    runtime_settings = RuntimeSettingsService(RuntimeSettingsStore(store))
+    event_store = EventStore(store)
+    events = EventService(event_store, clock)
+    index = IndexStore(store)
+    ownership = OwnershipClient(store.control)
+    dispatcher = Dispatcher(jobs, due, ownership, Signals(store.control), clock)
+    runtime_settings = RuntimeSettingsService(RuntimeSettingsStore(store), clock)
     apps = AppService(AppStore(store), plugins, runtime_settings, clock)
     grants = GrantService(GrantStore(store), account_store, apps, due, clock)
     sessions = SessionService(store, account_store, apps, grants, plugins)
-    account_health = HealthService(account_store, due, clock)
+    account_health = HealthService(account_store, due, events, clock)
     accounts = AccountService(
         accounts=account_store,
         tokens=token_store,
@@ -156,10 +180,19 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         settings=runtime_settings,
         connector=dispatcher,
         health=account_health,
+        events=events,
+        index=index,
         clock=clock,
     )
     apps.changed = accounts.reconnect_app
     verification = VerificationService(store, jobs)
+    tools = Tools(
+        index=index,
+        events=events,
+        batches=Batches(index),
+        content=Content(runtime_settings),
+        sleep=asyncio.sleep,
+    )
     return Services(
         databases=databases,
         plugins=plugins,
@@ -167,6 +200,24 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         jobs=jobs,
         account_store=account_store,
         due=due,
+        ownership=ownership,
+        event_store=event_store,
+        events=events,
+        index=index,
+        sync=AccountSync(tools, account_store),
+        listings=ListingService(index, ownership),
+        feed=FeedReader(event_store, events, settings.broker_url or settings.redis_url),
+        webhooks=build_webhooks(
+            store,
+            http=HttpClient(settings.egress),
+            jobs=jobs,
+            accounts=account_store,
+            events=events,
+            event_store=event_store,
+            settings=runtime_settings,
+            due=due,
+            clock=clock,
+        ),
         runtime_settings=runtime_settings,
         tokens=TokenService(token_store, account_store, clock),
         apps=apps,
@@ -189,7 +240,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
             sender=dispatcher,
             clock=clock,
         ),
-        deliveries=DeliveryService(accounts=account_store, outbox=outbox, due=due, clock=clock),
+        deliveries=DeliveryService(accounts=account_store, outbox=outbox, due=due, events=events, clock=clock),
         verification=verification,
         probes=ProbeService(store, sessions),
         account_health=account_health,

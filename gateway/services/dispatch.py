@@ -11,24 +11,29 @@ from gateway.queue.operations import (
     ACCOUNT_SYNC,
     GRANT_RENEW,
     OUTBOX_SEND,
+    WEBHOOK_DELIVER,
+    DeliverWebhooks,
     NoArguments,
     SendSubmission,
 )
-from gateway.redis import keys
+from gateway.queue.ownership import OwnershipClient
+from gateway.queue.signals import Signal, Signals
 from gateway.store.due import DueStore, DueWork
-from gateway.store.store import Store
 
 #: Time after which a connection attempt that nobody heard of again is queued anew; longer than one may take.
 SWEEP = timedelta(seconds=150)
 
 
 class Dispatcher:
-    """Queues connections, renewals and sends."""
+    """Queues connections, renewals, sends and webhooks, and calls out to the workers that hold connections."""
 
-    def __init__(self, store: Store, jobs: JobClient, due: DueStore, clock: Clock) -> None:
-        self._store = store
+    def __init__(
+        self, jobs: JobClient, due: DueStore, ownership: OwnershipClient, signals: Signals, clock: Clock
+    ) -> None:
         self._jobs = jobs
         self._due = due
+        self._ownership = ownership
+        self._signals = signals
         self._clock = clock
 
     async def connect(self, account: str) -> None:
@@ -38,7 +43,16 @@ class Dispatcher:
 
     async def disconnect(self, account: str) -> None:
         """Tell every worker to drop the account's warm connections."""
-        await self._store.control.call("PUBLISH", keys.DROP_CHANNEL, account)
+        await self._signals.send(Signal("drop", account))
+
+    async def kick(self, account: str) -> None:
+        """Tell the worker that watches the account that the gateway itself has just changed something in it."""
+        await self._signals.send(Signal("kick", account))
+
+    async def forget(self, account: str) -> None:
+        """Take an account whose record is gone from the worker that owns it."""
+        await self._ownership.forget(account)
+        await self.disconnect(account)
 
     async def sync(self, account: str) -> None:
         """Queue a pass over the account's mailboxes."""
@@ -61,3 +75,5 @@ class Dispatcher:
                 await self.renew(work.account)
             case "outbox.send":
                 await self.send(work.account, work.subject)
+            case "webhook.deliver":
+                await self._jobs.enqueue(WEBHOOK_DELIVER, work.account, DeliverWebhooks(endpoint=work.subject))

@@ -72,10 +72,11 @@ class IndexedMessage(NamedTuple):
 
 
 class IndexPage(NamedTuple):
-    """One page: the owner's epoch and the kind of cursors when the mailbox is live, and the entries as JSON."""
+    """One page: the owner's epoch, the kind of cursors, the state of the account, and the entries as JSON."""
 
     epoch: int
     cursor_kind: str
+    state: str
     total: int
     entries: Sequence[bytes | None]
 
@@ -171,12 +172,13 @@ class IndexStore:
         """
         key = box_key(path)
         order = keys.box_unseen(account, key) if unseen else keys.box_order(account, key)
-        names = [keys.live(account), order, keys.box_entries(account, key)]
+        names = [keys.live(account), order, keys.box_entries(account, key), keys.account(account)]
         found = await PAGE.run(self._data, names, _mark_field(path), first, first + size - 1)
         if found[0] is None:
             return None
         epoch, _, kind = found[0].decode().partition(" ")
-        return IndexPage(int(epoch), kind, int(found[1]), found[2])
+        state = found[1].decode() if found[1] is not None else ""
+        return IndexPage(int(epoch), kind, state, int(found[2]), found[3])
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from gateway_workers.sessions import SessionPool
 log = structlog.get_logger()
 
 OnOutcome: TypeAlias = Callable[[str, BaseException | None], Awaitable[None]]
+Claim: TypeAlias = Callable[[str], Awaitable[object]]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -56,6 +57,7 @@ class JobRunner:
         bookkeeping: Executor,
         clock: Clock,
         stall: float,
+        claim: Claim,
         on_outcome: OnOutcome = ignore_outcome,
     ) -> None:
         """Bind everything a job needs.
@@ -70,6 +72,7 @@ class JobRunner:
             bookkeeping: where `records` runs; handlers must not be able to fill it.
             clock: aware UTC.
             stall: how long a stream may stand still, in seconds.
+            claim: called with the account before a handler that works on its mail: nobody may own it so far.
             on_outcome: told of every job of an account, before its caller is.
         """
         self.running: dict[str, StartedJob] = {}
@@ -82,6 +85,7 @@ class JobRunner:
         self._bookkeeping = bookkeeping
         self._clock = clock
         self._stall = stall
+        self._claim = claim
         self._on_outcome = on_outcome
 
     async def run(self, job: StartedJob) -> None:
@@ -119,12 +123,21 @@ class JobRunner:
             raise DeadlineError("the caller has gone before the job was started", job=job.id)
         try:
             async with asyncio.timeout(left) as scope:
+                if call.account and call.operation.routed:
+                    await self._claim_account(call.account)
                 context = self._context(job, call, left, scope)
                 return await _with_second_attempt(handler, context, call.arguments)
         except TimeoutError:
             if not scope.expired():
                 raise
             raise DeadlineError("the operation took too long", job=job.id) from None
+
+    async def _claim_account(self, account: str) -> None:
+        try:
+            await self._claim(account)
+        except (RedisError, OSError) as error:
+            # The job can be done all the same, and the account is claimed another time.
+            log.warning("account_not_claimed", account=account, error=type(error).__name__)
 
     def _time_left(self, job: StartedJob) -> float:
         now = self._clock()

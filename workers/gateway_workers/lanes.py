@@ -22,13 +22,19 @@ log = structlog.get_logger()
 _BATCH = 16
 
 #: Seconds of one blocking wait for a job; its only purpose is that a dead connection is noticed.
-_WAIT = 15
+WAIT = 15
+
+#: One in so many times the queue of all workers comes first: a full queue of its own must not shut out the other.
+_SHARED_FIRST = 8
 
 _RETRY_DELAYS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 class LaneFetcher:
-    """Starts the jobs of one queue. Each lane has its own, so that no lane waits for another's slots."""
+    """Starts the jobs of one lane: those for the accounts that this worker owns, and those for any worker.
+
+    Each lane has its own, so that no lane waits for another's slots.
+    """
 
     def __init__(
         self,
@@ -41,7 +47,7 @@ class LaneFetcher:
         blocking: Client,
         clock: Clock,
     ) -> None:
-        """Prepare; `run` is given each started job in a task of its own."""
+        """Prepare; `queue` is that of all workers, `run` is given each started job in a task of its own."""
         self.tasks: set[asyncio.Task[None]] = set()
         self._queue = queue
         self._slots = slots
@@ -52,7 +58,9 @@ class LaneFetcher:
         self._clock = clock
         self._stopping = False
         self._room = asyncio.Event()
-        self._wait: asyncio.Future[Any] | None = None
+        self._sources = [keys.rq_queue(keys.own_queue(queue, worker)), keys.rq_queue(queue)]
+        self._waits: dict[str, asyncio.Future[Any]] = {}
+        self._turn = 0
 
     async def fetch(self) -> None:
         """Fetch until `stop`."""
@@ -72,19 +80,26 @@ class LaneFetcher:
         """Take no more jobs; those under way go on."""
         self._stopping = True
         self._room.set()
-        if self._wait is not None:
-            self._wait.cancel()
+        self._stop_waiting()
 
     async def _start_jobs(self) -> bool:
         """Start what there is room for; False when the queue had less than that."""
         while len(self.tasks) >= self._slots and not self._stopping:
+            # A wait that goes on would take a job for which there is no room here, but perhaps elsewhere.
+            self._stop_waiting()
             self._room.clear()
             await self._room.wait()
         if self._stopping:
             return True
         count = min(self._slots - len(self.tasks), _BATCH)
+        self._turn = (self._turn + 1) % _SHARED_FIRST
         jobs = await transitions.start(
-            self._caller, worker=self._worker, queue=self._queue, count=count, now=self._clock()
+            self._caller,
+            worker=self._worker,
+            queue=self._queue,
+            count=count,
+            now=self._clock(),
+            shared_first=self._turn == 0,
         )
         for job in jobs:
             task = asyncio.ensure_future(self._run(job))
@@ -99,16 +114,27 @@ class LaneFetcher:
             log.error("job_task_failed", queue=self._queue, error=type(task.exception()).__name__)
 
     async def _wait_for_job(self) -> None:
-        """Wait until there is a job; it is then in this worker's own list, where a reaper finds it."""
+        """Wait until a queue has a job; it is then in this worker's own list, where a reaper finds it.
+
+        Each queue has a wait of its own, which goes on while another's ends.
+        """
         if self._stopping:
             return
-        taken = keys.taken(self._worker, self._queue)
-        wait = asyncio.ensure_future(self._blocking.blmove(keys.rq_queue(self._queue), taken, _WAIT))
-        self._wait = wait
+        for source in self._sources:
+            if source not in self._waits:
+                taken = keys.taken(self._worker, self._queue)
+                self._waits[source] = asyncio.ensure_future(self._blocking.blmove(source, taken, WAIT))
         try:
-            await asyncio.wait((wait,))
-            if not wait.cancelled():
-                wait.result()
-        finally:
+            await asyncio.wait(self._waits.values(), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._stop_waiting()
+            raise
+        for source, wait in list(self._waits.items()):
+            if wait.done():
+                del self._waits[source]
+                if not wait.cancelled():
+                    wait.result()
+
+    def _stop_waiting(self) -> None:
+        for wait in self._waits.values():
             wait.cancel()
-            self._wait = None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
 
+from gateway.errors import ConfigurationError
 from gateway.redis import keys
 from gateway.redis.coalescer import Coalescer
 from gateway_workers.reaper import Reaper
@@ -63,12 +65,30 @@ class Liveness:
         self._quiet_until = 0.0
         self._away = False
         self._lost = False
+        self._sign = "1"
 
     async def register(self) -> None:
         """Make this worker known. The sign of life comes first: a name without one is a dead worker's."""
-        await self._caller.call("SET", keys.worker(self._name), "1", "PX", int(self._lease * 1000))
+        await self._caller.call("SET", keys.worker(self._name), self._sign, "PX", int(self._lease * 1000))
         await self._caller.call("SADD", keys.WORKERS, self._name)
         self._seen_at = self._clock()
+
+    async def outlive_namesake(self) -> None:
+        """Wait until no worker of this name gives signs of life: one that was killed and started again comes too early.
+
+        Raises:
+            ConfigurationError: it does not end.
+        """
+        end = self._clock() + 2 * self._lease
+        while await self._caller.call("EXISTS", keys.worker(self._name)):
+            if self._clock() > end:
+                raise ConfigurationError(f"another worker is named {self._name}")
+            await asyncio.sleep(self._beat)
+
+    async def retire(self) -> None:
+        """Go on living to finish jobs, but no longer be at work: no job is routed here, no account belongs here."""
+        self._sign = "0"
+        await self._renew()
 
     async def withdraw(self) -> None:
         """Give the last sign of life.
@@ -102,7 +122,7 @@ class Liveness:
         Raises:
             redis.exceptions.RedisError: Redis is away.
         """
-        kept = await self._caller.call("SET", keys.worker(self._name), "1", "XX", "PX", int(self._lease * 1000))
+        kept = await self._renew()
         now = self._clock()
         if self._away or now - self._seen_at > self._lease:
             self._quiet_until = now + self._lease
@@ -136,6 +156,9 @@ class Liveness:
             await self.duties()
         except Exception as error:  # noqa: BLE001 (the next beat tries again)
             log.warning("duties_failed", worker=self._name, error=type(error).__name__)
+
+    async def _renew(self) -> Any:
+        return await self._caller.call("SET", keys.worker(self._name), self._sign, "XX", "PX", int(self._lease * 1000))
 
     def _note_away(self, error: Exception) -> None:
         if not self._away:

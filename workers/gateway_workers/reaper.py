@@ -1,4 +1,4 @@
-"""The jobs of workers that died."""
+"""What workers that died leave behind: jobs under way, jobs that wait for them, accounts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import TypeVar
 
 import structlog
 
+from gateway.queue.ownership import OwnershipClient
 from gateway.queue.records import JobRecords
+from gateway.queue.signals import Signal, Signals
 from gateway.redis import keys
 from gateway.redis.coalescer import Coalescer
+from gateway_workers.lanes import WAIT
 
 log = structlog.get_logger()
 
@@ -21,54 +24,103 @@ T = TypeVar("T")
 #: Milliseconds that one reaper has a dead worker to itself.
 _LOCK = 30_000
 
+#: Seconds between two looks of all workers together at whether every account has an owner.
+RECONCILE = 30.0
+
 
 class Reaper:
-    """Queues the jobs of dead workers again, or fails them so that their callers hear of it at once."""
+    """Queues the jobs of dead workers again, or fails them so that their callers hear of it at once.
 
-    def __init__(self, name: str, caller: Coalescer, records: JobRecords, bookkeeping: Executor) -> None:
+    The order matters: first its jobs under way, then those that wait for it, then its accounts. A new owner would
+    otherwise be told of jobs that nobody can reach.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        caller: Coalescer,
+        records: JobRecords,
+        bookkeeping: Executor,
+        ownership: OwnershipClient,
+        signals: Signals,
+        *,
+        reconcile: float = RECONCILE,
+    ) -> None:
         """Take the name of the worker that this one works for."""
         self._name = name
         self._caller = caller
         self._records = records
         self._bookkeeping = bookkeeping
+        self._ownership = ownership
+        self._signals = signals
+        self._reconcile = reconcile
         self._unknown: set[str] = set()
 
     async def sweep(self) -> None:
-        """Clean up after every worker whose sign of life is gone.
+        """Clean up after every worker whose sign of life is gone, one of this worker's own name included.
 
         Raises:
             redis.exceptions.RedisError: try again.
         """
-        names = sorted(name.decode() for name in await self._caller.call("SMEMBERS", keys.WORKERS))
-        for name in names:
-            if name != self._name and not await self._caller.call("EXISTS", keys.worker(name)):
+        if await self._caller.call("SET", keys.RECONCILED, self._name, "NX", "PX", int(self._reconcile * 1000)):
+            repairs = await self._ownership.reconcile()
+            if repairs.freed or repairs.struck:
+                log.warning("owners_reconciled", freed=repairs.freed, struck=repairs.struck)
+        for name in sorted(name.decode() for name in await self._caller.call("SMEMBERS", keys.WORKERS)):
+            if not await self._lives(name):
                 await self._reap(name)
+        await self._look_after_departed()
+
+    async def _lives(self, name: str) -> bool:
+        return bool(await self._caller.call("EXISTS", keys.worker(name)))
 
     async def _reap(self, name: str) -> None:
         lock = keys.reaper(name)
         if not await self._caller.call("SET", lock, self._name, "NX", "PX", _LOCK):
+            holder = await self._caller.call("GET", lock)
+            if holder is not None and not await self._lives(holder.decode()):
+                await self._caller.call("DEL", lock)  # it died at this; the next sweep takes over
             return
         try:
-            if await self._caller.call("EXISTS", keys.worker(name)):
-                return
-            fates = await self._in_thread(self._bury, name)
-            log.info("worker_reaped", dead=name, **fates)
+            if not await self._lives(name):
+                await self._bury(name)
         finally:
             await self._caller.call("DEL", lock)
 
-    def _bury(self, name: str) -> Counter[str]:
-        fates = self._hand_back(name)
-        self._records.forget(name)
-        return fates
+    async def _bury(self, name: str) -> None:
+        fates = await self._in_thread(self._recover_all, name)
+        waiting = await self._ownership.return_jobs(name)
+        accounts = await self._ownership.free(name)
+        if waiting is None or accounts is None:
+            return  # it was only asleep
+        await self._in_thread(self._records.forget, name)
+        await self._caller.call("ZADD", keys.DEPARTED, await self._now(), name)
+        log.info("worker_reaped", dead=name, waiting=waiting, accounts=accounts, **fates)
+        await self._signals.send(Signal("wake"))
 
-    def _hand_back(self, name: str) -> Counter[str]:
-        fates: Counter[str] = Counter(self._records.recover(name, member) for member in self._records.members(name))
-        self._records.put_back(name)
-        return fates
+    async def _look_after_departed(self) -> None:
+        """Return jobs that Redis gave to workers which were gone already.
+
+        A process that is stopped keeps its connections, and Redis serves them until their waits end.
+        """
+        departed = await self._caller.call("ZRANGE", keys.DEPARTED, 0, -1)
+        for name in departed:
+            if await self._ownership.return_jobs(name.decode()):
+                log.warning("late_jobs_returned", dead=name.decode())
+        if departed:
+            await self._caller.call("ZREMRANGEBYSCORE", keys.DEPARTED, "-inf", await self._now() - 2 * WAIT)
+
+    async def _now(self) -> int:
+        seconds, _ = await self._caller.call("TIME")
+        return int(seconds)
+
+    def _recover_all(self, name: str) -> Counter[str]:
+        return Counter(self._records.recover(name, member) for member in self._records.members(name))
 
     async def leave(self) -> None:
         """Hand back what this worker itself still has, because it stops."""
-        fates = await self._in_thread(self._hand_back, self._name)
+        fates = await self._in_thread(self._recover_all, self._name)
+        await self._ownership.return_jobs(self._name)
         if fates:
             log.warning("jobs_handed_back", **fates)
 

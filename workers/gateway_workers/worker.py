@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import structlog
@@ -21,8 +22,10 @@ from rq.worker import BaseWorker
 
 from gateway.provider import Clock, utc_now
 from gateway.queue.operations import QUEUES, Lane
-from gateway.queue.records import InertJob, JobRecords, queue
+from gateway.queue.ownership import OwnershipClient
+from gateway.queue.records import InertJob, JobRecords, queue, queues_of
 from gateway.queue.serializer import MessagePackSerializer
+from gateway.queue.signals import Signals
 from gateway.queue.streams import STALL
 from gateway.redis.client import Client, open_client
 from gateway.redis.coalescer import Coalescer
@@ -30,8 +33,10 @@ from gateway_workers.context import Handler
 from gateway_workers.execution import JobRunner, OnOutcome, ignore_outcome
 from gateway_workers.lanes import LaneFetcher
 from gateway_workers.liveness import BEAT, LEASE, Liveness
-from gateway_workers.reaper import Reaper
+from gateway_workers.ownership import Listener, Ownership
+from gateway_workers.reaper import RECONCILE, Reaper
 from gateway_workers.sessions import SessionPool
+from gateway_workers.signals import SignalListener
 
 log = structlog.get_logger()
 
@@ -46,15 +51,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         lease, beat: seconds, see `Liveness`.
         records_beat: seconds between signs of life in RQ's own records.
         stall: seconds that a stream may stand still.
+        reconcile: seconds, see `Reaper`.
     """
 
-    slots: Mapping[Lane, int] = msgspec.field(default_factory=lambda: {"read": 256, "send": 32, "background": 32})
+    slots: Mapping[Lane, int] = msgspec.field(
+        default_factory=lambda: {"read": 256, "send": 32, "background": 32, "webhook": 256}
+    )
     threads: int = 32
     grace: float = 25.0
     lease: float = LEASE
     beat: float = BEAT
     records_beat: float = 15.0
     stall: float = STALL
+    reconcile: float = RECONCILE
 
 
 class _NoDeathPenalty(BaseDeathPenalty):
@@ -67,8 +76,19 @@ class _NoDeathPenalty(BaseDeathPenalty):
         """Do nothing."""
 
 
+class _SessionListener(Listener):
+    """Closes the warm sessions of accounts that others serve."""
+
+    def __init__(self, sessions: SessionPool) -> None:
+        self.on_lost = self.on_drop = sessions.drop  # type: ignore[method-assign]
+
+
 class MailWorker(BaseWorker):
-    """Serves all lanes. It is an RQ worker to RQ's tools, but runs only operations of the allowlist."""
+    """Serves all lanes. It is an RQ worker to RQ's tools, but runs only operations of the allowlist.
+
+    Attributes:
+        ownership: the accounts that this worker owns.
+    """
 
     death_penalty_class = _NoDeathPenalty
     job_class = InertJob
@@ -81,6 +101,7 @@ class MailWorker(BaseWorker):
         *,
         name: str | None = None,
         limits: Limits | None = None,
+        listeners: Iterable[Listener] = (),
         on_outcome: OnOutcome = ignore_outcome,
         clock: Clock = utc_now,
     ) -> None:
@@ -92,6 +113,7 @@ class MailWorker(BaseWorker):
             sessions: closed by this worker when it stops.
             name: letters, digits, ``_`` and ``-``, unique among workers; random by default.
             limits: see `Limits`.
+            listeners: told of the accounts that this worker owns.
             on_outcome: told of every job of an account and its error, before the caller is.
             clock: aware UTC.
 
@@ -100,11 +122,20 @@ class MailWorker(BaseWorker):
         """
         # RQ's calls are short; redis-py's own ten retries would hold a thread for a minute while Redis is away.
         connection = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0))
-        queues = [queue(name, connection) for name in QUEUES.values()]
+        name = name or uuid4().hex
+        queues = [queue(served, connection) for served in queues_of(name)]
         super().__init__(queues, name=name, connection=connection, serializer=MessagePackSerializer)
         self.limits = limits or Limits()
         self.sessions = sessions
         self._url = url
+        self._client = open_client(url)
+        self.caller = Coalescer(self._client)
+        self.ownership = Ownership(
+            name,
+            OwnershipClient(self.caller),
+            Signals(self.caller),
+            listeners=(_SessionListener(sessions), *listeners),
+        )
         self.handlers = handlers
         self.on_outcome = on_outcome
         self.clock = clock
@@ -138,14 +169,13 @@ class MailWorker(BaseWorker):
         loop = asyncio.get_running_loop()
         # asyncio.to_thread uses it; bookkeeping has threads of its own, so that stuck libraries cannot hold it up.
         loop.set_default_executor(ThreadPoolExecutor(self.limits.threads, thread_name_prefix="job"))
-        client, blocking = open_client(self._url), open_client(self._url, blocking=True)
-        streams = open_client(self._url, blocking=True)
+        blocking, streams = open_client(self._url, blocking=True), open_client(self._url, blocking=True)
         with ThreadPoolExecutor(2, thread_name_prefix="records") as bookkeeping:
             try:
-                await _Shift(self, Coalescer(client), blocking, streams, bookkeeping).run(self._stop)
+                await _Shift(self, blocking, streams, bookkeeping).run(self._stop)
             finally:
                 await self.sessions.aclose()
-                for opened in (client, blocking, streams):
+                for opened in (self._client, blocking, streams):
                     await opened.aclose()
                 self.connection.close()
 
@@ -156,16 +186,24 @@ class _Shift:
     def __init__(
         self,
         worker: MailWorker,
-        caller: Coalescer,
         blocking: Client,
         streams: Client,
         bookkeeping: ThreadPoolExecutor,
     ) -> None:
-        limits = worker.limits
+        limits, caller = worker.limits, worker.caller
         self._worker = worker
+        self._ownership = worker.ownership
         self._bookkeeping = bookkeeping
         self._records = JobRecords(worker)
-        self._reaper = Reaper(worker.name, caller, self._records, bookkeeping)
+        self._reaper = Reaper(
+            worker.name,
+            caller,
+            self._records,
+            bookkeeping,
+            OwnershipClient(caller),
+            Signals(caller),
+            reconcile=limits.reconcile,
+        )
         self._runner = JobRunner(
             worker.handlers,
             worker.sessions,
@@ -176,6 +214,7 @@ class _Shift:
             bookkeeping=bookkeeping,
             clock=worker.clock,
             stall=limits.stall,
+            claim=self._ownership.claim,
             on_outcome=worker.on_outcome,
         )
         self._lanes = [
@@ -199,27 +238,40 @@ class _Shift:
             lease=limits.lease,
             beat=limits.beat,
         )
+        self._signals = SignalListener(blocking, self._ownership, worker.sessions)
         self._recorded_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
+        await self._liveness.outlive_namesake()
+        await self._reaper.sweep()
         await self._liveness.register()
         await self._in_thread(self._worker.register_birth)
-        await self._reaper.sweep()
+        await self._ownership.beat()
         log.info("worker_started", worker=self._worker.name)
-        beating = asyncio.create_task(self._liveness.run())
+        beside = [asyncio.create_task(self._liveness.run()), asyncio.create_task(self._signals.run())]
         fetching = [asyncio.create_task(lane.fetch()) for lane in self._lanes]
         try:
-            await _until(stop, beating, *fetching)
+            await _until(stop, *beside, *fetching)
+            await self._hand_over(fetching)
+            await self._finish_jobs()
+        finally:
+            for task in (*beside, *fetching):
+                task.cancel()
+            await asyncio.gather(*beside, *fetching, return_exceptions=True)
+        await self._leave()
+
+    async def _hand_over(self, fetching: list[asyncio.Task[None]]) -> None:
+        """Let others take over at once, while the jobs under way come to their end here."""
+        try:
+            await self._liveness.retire()
             for lane in self._lanes:
                 lane.stop()
             await asyncio.gather(*fetching)
-            await self._finish_jobs()
-        finally:
-            for task in (beating, *fetching):
-                task.cancel()
-            await asyncio.gather(beating, *fetching, return_exceptions=True)
-        await self._leave()
+            await self._ownership.release_all()
+        except (RedisError, OSError) as error:
+            # They take over as after a death.
+            log.warning("hand_over_failed", worker=self._worker.name, error=type(error).__name__)
 
     async def _leave(self) -> None:
         try:
@@ -243,7 +295,7 @@ class _Shift:
 
     async def _lost(self) -> None:
         """Others may serve this worker's accounts by now: keep no connection that was theirs to close."""
-        await self._worker.sessions.drop_all()
+        await asyncio.gather(self._ownership.lost(), self._worker.sessions.drop_all())
         await self._in_thread(self._register_again)
 
     def _register_again(self) -> None:
@@ -252,6 +304,7 @@ class _Shift:
 
     async def _beaten(self) -> None:
         self._worker.sessions.close_idle()
+        await self._ownership.beat()
         await self._reaper.recover_unknown(set(self._runner.running))
         now = asyncio.get_running_loop().time()
         if now - self._recorded_at < self._worker.limits.records_beat:

@@ -1,18 +1,21 @@
--- Take jobs from a queue and mark them started, in one step: a worker that dies leaves no job between two places.
--- KEYS: queue, jobs this worker took while it waited, started registry, executions of the worker
+-- Take jobs from queues and mark them started, in one step: a worker that dies leaves no job between two places.
+-- From here on a job belongs to the queue of all workers, whichever it waited in: one worker's own ends with it.
+-- KEYS: jobs this worker took while it waited, started registry, executions of the worker, queue, further queues
 -- ARGV: key prefix, number of jobs, worker, time as text, Unix time, seconds an execution lives without a sign,
---       random text, seconds the worker's set of executions lives
+--       random text, seconds the worker's set of executions lives, name of the queue of all workers
 local prefix, worker, stamp, now, ttl = ARGV[1], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local jobs = {}
 while #jobs < tonumber(ARGV[2]) do
-  local id = redis.call('LPOP', KEYS[2]) or redis.call('LPOP', KEYS[1])
+  local id = redis.call('LPOP', KEYS[1])
+  for queue = 4, #KEYS do id = id or redis.call('LPOP', KEYS[queue]) end
   if not id then break end
   local job = prefix .. ':job:' .. id
   local found = redis.call('HMGET', job, 'data', 'timeout', 'result_ttl', 'meta')
   if found[1] then
     local execution = ARGV[7] .. string.format('%04x', #jobs)
     local member = id .. ':' .. execution
-    redis.call('HSET', job, 'status', 'started', 'started_at', stamp, 'last_heartbeat', stamp, 'worker_name', worker)
+    redis.call('HSET', job, 'status', 'started', 'started_at', stamp, 'last_heartbeat', stamp, 'worker_name', worker,
+      'origin', ARGV[9])
     local starts = redis.call('HINCRBY', job, 'starts', 1)
     redis.call('PERSIST', job)
     local key = prefix .. ':execution:' .. member
@@ -22,10 +25,10 @@ while #jobs < tonumber(ARGV[2]) do
     local executions = prefix .. ':executions:' .. id
     redis.call('ZADD', executions, now + ttl + 60, execution)
     redis.call('EXPIRE', executions, ttl + 60)
-    redis.call('ZADD', KEYS[3], math.floor(now + ttl), member)
-    redis.call('SADD', KEYS[4], member)
+    redis.call('ZADD', KEYS[2], math.floor(now + ttl), member)
+    redis.call('SADD', KEYS[3], member)
     jobs[#jobs + 1] = { id, execution, found[1], found[2] or '', found[3] or '', found[4] or '', starts }
   end
 end
-if #jobs > 0 then redis.call('EXPIRE', KEYS[4], ARGV[8]) end
+if #jobs > 0 then redis.call('EXPIRE', KEYS[3], ARGV[8]) end
 return jobs

@@ -11,6 +11,7 @@ from redis import Redis
 
 from gateway.errors import NotFoundError
 from gateway.queue import operations, wire
+from gateway.queue.records import queues_of
 from gateway.queue.serializer import MessagePackSerializer
 from gateway.redis import keys
 from gateway_workers.context import JobContext
@@ -114,9 +115,7 @@ def run_stock(redis: Redis, error: Exception | None) -> list[State]:
     )
     states = [state_of(redis)]
     Stock.error = error
-    worker = Beating(
-        list(operations.QUEUES.values()), name=WORKER, connection=redis, maintenance_interval=10**6, **options
-    )
+    worker = Beating(queues_of(WORKER), name=WORKER, connection=redis, maintenance_interval=10**6, **options)
     worker.register_birth()  # type: ignore[no-untyped-call]
     dequeued = queue.dequeue_any([queue], None, connection=redis, **options)
     assert dequeued is not None
