@@ -149,14 +149,12 @@ class ProgressStore:
         found = await _WAKE.run(self._store.data, names, now.timestamp(), STALE, "1" if at_once else "0")
         return [endpoints[position - 1] for position in found]
 
-    async def claim(self, account: str, endpoint: str, job: str, since: datetime, now: datetime) -> Progress | None:
-        """Begin to work on an endpoint; whoever did before is refused from now on.
+    async def claim(self, account: str, endpoint: str, job: str, start: str, now: datetime) -> Progress | None:
+        """Begin to work on an endpoint, behind the log entry `start`; whoever did before is refused from now on.
 
         None when another job is at it, or the account is gone.
         """
         names = [keys.account(account), keys.webhook_progress(account, endpoint)]
-        # An entry of the same millisecond may have come after it.
-        start = f"{max(0, int(since.timestamp() * 1000) - 1)}-0"
         found = await _CLAIM.run(self._store.data, names, now.timestamp(), start, job, SILENT)
         if found is None:
             return None

@@ -8,7 +8,7 @@ that dies repeats at most the one that was under way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -24,9 +24,9 @@ from gateway.services.webhooks.farewells import FarewellService
 from gateway.services.webhooks.permits import Permits
 from gateway.services.webhooks.requests import Message, Sender
 from gateway.services.webhooks.wake import SWEEP, WakeService, due_work
-from gateway.store.accounts import AccountConfig, AccountStore
+from gateway.store.accounts import AccountStore
 from gateway.store.due import DueStore
-from gateway.store.events import EventStore, LoggedEvent
+from gateway.store.events import EventStore, LoggedEvent, order
 from gateway.store.webhooks import DeliveryStore, Progress, ProgressStore
 
 log = structlog.get_logger(__name__)
@@ -89,11 +89,10 @@ class WebhookDeliverer:
             if not permitted:
                 await self._due.put(due_work(account, endpoint), self._clock() + SWEEP)
                 return
-            progress = await self._progress.claim(account, endpoint, job, target.since, self._clock())
+            progress = await self._progress.claim(account, endpoint, job, target.start, self._clock())
             if progress is not None:
                 sender = await self._courier.sender()
-                way = _Way(account=account, job=job, target=target, progress=progress, sender=sender)
-                await self._walk(way, stored.config)
+                await self._walk(_Way(account=account, job=job, target=target, progress=progress, sender=sender))
 
     @asynccontextmanager
     async def _permit(self, target: Target, account: str) -> AsyncIterator[bool]:
@@ -107,39 +106,44 @@ class WebhookDeliverer:
             if waiting is not None:
                 await self._waker.queue(*waiting)
 
-    async def _walk(self, way: _Way, config: AccountConfig) -> None:
+    async def _walk(self, way: _Way) -> None:
         loop = asyncio.get_running_loop()
         ends = loop.time() + SHIFT
         work = due_work(way.account, way.target.endpoint)
         while True:
             await self._due.put(work, self._clock() + SWEEP)
-            if not await self._batch(way):
+            entries = await self._events.read(way.account, after=way.progress.cursor, limit=BATCH)
+            # After the events: none goes where events went before it happened, and no more do.
+            if not await self._look_up(way):
+                await self._end(way.account, way.target.endpoint)
+                return
+            if not await self._batch(way, entries):
                 return
             if loop.time() > ends:
                 if await self._postpone(way, self._clock()):
                     await self._waker.wake_at_once(way.account, way.target.endpoint)
                 return
-            target, way.sender = await asyncio.gather(
-                self._endpoints.target(way.target.endpoint, config), self._courier.sender()
-            )
-            if target is None:
-                await self._end(way.account, way.target.endpoint)
-                return
-            way.target = target
+
+    async def _look_up(self, way: _Way) -> bool:
+        """Find out where the events go now; False when they go nowhere."""
+        stored, way.sender = await asyncio.gather(self._accounts.get(way.account), self._courier.sender())
+        found = await self._endpoints.target(way.target.endpoint, stored.config) if stored is not None else None
+        if found is not None:
+            way.target = found
+        return found is not None
 
     async def _end(self, account: str, endpoint: str) -> None:
         """Forget an endpoint that there is no more, or not for this account."""
         await self._progress.forget(endpoint, [account])
         await self._due.done(due_work(account, endpoint))
 
-    async def _batch(self, way: _Way) -> bool:
-        """Deliver some events; False when the job has nothing more to do."""
+    async def _batch(self, way: _Way, entries: Sequence[LoggedEvent]) -> bool:
+        """Deliver events; False when the job has nothing more to do."""
         paused = way.target.trouble.paused if way.target.trouble is not None else None
         if paused is not None and paused > self._clock():
             await self._postpone(way, paused)
             return False
         endpoint, run = way.target.endpoint, way.progress.run
-        entries = await self._events.read(way.account, after=way.progress.cursor, limit=BATCH)
         skipped = False
         for entry in entries:
             step = await self._step(way, entry, None)
@@ -176,6 +180,8 @@ class WebhookDeliverer:
             asked: when somebody asked to have it delivered again.
         """
         attempt = way.progress.attempts_of(entry.id)
+        if asked is None and order(entry.id) <= order(way.target.start):
+            return False
         try:
             body = await self._courier.body(way.target, entry, way.sender)
         except ExpressionError as error:

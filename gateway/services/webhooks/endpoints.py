@@ -51,6 +51,12 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(self.url.encode()).hexdigest()[:32]
 
     @property
+    def start(self) -> str:
+        """Id of a log's entry behind which is what goes there."""
+        # One of the same millisecond may have come after it.
+        return f"{max(0, int(self.since.timestamp() * 1000) - 1)}-0"
+
+    @property
     def route(self) -> str | None:
         """Id of the route, None for the endpoint of the settings."""
         return None if self.endpoint == DEFAULT_ENDPOINT else self.endpoint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -41,8 +42,21 @@ class Hooks:
         self.receiver = receiver
         self.redis_url = redis_url
 
+    async def keep_up(self) -> None:
+        """Let the clock show the time, unless it is ahead; what was logged so far is of an earlier millisecond."""
+        begun = self._redis_time()
+        while (now := self._redis_time()) < begun + 0.003:
+            await asyncio.sleep(0.001)
+        self.clock.advance(max(0.0, now - self.clock.time()))
+
+    def _redis_time(self) -> float:
+        with redis.Redis.from_url(self.redis_url) as database:
+            seconds, microseconds = database.time()
+        return seconds + microseconds / 1_000_000
+
     async def settings(self, **values: Any) -> None:
         """Make runtime settings."""
+        await self.keep_up()
         await self.services.runtime_settings.update(values)
 
     async def enable(self, path: str = "/hook", **values: Any) -> None:
@@ -60,10 +74,12 @@ class Hooks:
 
     async def change(self, account: str, **settings: Any) -> None:
         """Change an account."""
+        await self.keep_up()
         await self.services.accounts.update(account, AccountUpdate(**settings))
 
     async def route(self, path: str, *, filter: str | None = None, map: str | None = None, **members: Any) -> str:
         """Make a route to the receiver."""
+        await self.keep_up()
         content = RouteContent(fn=filter, map=map)
         request = RouteCreate(name=path, target_url=self.receiver.url(path), content=content, **members)
         return (await self.services.webhooks.routes.create(request)).id
