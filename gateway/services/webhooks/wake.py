@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 SWEEP = timedelta(seconds=90)
 
 
+_NOT_QUEUED: tuple[type[Exception], ...] = (*UNREACHABLE, GatewayError)
+
+
 def due_work(account: str, endpoint: str) -> DueWork:
     """Return the name under which one endpoint's deliveries for one account are due."""
     return DueWork("webhook.deliver", account, endpoint)
@@ -61,7 +64,7 @@ class WakeService:
             del self._missed[account]
             try:
                 await self.wake(account)
-            except (*UNREACHABLE, GatewayError) as error:
+            except _NOT_QUEUED as error:
                 self._missed[account] = None
                 log.warning("webhooks_not_queued", error=type(error).__name__)
                 return
