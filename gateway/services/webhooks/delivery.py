@@ -21,7 +21,7 @@ from gateway.services.webhooks.attempt import Courier, Outcome
 from gateway.services.webhooks.endpoints import EndpointService, Target
 from gateway.services.webhooks.expressions import ExpressionError
 from gateway.services.webhooks.farewells import FarewellService
-from gateway.services.webhooks.permits import Permits
+from gateway.services.webhooks.permits import Permits, places
 from gateway.services.webhooks.requests import Message, Sender
 from gateway.services.webhooks.wake import SWEEP, WakeService, due_work
 from gateway.store.accounts import AccountStore
@@ -96,14 +96,14 @@ class WebhookDeliverer:
 
     @asynccontextmanager
     async def _permit(self, target: Target, account: str) -> AsyncIterator[bool]:
-        if not self._permits.take(target.key, (account, target.endpoint)):
+        occupied = places(target.url)
+        if not self._permits.take(occupied, (account, target.endpoint)):
             yield False
             return
         try:
             yield True
         finally:
-            waiting = self._permits.give_back(target.key)
-            if waiting is not None:
+            for waiting in self._permits.give_back(occupied):
                 await self._waker.queue(*waiting)
 
     async def _walk(self, way: _Way) -> None:
@@ -198,7 +198,7 @@ class WebhookDeliverer:
             replay=asked is not None,
         )
         outcome = await self._courier.post(way.target, message, way.sender)
-        self._permits.note(way.target.key, success=outcome.success)
+        self._permits.note(places(way.target.url), success=outcome.success)
         if outcome.success:
             return await self._delivered(way, entry, outcome, asked)
         return await self._failed(way, entry, outcome, asked)

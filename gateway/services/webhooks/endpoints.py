@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -44,11 +43,6 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Target({self.endpoint!r})"
-
-    @property
-    def key(self) -> str:
-        """What permits are counted by: targets of one URL share them."""
-        return hashlib.sha256(self.url.encode()).hexdigest()[:32]
 
     @property
     def start(self) -> str:

@@ -10,6 +10,7 @@ import redis
 
 from gateway.model.webhook import RouteUpdate
 from gateway.redis import keys
+from gateway.services.webhooks.permits import MOST_TO_HOST, MOST_TO_URL
 from gateway.settings import Egress
 from tests.integration.queue.rig import eventually
 from tests.integration.webhooks.hooks import Hooks, open_hooks, subjects, working
@@ -194,7 +195,21 @@ async def test_a_hanging_endpoint_delays_only_itself(hooks: Hooks) -> None:
         await hooks.mail(account, account)
     requests = await hooks.receiver.wait(40, "/prompt", timeout=5)
     assert sorted(subjects(requests)) == sorted(accounts)
-    assert hooks.receiver.most["/hanging"] <= 16
+    assert hooks.receiver.most["/hanging"] == MOST_TO_URL
+
+
+async def test_accounts_with_urls_of_their_own_at_a_hanging_host_delay_only_each_other(hooks: Hooks) -> None:
+    await hooks.settings(webhooksEnabled=True, webhookEvents=["messageNew"])
+    accounts = [f"account-{number}" for number in range(80)]
+    for account in accounts:
+        hooks.receiver.always(f"/{account}", Reply(until=asyncio.Event()))
+        await hooks.account(account, webhooks=hooks.receiver.url(f"/{account}"))
+        await hooks.mail(account)
+    await hooks.account("bob", webhooks=f"http://localhost:{hooks.receiver.port}/bob")
+    await hooks.mail("bob", "hello")
+    assert subjects(await hooks.receiver.wait(1, "/bob", timeout=5)) == ["hello"]
+    await eventually(lambda: hooks.jobs() == 0, "an empty queue")
+    assert len({request.path for request in hooks.receiver.received}) == 1 + MOST_TO_HOST
 
 
 async def test_accounts_that_wait_for_a_slow_endpoint_have_their_turn(hooks: Hooks) -> None:
@@ -205,7 +220,7 @@ async def test_accounts_that_wait_for_a_slow_endpoint_have_their_turn(hooks: Hoo
     hooks.receiver.always("/hook", Reply(until=answered))
     for account in accounts:
         await hooks.mail(account, account)
-    await hooks.receiver.wait(16)
+    await hooks.receiver.wait(MOST_TO_URL)
     answered.set()
     requests = await hooks.receiver.wait(40)
     assert sorted(subjects(requests)) == sorted(accounts)
