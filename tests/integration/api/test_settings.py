@@ -1,0 +1,96 @@
+"""Runtime settings over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.model.event import EVENT_TYPES
+from tests.integration.api.installation import SERVICE_URL, Installation
+from tests.integration.api.refusals import refusal
+
+pytestmark = pytest.mark.anyio
+
+SETTINGS = "/v1/settings"
+
+
+async def read(client: httpx.AsyncClient, *names: str) -> Any:
+    answer = await client.get(SETTINGS, params=dict.fromkeys(names, "true"))
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_settings_are_made_and_read_by_name(client: httpx.AsyncClient) -> None:
+    made = {"webhooksEnabled": True, "webhooks": "https://receiver.example/hook", "webhookEvents": ["messageNew"]}
+    answer = await client.post(SETTINGS, json=made)
+    assert answer.json() == {"updated": sorted(made), "ignored": []}
+    assert await read(client, *made) == made
+    assert await read(client, "notifyText") == {"notifyText": None}
+    assert await read(client) == {}
+
+
+async def test_a_setting_that_is_not_asked_for_is_not_shown(client: httpx.AsyncClient) -> None:
+    answer = await client.get(SETTINGS, params={"serviceUrl": "true", "webhooks": "false"})
+    assert answer.json() == {"serviceUrl": SERVICE_URL}
+
+
+async def test_a_setting_is_taken_back_with_null(client: httpx.AsyncClient) -> None:
+    await client.post(SETTINGS, json={"webhooks": "https://receiver.example/hook", "notifyTextSize": 100})
+    await client.post(SETTINGS, json={"webhooks": None, "notifyTextSize": None})
+    assert await read(client, "webhooks", "notifyTextSize") == {"webhooks": None, "notifyTextSize": None}
+
+
+async def test_of_a_secret_it_is_told_only_whether_there_is_one(
+    gateway: Installation, client: httpx.AsyncClient
+) -> None:
+    assert await read(client, "serviceSecret") == {"serviceSecret": False}
+    await client.post(SETTINGS, json={"serviceSecret": "a secret to sign with"})
+    assert await read(client, "serviceSecret") == {"serviceSecret": True}
+    assert "a secret to sign with" not in repr(gateway.keyspace())
+
+
+async def test_settings_that_mean_nothing_here_are_named_and_not_stored(
+    gateway: Installation, client: httpx.AsyncClient
+) -> None:
+    """A client that configures the incumbent goes on, and can see what it asked for in vain."""
+    before = gateway.keyspace()
+    answer = await client.post(SETTINGS, json={"smtpServerPort": 2525, "logs": {"all": True}})
+    assert answer.json() == {"updated": [], "ignored": ["logs", "smtpServerPort"]}
+    assert gateway.keyspace() == before
+    assert await read(client, "smtpServerPort") == {"smtpServerPort": None}
+
+
+async def test_names_of_events_can_be_asked_for(client: httpx.AsyncClient) -> None:
+    assert await read(client, "eventTypes") == {"eventTypes": list(EVENT_TYPES)}
+
+
+async def test_of_the_service_url_the_origin_is_kept(client: httpx.AsyncClient) -> None:
+    await client.post(SETTINGS, json={"serviceUrl": "https://mail.example/path?query"})
+    assert await read(client, "serviceUrl") == {"serviceUrl": "https://mail.example"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"noSuchSetting": 1},
+        {"webhooks": "receiver.example"},
+        {"webhooks": "https://receiver.example/a b"},
+        {"webhooksEnabled": "yes"},
+        {"notifyTextSize": -1},
+        {"serviceUrl": "mail.example"},
+        {"eventTypes": []},
+        {"webhooksCustomHeaders": [{"key": "X", "value": "a\r\nb"}]},
+    ],
+)
+async def test_a_wrong_setting_is_refused_and_the_others_with_it(
+    gateway: Installation, client: httpx.AsyncClient, wrong: dict[str, Any]
+) -> None:
+    before = gateway.keyspace()
+    assert refusal(await client.post(SETTINGS, json={"notifyText": True, **wrong}), 400) == "InvalidRequest"
+    assert gateway.keyspace() == before
+
+
+async def test_a_setting_that_there_is_not_cannot_be_asked_for(client: httpx.AsyncClient) -> None:
+    assert refusal(await client.get(SETTINGS, params={"noSuchSetting": "true"}), 400) == "InvalidRequest"
