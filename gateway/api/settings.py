@@ -129,7 +129,7 @@ async def get_settings(call: Call, query: SettingsQuery) -> SettingsShown:
 async def update_settings(call: Call, body: SettingsUpdate) -> SettingsUpdated:
     """Make settings; those that are not named stay. Settings of EmailEngine without a meaning here are `ignored`."""
     wire: dict[str, Any] = msgspec.to_builtins(body)
-    ignored = tuple(name for name in wire if name in IGNORED)
+    ignored = tuple(sorted(name for name in wire if name in IGNORED))
     values = {name: value for name, value in wire.items() if name not in IGNORED}
     updated = await call.services.runtime_settings.update(values)
     return SettingsUpdated(updated=tuple(updated), ignored=ignored)

@@ -133,10 +133,15 @@ class AccountService:
         account = request.account or random_secrets.token_urlsafe(12)
         _check_id(account)
         old = await self._accounts.get(account)
-        now = self._clock()
-        base = old.config if old is not None else AccountConfig(account=account, created=now, notify_from=now)
+        base = old.config if old is not None else await self._blank(account)
         await self._store(base, old, request, grant)
         return AccountCreated(account=account, state="existing" if old is not None else "new")
+
+    async def _blank(self, account: str) -> AccountConfig:
+        """Return what a new account is before its payload says otherwise."""
+        now = self._clock()
+        indexer = await self._settings.get("imapIndexer")
+        return AccountConfig(account=account, created=now, notify_from=now, imap_indexer=indexer)
 
     async def update(self, account: str, request: AccountUpdate) -> AccountReference:
         """Change an account; members that are absent stay."""

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.errors import InvalidRequestError, MissingSettingError
-from gateway.model.account import WebhookUrl
+from gateway.model.account import Indexer, WebhookUrl
 from gateway.model.base import Payload
 from gateway.model.webhook import Headers
 from gateway.provider import Clock, utc_now
@@ -55,11 +55,10 @@ class RuntimeSettings(Payload, frozen=True, kw_only=True):
     inbox_new_only: bool | None | UnsetType = UNSET
     notify_text: bool | None | UnsetType = UNSET
     notify_text_size: Size | None | UnsetType = UNSET
-    notify_web_safe_html: bool | None | UnsetType = UNSET
     notify_headers: HeaderNames | None | UnsetType = UNSET
     notify_attachments: bool | None | UnsetType = UNSET
     notify_attachment_size: Size | None | UnsetType = UNSET
-    notify_calendar_events: bool | None | UnsetType = UNSET
+    imap_indexer: Indexer | None | UnsetType = UNSET
 
 
 class RuntimeSettingsService:

@@ -56,8 +56,8 @@ async def test_settings_that_mean_nothing_here_are_named_and_not_stored(
 ) -> None:
     """A client that configures the incumbent goes on, and can see what it asked for in vain."""
     before = gateway.keyspace()
-    answer = await client.post(SETTINGS, json={"smtpServerPort": 2525, "logs": {"all": True}})
-    assert answer.json() == {"updated": [], "ignored": ["logs", "smtpServerPort"]}
+    answer = await client.post(SETTINGS, json={"smtpServerPort": 2525, "logs": {"all": True}, "locale": "de"})
+    assert answer.json() == {"updated": [], "ignored": ["locale", "logs", "smtpServerPort"]}
     assert gateway.keyspace() == before
     assert await read(client, "smtpServerPort") == {"smtpServerPort": None}
 
@@ -94,3 +94,11 @@ async def test_a_wrong_setting_is_refused_and_the_others_with_it(
 
 async def test_a_setting_that_there_is_not_cannot_be_asked_for(client: httpx.AsyncClient) -> None:
     assert refusal(await client.get(SETTINGS, params={"noSuchSetting": "true"}), 400) == "InvalidRequest"
+
+
+async def test_new_accounts_have_the_indexer_of_the_settings_unless_they_name_one(client: httpx.AsyncClient) -> None:
+    await client.post(SETTINGS, json={"imapIndexer": "fast"})
+    await client.post("/v1/account", json={"account": "a", "name": "a"})
+    await client.post("/v1/account", json={"account": "b", "name": "b", "imapIndexer": "full"})
+    found = [(await client.get(f"/v1/account/{account}")).json()["imapIndexer"] for account in "ab"]
+    assert found == ["fast", "full"]
