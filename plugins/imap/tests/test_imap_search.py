@@ -113,8 +113,9 @@ async def test_criterion_cannot_smuggle_a_command(scripted: Start, query: Search
 
 
 def _rows(command: bytes) -> bytes:
-    uids = command.split(b" ")[2].split(b",")
-    lines = (b"* %d FETCH (UID %s RFC822.SIZE 1)\r\n" % (position, uid) for position, uid in enumerate(uids, 1))
+    ends = (part.partition(b":") for part in command.split(b" ")[2].split(b","))
+    uids = [uid for low, _, high in ends for uid in range(int(low), int(high or low) + 1)]
+    lines = (b"* %d FETCH (UID %d RFC822.SIZE 1)\r\n" % (position, uid) for position, uid in enumerate(uids, 1))
     return b"".join(lines) + b"TAG OK done\r\n"
 
 

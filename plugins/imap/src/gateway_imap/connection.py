@@ -11,7 +11,7 @@ import contextlib
 import imaplib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,10 +24,14 @@ from gateway.provider import Login
 from gateway.smtp.tls import client_context
 from gateway_imap.errors import FAILURES, ExplainImap, OutOfStepError, answer_error, connection_error, response_code
 from gateway_imap.fetch_parser import Record
+from gateway_imap.selected import NEWS, Selected
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 # RFC 7888 section 5: LITERAL- allows literals that do not wait up to this size.
 _LITERAL_MINUS = 4096
+
+#: Hears a line without its end, and tells whether that was enough: then nothing else is done with it.
+Take = Callable[[bytes], bool]
 
 
 class Literal(bytes):
@@ -66,15 +70,6 @@ class Reply(NamedTuple):
         return int(value) if isinstance(value, bytes) and value.isdigit() else None
 
 
-class Selected(msgspec.Struct, kw_only=True):
-    """The mailbox that is selected; `exists` is None when the number of messages has to be asked for again."""
-
-    path: str
-    uid_validity: int
-    exists: int | None
-    writable: bool
-
-
 def quoted(text: str | bytes) -> bytes:
     """Return an astring argument: quoted if that is possible, else a literal."""
     octets = text.encode("utf-8") if isinstance(text, str) else text
@@ -97,6 +92,7 @@ class Connection:
         self._explain = explain
         self.selected: Selected | None = None
         self.capabilities: frozenset[str] = frozenset()
+        self.enabled: frozenset[bytes] = frozenset()
         self.alive = True
         self.last_used = time.monotonic()
         timeouts = timeouts or ImapTimeouts()
@@ -104,6 +100,7 @@ class Connection:
             self._client = _connect(server, timeouts)
         except FAILURES as error:
             raise connection_error(error, goodbye=_goodbye_greeting(error), explain=explain) from error
+        self.imap._append_untagged = self._untagged  # noqa: SLF001 - called for each response, in their order
         try:
             self._encrypt(server)
         except FAILURES as error:
@@ -136,6 +133,7 @@ class Connection:
         *arguments: bytes,
         tolerate: bool = False,
         otherwise: type[ProviderError] | None = None,
+        take: Take | None = None,
     ) -> Reply:
         """Send a command and return its answer.
 
@@ -144,16 +142,41 @@ class Connection:
             arguments: octets as they stand, or `Literal`.
             tolerate: return a NO or BAD too.
             otherwise: see `gateway_imap.errors.answer_error`.
+            take: asked first about each line of the answer, which saves what imaplib does for thousands of them.
 
         Raises:
             GatewayError: refused, see `gateway_imap.errors`, or the connection broke and is useless now.
         """
-        with self._exchange() as tag:
+        with self._exchange() as tag, self._taken(take):
             self._send(tag, name, arguments)
             reply = self._reply(tag)
         if reply.status != "OK" and not tolerate:
             raise self.refusal(reply, **({"otherwise": otherwise} if otherwise else {}))
         return reply
+
+    def fetch_and_look(self, numbers: bytes, items: bytes) -> Reply:
+        """Send FETCH and NOOP in one write; return the answer of FETCH with the untagged responses of both.
+
+        If it tells of no EXPUNGE, and EXISTS stayed the same, the sequence numbers were right all the time: nothing is
+        expunged during a FETCH (RFC 9051 section 7.5.1), which is why NOOP may follow it without waiting, and not the
+        other way round (section 5.5).
+
+        Args:
+            numbers: a sequence set.
+            items: what to fetch.
+
+        Raises:
+            GatewayError: NOOP was refused, or the connection broke. A refused FETCH is for the caller to see.
+        """
+        with self._exchange() as tag:
+            look = self.imap._new_tag()  # noqa: SLF001
+            self.imap.send(b"%b FETCH %b %b\r\n%b NOOP\r\n" % (tag, numbers, items, look))
+            fetched, looked = self._reply(tag), self._reply(look)
+        if looked.status != "OK":
+            raise self.refusal(looked)
+        for kind, records in looked.untagged.items():
+            fetched.untagged.setdefault(kind, []).extend(records)
+        return fetched
 
     def refusal(self, reply: Reply, **how: Any) -> Exception:
         """Return the error for a NO or BAD."""
@@ -197,19 +220,25 @@ class Connection:
         status, data = self.imap._get_tagged_response(tag)  # noqa: SLF001
         untagged = self.imap.untagged_responses
         self.imap.untagged_responses = {}
-        self._follow(untagged)
         return Reply(status, data[-1] or b"", untagged)
 
-    def _follow(self, untagged: dict[str, list[Record]]) -> None:
-        """Keep the number of messages; imaplib does not keep the order of EXISTS and EXPUNGE among each other."""
-        if self.selected is None or not ("EXISTS" in untagged or "EXPUNGE" in untagged):
+    @contextlib.contextmanager
+    def _taken(self, take: Take | None) -> Iterator[None]:
+        if take is None:
+            yield
             return
-        if "EXPUNGE" not in untagged:
-            self.selected.exists = Reply("", b"", untagged).number("EXISTS")
-        elif "EXISTS" in untagged or self.selected.exists is None:
-            self.selected.exists = None
-        else:
-            self.selected.exists -= len(untagged["EXPUNGE"])
+        usual = self.imap._get_line  # noqa: SLF001
+        self.imap._get_line = partial(_first_refused, usual, take)  # noqa: SLF001
+        try:
+            yield
+        finally:
+            self.imap._get_line = usual  # noqa: SLF001
+
+    def _untagged(self, kind: str, record: Record | None) -> None:
+        """Collect a response as imaplib does, by type; the selected mailbox needs their order."""
+        self.imap.untagged_responses.setdefault(kind, []).append(record or b"")
+        if self.selected is not None and kind in NEWS:
+            self.selected.hear(kind, record or b"")
 
     # --- the selected mailbox -----------------------------------------------------------------------------------------
 
@@ -227,17 +256,32 @@ class Connection:
         """
         if self.selected is not None and self.selected.path == path and (self.selected.writable or not writable):
             return self.selected
+        return self._select(b"SELECT" if writable else b"EXAMINE", path, name)[0]
+
+    def examine(self, path: str, *arguments: bytes, take: Take | None = None) -> tuple[Selected, Reply]:
+        """Select a mailbox anew for reading, whatever is selected; raises like `select`.
+
+        Args:
+            path: how the gateway calls it.
+            arguments: its name, and parameters (RFC 4466 section 2.1).
+            take: see `command`.
+        """
+        return self._select(b"EXAMINE", path, *arguments, take=take)
+
+    def _select(self, command: bytes, path: str, *arguments: bytes, take: Take | None = None) -> tuple[Selected, Reply]:
         self.selected = None
         self.imap.state = "AUTH"
-        reply = self.command(b"SELECT" if writable else b"EXAMINE", name, otherwise=NotFoundError)
+        reply = self.command(command, *arguments, otherwise=NotFoundError, take=take)
         self.imap.state = "SELECTED"
         self.selected = Selected(
             path=path,
             uid_validity=reply.number("UIDVALIDITY") or 0,
+            uid_next=reply.number("UIDNEXT"),
             exists=reply.number("EXISTS"),
-            writable=writable,
+            writable=command == b"SELECT",
+            highest_modseq=reply.number("HIGHESTMODSEQ"),
         )
-        return self.selected
+        return self.selected, reply
 
     def refreshed(self, path: str, name: bytes) -> Selected:
         """Select a mailbox, or learn what happened in it since; `Selected.exists` is known afterwards."""
@@ -265,6 +309,13 @@ class Connection:
             self.command(b"CLOSE", tolerate=True)
         self.selected = None
         self.imap.state = "AUTH"
+
+    def enable(self, extension: bytes) -> None:
+        """Enable an extension for the rest of the connection (RFC 5161), without a selected mailbox."""
+        if extension not in self.enabled:
+            self.release()
+            self.command(b"ENABLE", extension)
+            self.enabled |= {extension}
 
     # --- login --------------------------------------------------------------------------------------------------------
 
@@ -372,6 +423,13 @@ def _read_line(imap: Any) -> bytes:
     if not line.endswith(b"\r\n"):
         raise imap.abort("a line without an end" if line else "the connection has ended")
     return line[:-2]
+
+
+def _first_refused(read: Callable[[], bytes], take: Take) -> bytes:
+    line = read()
+    while take(line):
+        line = read()
+    return line
 
 
 def _goodbye_greeting(error: Exception) -> bytes | None:

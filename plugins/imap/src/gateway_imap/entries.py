@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from gateway.mime.auto_reply import is_auto_reply
 from gateway.mime.decode import decode_header
 from gateway.mime.parse import flag_fields
@@ -44,6 +46,16 @@ def message_entry(message: MessageId, row: Attributes, use: SpecialUse | None) -
     )
 
 
+def updated_entry(entry: MessageEntry, row: Attributes) -> MessageEntry:
+    """Return a message that was listed before, with what may have changed since.
+
+    Args:
+        entry: as `message_entry` made it.
+        row: flags, and labels and thread where the server has them.
+    """
+    return msgspec.structs.replace(entry, **changing_fields(row))
+
+
 def structure_of(row: Attributes) -> Structure:
     """Return the parts of a message."""
     body = row.get("BODYSTRUCTURE")
@@ -52,19 +64,16 @@ def structure_of(row: Attributes) -> Structure:
 
 def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None) -> dict[str, Any]:
     """Return what listing and reading show alike."""
-    flags = visible_flags(row.get("FLAGS"))
     envelope = row.get("ENVELOPE")
     if not isinstance(envelope, list) or len(envelope) < 10:
         envelope = [None] * 10
     senders = addresses(envelope[2])
     subject, in_reply_to, message_id = envelope[1], envelope[8], envelope[9]
     size = row.get("RFC822.SIZE")
-    labels = row.get("X-GM-LABELS")
     return {
         "id": message.encode(),
         "uid": message.uid,
         "email_id": _object_id(row.get("EMAILID") or row.get("X-GM-MSGID")),
-        "thread_id": _object_id(row.get("THREADID") or row.get("X-GM-THRID")),
         "date": internal_date(row.get("INTERNALDATE")),
         "size": size if isinstance(size, int) else None,
         "subject": _shown(subject) if isinstance(subject, str) else None,
@@ -74,9 +83,18 @@ def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None) -
         "cc": addresses(envelope[6]),
         "message_id": message_id.strip() if isinstance(message_id, str) else None,
         "in_reply_to": in_reply_to.strip() if isinstance(in_reply_to, str) else None,
-        **flag_fields(flags),
-        "labels": tuple(str(label) for label in labels) if isinstance(labels, list) else (),
         "message_special_use": use,
+        **changing_fields(row),
+    }
+
+
+def changing_fields(row: Attributes) -> dict[str, Any]:
+    """Return what can change while a message keeps its UID."""
+    labels = row.get("X-GM-LABELS")
+    return {
+        "thread_id": _object_id(row.get("THREADID") or row.get("X-GM-THRID")),
+        "labels": tuple(str(label) for label in labels) if isinstance(labels, list) else (),
+        **flag_fields(visible_flags(row.get("FLAGS"))),
     }
 
 

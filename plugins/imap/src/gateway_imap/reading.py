@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from imapclient.exceptions import ProtocolError
@@ -11,7 +12,7 @@ from gateway.errors import NotFoundError
 from gateway.mime.auto_reply import is_auto_reply
 from gateway.mime.decode import decode_text, decode_transfer
 from gateway.model.message import MessageDetail, MessageEntry, MessageText, SpecialUse, TextType
-from gateway_imap.connection import Connection, Reply, Selected
+from gateway_imap.connection import Connection, Reply
 from gateway_imap.entries import (
     addresses,
     common_fields,
@@ -22,11 +23,14 @@ from gateway_imap.entries import (
 from gateway_imap.errors import response_code
 from gateway_imap.fetch_parser import Attributes, broken_uid, parse_fetch
 from gateway_imap.ids import MessageId, TextId
+from gateway_imap.selected import Selected
 from gateway_imap.structure import Part, Structure
 
 #: Octets of a message or attachment that are held at a time.
 CHUNK = 262_144
 
+# What a server may tell of a message that nobody asked about (RFC 9051 section 7.5.2, RFC 7162 section 3.2.4).
+_UNASKED = frozenset({"UID", "FLAGS", "MODSEQ"})
 _LISTED = "UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE"
 
 
@@ -46,68 +50,39 @@ class Target(NamedTuple):
     uid_validity: int
 
 
-class Page(NamedTuple):
-    """A page of a listing: how many messages there are, and the entries, newest first."""
-
-    total: int
-    entries: tuple[MessageEntry, ...]
-
-
-def read_page(
-    connection: Connection,
-    path: str,
-    name: bytes,
-    *,
-    first: int,
-    size: int,
-    use: SpecialUse | None,
-    number: Callable[[str], int],
-) -> Page:
-    """Return the `size` newest messages after the `first` newest; exact, because sequence numbers have no gaps.
-
-    Args:
-        connection: logged in.
-        path: of the mailbox.
-        name: the argument that names it to the server.
-        first: messages to leave out.
-        size: messages to return.
-        use: what the mailbox is for.
-        number: numbers a name durably, see `gateway.provider.Numbers`.
-    """
-    reply: Reply | None = None
-    selected = connection.refreshed(path, name)
-    for _ in range(2):
-        total = selected.exists or 0
-        newest = total - first
-        if newest < 1:
-            return Page(total, ())
-        oldest = max(1, newest - size + 1)
-        reply = connection.command(b"FETCH", b"%d:%d" % (oldest, newest), _items(connection), tolerate=True)
-        if reply.status == "OK":
-            break
-        # Another session expunged some of them (RFC 5530); after a NOOP the numbers are right again.
-        if response_code(reply.text)[0] != "EXPUNGEISSUED":
-            raise connection.refusal(reply)
-        selected = connection.refreshed(path, name)
-    assert reply is not None
-    mailbox = number(f"{selected.uid_validity}:{path}")
-    rows = _rows(reply, range(oldest, newest + 1))
-    return Page(total, tuple(message_entry(MessageId(mailbox, row["UID"]), row, use) for row in rows))
-
-
 def read_entries(
     connection: Connection, uids: Sequence[int], *, use: SpecialUse | None, mailbox: int
 ) -> tuple[MessageEntry, ...]:
     """Return messages of the selected mailbox in the order of their UIDs; those that are gone are left out."""
     if not uids:
         return ()
-    listed = ",".join(map(str, uids)).encode("ascii")
-    reply = connection.command(b"UID FETCH", listed, _items(connection), tolerate=True)
-    rows = {row["UID"]: row for row in _rows(reply, None)}
+    reply = _fetch_listed(connection, uids)
+    if reply.lines("EXPUNGE") or reply.lines("VANISHED"):
+        # Of one that others expunged servers may tell empty attributes (RFC 2180 section 4.1.2).
+        reply = _fetch_listed(connection, uids)
+    rows = {row["UID"]: row for row in fetched_rows(reply, None) if "FLAGS" not in row or row.keys() - _UNASKED}
     return tuple(message_entry(MessageId(mailbox, uid), rows[uid], use) for uid in uids if uid in rows)
 
 
-def _items(connection: Connection) -> bytes:
+def _fetch_listed(connection: Connection, uids: Sequence[int]) -> Reply:
+    reply = connection.command(b"UID FETCH", uid_set(uids), listed_items(connection), tolerate=True)
+    if reply.status != "OK" and response_code(reply.text)[0] not in ("EXPUNGEISSUED", "NONEXISTENT"):
+        raise connection.refusal(reply)
+    return reply
+
+
+def uid_set(uids: Sequence[int]) -> bytes:
+    """Return the shortest set for these UIDs (RFC 9051 section 9, sequence-set): lines have limits."""
+    pieces: list[str] = []
+    runs = groupby(enumerate(sorted(set(uids))), key=lambda pair: pair[1] - pair[0])
+    for _, run in runs:
+        first, *rest = (uid for _, uid in run)
+        pieces.append(f"{first}:{rest[-1]}" if rest else str(first))
+    return ",".join(pieces).encode("ascii")
+
+
+def listed_items(connection: Connection) -> bytes:
+    """Return what to fetch of a message for a listing."""
     items = _LISTED
     if connection.has("X-GM-EXT-1"):
         items += " X-GM-MSGID X-GM-THRID X-GM-LABELS"
@@ -116,7 +91,7 @@ def _items(connection: Connection) -> bytes:
     return f"({items})".encode("ascii")
 
 
-def _rows(reply: Reply, wanted: range | None) -> list[Attributes]:
+def fetched_rows(reply: Reply, wanted: range | None) -> list[Attributes]:
     """Return what was fetched, the highest sequence number first; one broken message does not spoil the page."""
     found: dict[int, Attributes] = {}
     for records in _grouped(reply):
@@ -198,7 +173,7 @@ def open_mailbox(connection: Connection, target: Target, *, writable: bool = Fal
     return selected
 
 
-#: What a server may tell of a message that nobody asked about.
+#: Requests that are answered by what a server may tell of a message that nobody asked about.
 _TOLD_UNASKED = (b"(UID)", b"(UID FLAGS)")
 
 
@@ -213,7 +188,7 @@ def _fetch_uid(connection: Connection, uid: int, items: bytes, *, again: bool = 
     for number, row in parse_fetch(reply.lines("FETCH")):
         merged.setdefault(number, {}).update(row)
     found = next((row for row in merged.values() if row.get("UID") == uid), None)
-    if found is not None and items not in _TOLD_UNASKED and not found.keys() - {"UID", "FLAGS", "MODSEQ"}:
+    if found is not None and items not in _TOLD_UNASKED and not found.keys() - _UNASKED:
         # Not the answer, but the news that the message has arrived (RFC 9051 section 7.5.2).
         return None
     return found
@@ -229,7 +204,7 @@ def read_message(
     mark_as_seen: bool,
 ) -> MessageDetail:
     """Return one message, with its text if a type is asked for."""
-    items = _items(connection)[:-1] + b" BODY.PEEK[HEADER])"
+    items = listed_items(connection)[:-1] + b" BODY.PEEK[HEADER])"
     open_mailbox(connection, target, writable=mark_as_seen)
     row = fetch_one(connection, target, items)
     structure = structure_of(row)

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from gateway.errors import InvalidRequestError, UnsupportedOperationError
 from gateway.model.message import SearchQuery, SpecialUse
 from gateway_imap.connection import Connection, Reply, quoted
-from gateway_imap.reading import Page, read_entries
+from gateway_imap.listing import Page
+from gateway_imap.reading import read_entries
 
 _SET = re.compile(r"(?:\d{1,10}|\*)(?::(?:\d{1,10}|\*))?(?:,(?:\d{1,10}|\*)(?::(?:\d{1,10}|\*))?)*")
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
@@ -29,7 +30,7 @@ def search_page(
     use: SpecialUse | None,
     number: Callable[[str], int],
 ) -> Page:
-    """Return messages that match, newest (highest UID) first; see `reading.read_page` for the arguments.
+    """Return messages that match, newest (highest UID) first; see `listing.read_page` for the arguments.
 
     Raises:
         NotFoundError: there is no such mailbox.

@@ -45,8 +45,9 @@ from gateway_imap.ids import (
     encode_cursor,
 )
 from gateway_imap.link import Link
+from gateway_imap.listing import LastPage, Page, read_page
 from gateway_imap.mailboxes import Directory, Quirks, encode_name
-from gateway_imap.reading import CHUNK, Page, Target
+from gateway_imap.reading import CHUNK, Target
 from gateway_imap.searching import search_page
 from gateway_imap.structure import Part
 
@@ -131,6 +132,7 @@ class ImapSession(Session):
         self._quirks = quirks
         self._loop = asyncio.get_running_loop()
         self._numbers: dict[str, int] = {}
+        self._last_page = LastPage()
         self._directory: Directory | None = None
         self._directory_until = 0.0
 
@@ -164,13 +166,14 @@ class ImapSession(Session):
         directory = await self._mailboxes()
         path = directory.resolve(mailbox)
         result = await self._link.read(
-            reading.read_page,
+            read_page,
             path,
             directory.server_name(path),
             first=number * page.size,
             size=page.size,
             use=directory.special_use(path),
             number=self._number,
+            last=self._last_page,
         )
         return _page(result, number, page.size)
 

@@ -1,0 +1,84 @@
+"""FETCH responses that tell UID and flags and nothing else: ten thousand of them when a mailbox is compared.
+
+A line costs a regular expression and a look into a table; whatever is not in the usual form is left to `fetch_parser`,
+which gives the same values.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from gateway_imap.entries import visible_flags
+from gateway_imap.fetch_parser import Attributes, Record, UnusualError, fast_values, parse_fetch
+
+Flags = tuple[str, ...]
+
+_NUMBER = rb"([1-9]\d{0,9})"
+# The flags have to stand first, where no text of a mail can have been before.
+_BEGINNING = _NUMBER + rb" \((?:UID " + _NUMBER + rb" )?FLAGS \(([^()\r\n]*)\)"
+_USUAL = re.compile(rb"\* " + _BEGINNING.replace(rb" \(", rb" FETCH \(", 1) + rb"(?: MODSEQ \(\d+\))?\)")
+_STARTS_USUAL = re.compile(_BEGINNING + rb"[ )]")
+_REMEMBERED = 10_000
+_known: dict[bytes, Flags] = {}
+
+
+class Told(NamedTuple):
+    """What a response tells of a message; None where it does not."""
+
+    number: int
+    uid: int | None
+    flags: Flags | None
+
+
+def read_flag_line(line: bytes) -> Told | None:
+    """Return what a whole line without its end tells; None when it has to be read in another way."""
+    found = _USUAL.fullmatch(line)
+    if found is None:
+        return None
+    number, uid, octets = found.groups()
+    flags = _known.get(octets)
+    if flags is None and (flags := _flags(octets)) is None:
+        return None
+    return Told(int(number), int(uid) if uid else None, flags)
+
+
+def read_told(records: list[Record]) -> Told:
+    """Return what a FETCH response of any form tells.
+
+    Args:
+        records: what imaplib collected of one response.
+
+    Raises:
+        ProtocolError: not a FETCH response.
+    """
+    first = records[0][0] if isinstance(records[0], tuple) else records[0]
+    if (found := _STARTS_USUAL.match(first)) is not None:
+        flags = _flags(found[3])
+        if flags is not None:
+            return Told(int(found[1]), int(found[2]) if found[2] else None, flags)
+    ((number, row),) = parse_fetch(records)
+    return told(number, row)
+
+
+def told(number: int, row: Attributes) -> Told:
+    """Return what parsed attributes tell."""
+    uid, flags = row.get("UID"), row.get("FLAGS")
+    return Told(
+        number,
+        uid if isinstance(uid, int) and 0 < uid < 2**32 else None,
+        visible_flags(flags) if isinstance(flags, list) else None,
+    )
+
+
+def _flags(octets: bytes) -> Flags | None:
+    flags = _known.get(octets)
+    if flags is None:
+        try:
+            flags = visible_flags(fast_values(b"(" + octets + b")")[0])
+        except UnusualError:
+            return None
+        if len(_known) >= _REMEMBERED:
+            _known.clear()
+        _known[octets] = flags
+    return flags
