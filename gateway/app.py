@@ -14,6 +14,7 @@ from litestar import Litestar
 from gateway.api.endpoint import exception_handlers
 from gateway.api.paths import keep_encoded_slashes
 from gateway.api.routes import api_routes
+from gateway.api.shortcut import with_shortcut
 from gateway.listening import check_address
 from gateway.redis import UNREACHABLE
 from gateway.services.container import Services, build_services
@@ -66,7 +67,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     if not await services.start_unless(stop, settings):
         return
     server = Server(
-        keep_encoded_slashes(create_app(settings, services, started=True)),
+        keep_encoded_slashes(with_shortcut(create_app(settings, services, started=True), services, UNREACHABLE)),
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
@@ -77,6 +78,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    # Streams of events have no end of their own.
+    services.feed.close()
     if not serving.done():
         # The library's method is not annotated.
         server.stop()  # type: ignore[no-untyped-call]

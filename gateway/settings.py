@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from gateway.errors import ConfigurationError
 PREFIX = "GATEWAY_"
 
 #: Read by tests only; they are not settings of a process.
+_TOKEN = re.compile("[0-9a-f]{64}")
+
 _FOREIGN = frozenset({"GATEWAY_TEST_REQUIRE"})
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -157,7 +160,7 @@ def decode_token(value: str) -> str:
     Raises:
         ValueError: it has another form.
     """
-    if len(value) != 64 or any(char not in "0123456789abcdef" for char in value):
+    if not _TOKEN.fullmatch(value):
         raise ValueError("must be 64 hex digits (0-9, a-f)")
     return value
 

@@ -130,24 +130,26 @@ def exception_handlers(unreachable: Sequence[type[Exception]] = ()) -> Exception
         unreachable: what is raised when the gateway's own state cannot be reached.
     """
 
-    def without_state(request: AnyRequest, error: Exception) -> Any:
-        return _error_reply(request, ServiceUnavailableError("The gateway cannot reach its state", code="Unhealthy"))
+    def reply(request: AnyRequest, error: Exception) -> Any:
+        handler = request.scope.get("route_handler")
+        operation_id = handler.opt.get("operation") if handler is not None else None
+        return _ErrorResponse(error_reply(request, error, operation_id, unreachable))
 
-    return {
-        HTTPException: _error_reply,
-        Exception: _error_reply,
-        **dict.fromkeys(unreachable, without_state),
-    }
+    return {HTTPException: reply, Exception: reply, **dict.fromkeys(unreachable, reply)}
 
 
-def _error_reply(request: AnyRequest, error: Exception) -> Any:
+def error_reply(
+    request: AnyRequest, error: Exception, operation_id: str | None, unreachable: Sequence[type[Exception]] = ()
+) -> Reply:
+    """Return an error as HTTP, and log it."""
+    if isinstance(error, tuple(unreachable)):
+        error = ServiceUnavailableError("The gateway cannot reach its state", code="Unhealthy")
     id = request_id(request)
     found = failure(error, id)
-    handler = request.scope.get("route_handler")
-    log_failure(error, found, id, handler.opt.get("operation") if handler is not None else None)
+    log_failure(error, found, id, operation_id)
     body, media_type = encode_failure(found, request.headers.get("accept", ""))
     headers = {**found.headers, "x-request-id": id, "cache-control": "no-store"}
-    return _ErrorResponse(Reply(body, status=found.status, media_type=media_type, headers=headers))
+    return Reply(body, status=found.status, media_type=media_type, headers=headers)
 
 
 class _ErrorResponse(Response[bytes]):

@@ -87,9 +87,13 @@ class MoveRequest(Payload, frozen=True, kw_only=True):
 )
 async def list_messages(call: Call, query: MessageListQuery) -> bytes:
     """List one page of a mailbox, newest first. The path may be a special use, e.g. `\\Sent`."""
-    arguments = operations.ListMessages(
-        path=query.path, page=query.page, page_size=query.page_size, cursor=query.cursor or None
+    cursor = query.cursor or None
+    found = await call.services.listings.page(
+        call.account, query.path, page=query.page, size=query.page_size, cursor=cursor
     )
+    if found is not None:
+        return found
+    arguments = operations.ListMessages(path=query.path, page=query.page, page_size=query.page_size, cursor=cursor)
     return await ask(call, operations.MESSAGES_LIST, arguments)
 
 

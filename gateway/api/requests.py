@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -60,7 +61,7 @@ def decode_query(members: Mapping[str, list[str]], cls: type[S]) -> S:
     Raises:
         InvalidRequestError: with every mistake in ``fields``.
     """
-    lists = {field.encode_name for field in struct_info(cls).fields if takes_list(field.type)}
+    lists = _list_members(cls)
     values: dict[str, Any] = {}
     repeated = []
     for name, found in members.items():
@@ -72,6 +73,11 @@ def decode_query(members: Mapping[str, list[str]], cls: type[S]) -> S:
     if repeated:
         raise InvalidRequestError("Input validation failed", fields=repeated)
     return validate(values, cls)
+
+
+@cache
+def _list_members(cls: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(field.encode_name for field in struct_info(cls).fields if takes_list(field.type))
 
 
 class NoQuery(msgspec.Struct, forbid_unknown_fields=True):

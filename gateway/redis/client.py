@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
+import hiredis
 import msgspec
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
 
 Client: TypeAlias = "Redis"
+
+
+class _Packing:
+    """Has commands packed by hiredis; redis-py's asyncio client does it in Python, at several times the cost."""
+
+    def pack_command(self, *command: Any) -> list[bytes]:
+        """Return the octets of a command, whose name may hold several words."""
+        name, *arguments = command
+        words = name.split() if isinstance(name, str | bytes) else [name]
+        return [hiredis.pack_command((*words, *arguments))]
+
+    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
+        """Return the octets of several commands."""
+        return [b"".join(self.pack_command(*command)[0] for command in commands)]
+
+
+class _Connection(_Packing, Connection):
+    """Over TCP."""
+
+
+class _SSLConnection(_Packing, SSLConnection):
+    """Over TLS."""
+
+
+class _UnixConnection(_Packing, UnixDomainSocketConnection):
+    """Over a socket in the file system."""
+
+
+_PACKING: dict[type, type] = {
+    Connection: _Connection,
+    SSLConnection: _SSLConnection,
+    UnixDomainSocketConnection: _UnixConnection,
+}
 
 
 class Databases(msgspec.Struct, frozen=True):
@@ -40,6 +75,7 @@ def open_client(url: str, *, blocking: bool = False) -> Client:
         socket_connect_timeout=5,
         health_check_interval=0,
     )
+    pool.connection_class = _PACKING[pool.connection_class]
     # A client that is merely given a pool leaves its connections open when it is closed.
     return Redis.from_pool(pool)
 

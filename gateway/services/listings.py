@@ -36,7 +36,7 @@ class _Listing(Resource, omit_defaults=False, frozen=True, kw_only=True):
     pages: int
     next_page_cursor: str | None
     prev_page_cursor: str | None
-    messages: list[msgspec.Raw]
+    messages: msgspec.Raw
 
 
 _decode_page = msgspec.json.Decoder(_Page).decode
@@ -76,10 +76,7 @@ class ListingService:
         return _listing(found, page, size)
 
 
-def _listing(found: IndexPage, page: int, size: int) -> bytes | None:
-    entries = [msgspec.Raw(entry) for entry in found.entries if entry is not None]
-    if len(entries) < len(found.entries):
-        return None
+def _listing(found: IndexPage, page: int, size: int) -> bytes:
     last = -(-found.total // size) - 1
     return _encode(
         _Listing(
@@ -88,7 +85,7 @@ def _listing(found: IndexPage, page: int, size: int) -> bytes | None:
             pages=last + 1,
             next_page_cursor=page_cursor(found.cursor_kind, page + 1) if page < last else None,
             prev_page_cursor=page_cursor(found.cursor_kind, page - 1) if page else None,
-            messages=entries,
+            messages=msgspec.Raw(found.entries),
         )
     )
 

@@ -72,13 +72,13 @@ class IndexedMessage(NamedTuple):
 
 
 class IndexPage(NamedTuple):
-    """One page: the owner's epoch, the kind of cursors, the state of the account, and the entries as JSON."""
+    """One page: the owner's epoch, the kind of cursors, the state of the account, and the entries, a JSON array."""
 
     epoch: int
     cursor_kind: str
     state: str
     total: int
-    entries: Sequence[bytes | None]
+    entries: bytes
 
 
 _decode_state = msgspec.json.Decoder(KnownState).decode
@@ -166,19 +166,20 @@ class IndexStore:
         return [id.decode() for id in ids if id not in held]
 
     async def page(self, account: str, path: str, first: int, size: int, *, unseen: bool = False) -> IndexPage | None:
-        """Return messages `first` to `first + size - 1`, the newest first; None when the mailbox is not live.
+        """Return messages `first` to `first + size - 1`, the newest first.
 
-        Whether the epoch's owner lives is not known here.
+        None when the mailbox is not live, or not all of them are held. Whether the epoch's owner lives is not known
+        here.
         """
         key = box_key(path)
         order = keys.box_unseen(account, key) if unseen else keys.box_order(account, key)
         names = [keys.live(account), order, keys.box_entries(account, key), keys.account(account)]
         found = await PAGE.run(self._data, names, _mark_field(path), first, first + size - 1)
-        if found[0] is None:
+        if found[0] is None or found[1] is None:
             return None
-        epoch, _, kind = found[0].decode().partition(" ")
-        state = found[1].decode() if found[1] is not None else ""
-        return IndexPage(int(epoch), kind, state, int(found[2]), found[3])
+        mark, state, total, entries = found
+        epoch, _, kind = mark.decode().partition(" ")
+        return IndexPage(int(epoch), kind, state.decode(), int(total), b"[" + entries + b"]")
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from gateway.api.endpoint import exception_handlers, route_handlers
 from gateway.api.operation import Operation
 from gateway.api.paths import keep_encoded_slashes
 from gateway.api.services import Services
+from gateway.api.shortcut import with_shortcut
 from gateway.errors import AccountNotReadyError, ResourceNotFoundError
 from gateway.model.stream import StreamHead
 from gateway.model.submission import ComposeFields
@@ -107,6 +108,18 @@ class FakeJobs:
         self.calls.append((operation.name, account, decoded, timeout))
 
 
+class FakeListings:
+    """An index that answers `found` to everything; None leaves it to a worker."""
+
+    def __init__(self) -> None:
+        self.found: bytes | None = None
+        self.asked: list[tuple[str, str, int, int, str | None]] = []
+
+    async def page(self, account: str, path: str, *, page: int, size: int, cursor: str | None) -> bytes | None:
+        self.asked.append((account, path, page, size, cursor))
+        return self.found
+
+
 class FakeComposer:
     """Makes a message of nothing but its subject."""
 
@@ -148,6 +161,7 @@ class FakeServices:
         self.tokens = FakeTokens()
         self.accounts = FakeAccounts()
         self.jobs = FakeJobs()
+        self.listings = FakeListings()
         self.composer = FakeComposer()
         self.health = FakeHealth()
         self.feed = FakeFeed()
@@ -161,7 +175,7 @@ def assemble(services: FakeServices, operations: tuple[Operation, ...]) -> Any:
         openapi_config=None,
         logging_config=None,
     )
-    return keep_encoded_slashes(app)
+    return keep_encoded_slashes(with_shortcut(app, cast(Services, services), ()))
 
 
 @pytest.fixture(scope="session")
