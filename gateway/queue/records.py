@@ -5,6 +5,7 @@ Everything here blocks on the network and belongs in a thread.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any, Literal, NoReturn
 
@@ -193,9 +194,13 @@ class JobRecords:
         return operation.repeatable and int(self._redis.hget(job.key, "starts") or 0) < MAX_STARTS
 
     def forget(self, worker: str) -> None:
-        """Remove RQ's records of a worker that is dead."""
-        key = keys.rq_worker(worker)
-        with self._redis.pipeline() as pipeline:
+        """Remove RQ's records of a worker that is dead; nothing happens when it has come back."""
+        key, sign = keys.rq_worker(worker), keys.worker(worker)
+        with contextlib.suppress(WatchError), self._redis.pipeline() as pipeline:
+            pipeline.watch(sign)  # type: ignore[no-untyped-call]
+            if pipeline.exists(sign):
+                return
+            pipeline.multi()
             pipeline.srem(keys.RQ_WORKERS, key)
             for name in queues_of(worker):
                 pipeline.srem(keys.rq_workers_of(name), key)

@@ -50,6 +50,10 @@ class StartedJob(msgspec.Struct, frozen=True):
         return self.started_at + timedelta(seconds=self.timeout)
 
 
+class NotAliveError(Exception):
+    """A worker that was declared dead starts nothing before it has registered again."""
+
+
 async def start(
     caller: Coalescer, *, worker: str, queue: str, count: int, now: datetime, shared_first: bool = False
 ) -> list[StartedJob]:
@@ -57,9 +61,13 @@ async def start(
 
     Those come first that the worker took while it waited, then those of its own queue, then those of the queue of all
     workers; `shared_first` turns the last two round.
+
+    Raises:
+        NotAliveError: the worker was declared dead.
     """
     queues = [keys.rq_queue(keys.own_queue(queue, worker)), keys.rq_queue(queue)]
     names = (
+        keys.worker(worker),
         keys.taken(worker, queue),
         keys.rq_started(queue),
         keys.rq_worker_executions(worker),
@@ -71,6 +79,8 @@ async def start(
         *(keys.RQ_PREFIX, count, worker, wire.timestamp(now), now.timestamp()),
         *(EXECUTION_TTL, uuid4().hex[:28], WORKER_TTL, queue),
     )
+    if rows is None:
+        raise NotAliveError
     return [_started(queue, now, *row) for row in rows]
 
 

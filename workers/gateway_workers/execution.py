@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from concurrent.futures import Executor
 from datetime import timedelta
 from typing import TypeAlias
@@ -76,6 +76,7 @@ class JobRunner:
             on_outcome: told of every job of an account, before its caller is.
         """
         self.running: dict[str, StartedJob] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._handlers = handlers
         self._sessions = sessions
         self._worker = worker
@@ -91,10 +92,20 @@ class JobRunner:
     async def run(self, job: StartedJob) -> None:
         """Run one started job and record what came of it; cancelled, it leaves the job for somebody else."""
         self.running[job.member] = job
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[job.member] = task
         try:
             await self._record(job, await self._outcome(job))
         finally:
-            del self.running[job.member]
+            del self.running[job.member], self._tasks[job.member]
+
+    def abandon(self, kept: Container[str]) -> int:
+        """Break off the jobs that are not among `kept`, because others have them by now; returns how many those are."""
+        tasks = [task for member, task in self._tasks.items() if member not in kept]
+        for task in tasks:
+            task.cancel()
+        return len(tasks)
 
     async def _outcome(self, job: StartedJob) -> bytes | ErrorRecord:
         try:

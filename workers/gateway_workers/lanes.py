@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from gateway.provider import Clock
 from gateway.queue import transitions
-from gateway.queue.transitions import StartedJob
+from gateway.queue.transitions import NotAliveError, StartedJob
 from gateway.redis import keys
 from gateway.redis.client import Client
 from gateway.redis.coalescer import Coalescer
@@ -70,7 +70,7 @@ class LaneFetcher:
                 if not await self._start_jobs():
                     await self._wait_for_job()
                 failures = 0
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, NotAliveError) as error:
                 if failures == 0:
                     log.warning("fetching_failed", queue=self._queue, error=type(error).__name__)
                 await asyncio.sleep(_RETRY_DELAYS[min(failures, len(_RETRY_DELAYS) - 1)])

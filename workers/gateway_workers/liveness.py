@@ -18,8 +18,8 @@ from gateway_workers.reaper import Reaper
 log = structlog.get_logger()
 
 #: Seconds that a worker is believed to live after its last beat, and seconds between beats.
-LEASE = 6.0
-BEAT = 2.0
+LEASE = 5.0
+BEAT = 1.0
 
 
 class Liveness:
@@ -47,7 +47,7 @@ class Liveness:
             name: of the worker.
             caller: for the commands.
             reaper: cleans up after others.
-            on_lost: this worker was declared dead, or Redis has forgotten it.
+            on_lost: this worker was declared dead and buried, or Redis has forgotten it.
             on_beat: called after each beat, for work that has to be done now and then.
             lease: seconds from the last beat to being declared dead.
             beat: seconds between beats.
@@ -67,11 +67,16 @@ class Liveness:
         self._lost = False
         self._sign = "1"
 
-    async def register(self) -> None:
-        """Make this worker known. The sign of life comes first: a name without one is a dead worker's."""
+    async def register(self) -> bool:
+        """Make this worker known; False when it was. The sign of life comes first: a name without one is a dead one's.
+
+        Raises:
+            redis.exceptions.RedisError: Redis is away.
+        """
         await self._caller.call("SET", keys.worker(self._name), self._sign, "PX", int(self._lease * 1000))
-        await self._caller.call("SADD", keys.WORKERS, self._name)
+        added = await self._caller.call("SADD", keys.WORKERS, self._name)
         self._seen_at = self._clock()
+        return bool(added)
 
     async def outlive_namesake(self) -> None:
         """Wait until no worker of this name gives signs of life: one that was killed and started again comes too early.
@@ -133,10 +138,12 @@ class Liveness:
         if kept:
             # A reaper that looked at the wrong moment may have struck the name off; nobody would recover its jobs.
             await self._caller.call("SADD", keys.WORKERS, self._name)
-        else:
+        elif await self.register():
             log.warning("liveness_lost", worker=self._name)
             self._lost = True
-            await self.register()
+        else:
+            # Nobody has buried it meanwhile: after an outage of Redis, workers keep what they have.
+            log.info("liveness_renewed", worker=self._name)
 
     async def duties(self) -> None:
         """Do what is due after a beat.

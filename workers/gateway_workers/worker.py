@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -39,6 +39,11 @@ from gateway_workers.sessions import SessionPool
 from gateway_workers.signals import SignalListener
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
+
+#: How often a job is told to end when a worker stops: a library may swallow a cancellation.
+_CANCELLATIONS = 5
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -285,16 +290,23 @@ class _Shift:
             log.info("worker_stopped", worker=self._worker.name)
 
     async def _finish_jobs(self) -> None:
-        tasks = {task for lane in self._lanes for task in lane.tasks}
-        if not tasks:
-            return
-        _, late = await asyncio.wait(tasks, timeout=self._worker.limits.grace)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        late = {task for lane in self._lanes for task in lane.tasks}
+        wait = self._worker.limits.grace
+        for _ in range(1 + _CANCELLATIONS):
+            if not late:
+                return
+            _, late = await asyncio.wait(late, timeout=wait)
+            for task in late:
+                task.cancel()
+            wait = 1.0
+        if late:
+            log.error("jobs_do_not_end", worker=self._worker.name, jobs=len(late))
 
     async def _lost(self) -> None:
-        """Others may serve this worker's accounts by now: keep no connection that was theirs to close."""
+        """Others serve this worker's accounts and jobs by now: end everything that was begun for them."""
+        mine = await self._in_thread(self._records.members, self._worker.name)
+        abandoned = self._runner.abandon(mine)
+        log.warning("lost_to_others", worker=self._worker.name, accounts=len(self._ownership.owned), jobs=abandoned)
         await asyncio.gather(self._ownership.lost(), self._worker.sessions.drop_all())
         await self._in_thread(self._register_again)
 
@@ -315,8 +327,8 @@ class _Shift:
         if self._worker.should_run_maintenance_tasks:
             await self._in_thread(self._worker.run_maintenance_tasks)
 
-    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._bookkeeping, function, *arguments)
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._bookkeeping, function, *arguments)
 
 
 async def _until(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:

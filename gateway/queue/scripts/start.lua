@@ -1,13 +1,16 @@
 -- Take jobs from queues and mark them started, in one step: a worker that dies leaves no job between two places.
 -- From here on a job belongs to the queue of all workers, whichever it waited in: one worker's own ends with it.
--- KEYS: jobs this worker took while it waited, started registry, executions of the worker, queue, further queues
+-- False when the worker was declared dead: nobody would recover what it starts.
+-- KEYS: sign of life of the worker, jobs it took while it waited, started registry, executions of the worker, queue,
+--       further queues
 -- ARGV: key prefix, number of jobs, worker, time as text, Unix time, seconds an execution lives without a sign,
 --       random text, seconds the worker's set of executions lives, name of the queue of all workers
 local prefix, worker, stamp, now, ttl = ARGV[1], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+if redis.call('EXISTS', KEYS[1]) == 0 then return false end
 local jobs = {}
 while #jobs < tonumber(ARGV[2]) do
-  local id = redis.call('LPOP', KEYS[1])
-  for queue = 4, #KEYS do id = id or redis.call('LPOP', KEYS[queue]) end
+  local id = redis.call('LPOP', KEYS[2])
+  for queue = 5, #KEYS do id = id or redis.call('LPOP', KEYS[queue]) end
   if not id then break end
   local job = prefix .. ':job:' .. id
   local found = redis.call('HMGET', job, 'data', 'timeout', 'result_ttl', 'meta')
@@ -25,10 +28,10 @@ while #jobs < tonumber(ARGV[2]) do
     local executions = prefix .. ':executions:' .. id
     redis.call('ZADD', executions, now + ttl + 60, execution)
     redis.call('EXPIRE', executions, ttl + 60)
-    redis.call('ZADD', KEYS[2], math.floor(now + ttl), member)
-    redis.call('SADD', KEYS[3], member)
+    redis.call('ZADD', KEYS[3], math.floor(now + ttl), member)
+    redis.call('SADD', KEYS[4], member)
     jobs[#jobs + 1] = { id, execution, found[1], found[2] or '', found[3] or '', found[4] or '', starts }
   end
 end
-if #jobs > 0 then redis.call('EXPIRE', KEYS[3], ARGV[8]) end
+if #jobs > 0 then redis.call('EXPIRE', KEYS[4], ARGV[8]) end
 return jobs

@@ -347,6 +347,7 @@ async def test_an_execution_of_which_the_worker_never_heard_is_recovered(redis_u
         call = asyncio.create_task(client.call(CONNECT, "ada", NOTHING, timeout=10))
         control = open_client(redis_url)
         await eventually(lambda: control.llen(keys.rq_queue("mail")), "the job is queued")
+        await control.set(keys.worker("w-1"), "1", px=200)
         await transitions.start(Coalescer(control), worker="w-1", queue="mail", count=1, now=utc_now())
         async with running_worker(redis_url, {CONNECT.name: answer}, name="w-1", limits=FAST):
             assert await call == b'{"text":"ada"}'
