@@ -20,10 +20,6 @@ from gateway.model.webhook import (
     TestResult,
     WebhookDeliveryList,
 )
-from gateway.queue import operations
-
-#: Seconds that a test may take: the longest delivery, and its way through the queue.
-_TEST_TIME = 35.0
 
 
 class DeliveriesQuery(Payload, frozen=True, kw_only=True):
@@ -93,9 +89,7 @@ async def replay(call: Call, body: ReplayRequest) -> ReplayStarted:
 )
 async def test(call: Call, body: TestRequest) -> bytes:
     """Send an event named `test` to an endpoint as it is configured, and tell what its server answered."""
-    arguments = operations.TestWebhook(endpoint=body.endpoint, for_account=body.account)
-    timeout = max(call.timeout, _TEST_TIME)
-    return await call.services.jobs.call(operations.WEBHOOK_TEST, "", arguments, timeout=timeout)
+    return await call.services.webhooks.operations.ask_test(body, timeout=call.timeout)
 
 
 @operation(

@@ -189,10 +189,14 @@ class SecretRotated(Resource, omit_defaults=False, frozen=True, kw_only=True):
 
 
 class Endpoint(Resource, frozen=True, kw_only=True):
-    """An endpoint as an operator sees it. `host` is where it is; the rest of its URL may be a secret."""
+    """An endpoint as an operator sees it: a route, that of the settings, or what an `account` has in its place.
+
+    `host` is where it is; the rest of its URL may be a secret.
+    """
 
     id: str
     name: str
+    account: str | None = None
     host: str | None = None
     enabled: bool | UnsetType = UNSET
     trouble: EndpointTrouble | None = None

@@ -77,6 +77,11 @@ class EndpointStore:
         found = await self._store.control.call("HMGET", keys.WEBHOOK_TROUBLES, *names)
         return [None if value is None else msgspec.json.decode(value, type=Trouble) for value in found]
 
+    async def all_troubles(self) -> dict[str, Trouble]:
+        """Return everything that is wrong, by the endpoint's name."""
+        stored = text_fields(await self._store.control.call("HGETALL", keys.WEBHOOK_TROUBLES))
+        return {name: msgspec.json.decode(value, type=Trouble) for name, value in stored.items()}
+
     async def set_trouble(self, name: str, trouble: Trouble) -> None:
         """Remember what is wrong with an endpoint."""
         await self._store.control.call("HSET", keys.WEBHOOK_TROUBLES, name, to_json(trouble))

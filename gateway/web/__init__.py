@@ -1,8 +1,9 @@
 """Server-rendered pages: the hosted sign-in form, the OAuth2 callback and the administrator's pages.
 
 One request: a guard of `visit` decides who is looking and refuses forms from elsewhere; a handler (`login`,
-`dashboard`, `accounts`, `apps`, `tokens`, `hosted`, `leaving`) reads its form and calls a service through `ports`;
-`rendering` turns a template into a response that may load nothing but our own files; `failures` does that for errors.
+`dashboard`, `accounts`, `apps`, `tokens`, `webhooks`, `hosted`, `leaving`) reads its form and calls a service through
+`ports`; `rendering` turns a template into a response that may load nothing but our own files; `failures` does that for
+errors.
 Everything works without scripts; the few in ``static/`` only save reloads.
 """
 
@@ -14,7 +15,7 @@ from litestar.types import ControllerRouterHandler
 from gateway.provider import Clock, utc_now
 from gateway.web import accounts, assets
 from gateway.web.apps import AppPages
-from gateway.web.dashboard import show_dashboard
+from gateway.web.dashboard import show_dashboard, show_nothing
 from gateway.web.failures import HANDLERS
 from gateway.web.hosted import HostedForm
 from gateway.web.injected import dependencies
@@ -23,6 +24,7 @@ from gateway.web.login import LoginPages, log_out
 from gateway.web.ports import WebServices
 from gateway.web.tokens import TokenPages
 from gateway.web.visit import Gatekeeper, guard
+from gateway.web.webhooks import WebhookPages
 
 __all__ = ["WebServices", "web_routes"]
 
@@ -70,7 +72,9 @@ def web_routes(services: WebServices, *, clock: Clock = utc_now) -> list[Control
             accounts.add_account,
             AppPages,
             TokenPages,
+            WebhookPages,
             log_out,
+            show_nothing,
         ],
         guards=[guard(gatekeeper.administrator)],
         dependencies=needed,

@@ -52,7 +52,8 @@ class AppPages(Controller):
         """Ask for what the provider's portal shows."""
         offered = offered_providers(services.apps)
         kind = provider if provider in offered else next(iter(offered), "outlook")
-        values = AppValues(provider=kind, redirect_url=await services.apps.redirect_url())
+        scopes = next(iter(guides(services.apps, kind)), "imap")
+        values = AppValues(provider=kind, base_scopes=scopes, redirect_url=await services.apps.redirect_url())
         return await _form_page(request, services, values, {})
 
     @post("/new")

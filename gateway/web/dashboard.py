@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from litestar import Request, Response, get
 from litestar.params import QueryParameter
 
+from gateway.errors import ResourceNotFoundError
 from gateway.web.injected import Now, Services
 from gateway.web.login import enter
 from gateway.web.rendering import page
@@ -32,3 +33,13 @@ async def show_dashboard(
         apps=apps.total,
         service_url=service_url or str(request.base_url).rstrip("/"),
     )
+
+
+@get("/{rest:path}")
+async def show_nothing() -> Response[str]:
+    """Answer for addresses below ``/admin`` that lead nowhere: as a page, which the API's own answer is not.
+
+    Raises:
+        ResourceNotFoundError: always.
+    """
+    raise ResourceNotFoundError("Nothing is at this address")

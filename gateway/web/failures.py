@@ -62,7 +62,11 @@ _SENTENCES: dict[str, str] = {
     "FormRefused": "The page was open for too long or was sent from another site. Go back, reload it and try again.",
     "InvalidLink": "This link is not valid any more: it was used already, is too old or was changed on its way. "
     "Go back to where you found it and ask for a new one.",
+    "AccountAlreadyExists": "This mailbox is connected already, as another account.",
 }
+
+#: Errors about which the status says too little.
+_TITLES_BY_CODE: dict[str, str] = {"InvalidLink": "This link does not work"}
 
 
 def error_status(error: GatewayError) -> int:
@@ -76,9 +80,14 @@ def show_gateway_error(request: Request[Any, Any, Any], error: GatewayError) -> 
     """Show what went wrong and who can do something about it, or ask for a login."""
     if isinstance(error, LoginRequiredError):
         return _ask_for_login(request)
-    sentence = _SENTENCES.get(error.error_code, error.message)
     remedy = error.remedy if isinstance(error, ProviderError) else None
-    return _show(request, error_status(error), sentence, remedy=remedy)
+    title = _TITLES_BY_CODE.get(error.error_code)
+    return _show(request, error_status(error), error_sentence(error), title=title, remedy=remedy)
+
+
+def error_sentence(error: GatewayError) -> str:
+    """Return what to tell a person about an error that has no remedy."""
+    return _SENTENCES.get(error.error_code, error.message)
 
 
 def show_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
@@ -114,8 +123,10 @@ def _ask_for_login(request: Request[Any, Any, Any]) -> Response[Any]:
     return see_other(f"/admin/login?next={quote(target, safe='')}")
 
 
-def _show(request: Request[Any, Any, Any], status: int, sentence: str, **context: Any) -> Response[Any]:
-    title = _TITLES.get(status, "Something went wrong")
+def _show(
+    request: Request[Any, Any, Any], status: int, sentence: str, *, title: str | None = None, **context: Any
+) -> Response[Any]:
+    title = title or _TITLES.get(status, "Something went wrong")
     if "application/json" in request.headers.get("accept", ""):
         return data({"error": sentence}, status=status)
     visit = visit_of(request)

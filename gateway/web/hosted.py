@@ -13,6 +13,7 @@ from gateway.model.account import VerifyResult
 from gateway.services.sign_in import SignInForm
 from gateway.web import seals
 from gateway.web.addresses import is_web_url
+from gateway.web.failures import error_sentence
 from gateway.web.forms import field_errors, read_form
 from gateway.web.imap_fields import ImapValues, form_data, refusal, submitted_values
 from gateway.web.injected import Services
@@ -84,7 +85,7 @@ class HostedForm(Controller):
         except InvalidRequestError as error:
             return _imap_answer(request, opened, link, values, **refusal(error))
         except ConflictError as error:
-            return _imap_answer(request, opened, link, values, errors={"email": error.message})
+            return _imap_answer(request, opened, link, values, errors={"email": error_sentence(error)})
         if _is_script(request):
             return data({"next": address_after(outcome)})
         return leave(request, outcome)

@@ -15,6 +15,7 @@ from gateway.provider import CONSENT_STATE
 from gateway.services.sign_in import SignInFailedError, SignInOutcome
 from gateway.web import seals
 from gateway.web.addresses import account_path, is_web_url, with_parameters
+from gateway.web.failures import error_sentence
 from gateway.web.injected import Services
 from gateway.web.ports import WebServices
 from gateway.web.rendering import page
@@ -65,4 +66,4 @@ def _failed(request: Request[Any, Any, Any], failure: SignInFailedError) -> Resp
         url = with_parameters(failure.redirect_url, {"error": error.error_code, "error_description": sentence})
         return page(request, "leaving.html", title="The sign-in did not work", url=url)
     retry = failure.retry_url if failure.retry_url and is_web_url(failure.retry_url) else None
-    return page(request, "sign_in_failed.html", status=400, error=error, remedy=remedy, retry=retry)
+    return page(request, "sign_in_failed.html", status=400, sentence=error_sentence(error), remedy=remedy, retry=retry)

@@ -17,6 +17,14 @@ from gateway.model.account import (
 )
 from gateway.model.oauth2 import AppCreate, AppCreated, AppDeleted, AppDetail, AppList, AppUpdate, AppUpdated
 from gateway.model.token import TokenCreate, TokenCreated, TokenDeleted, TokenList, TokenRecord
+from gateway.model.webhook import (
+    DeliveryState,
+    Endpoint,
+    ReplayRequest,
+    ReplayStarted,
+    TestRequest,
+    WebhookDeliveryList,
+)
 from gateway.provider import AppGuide
 from gateway.services.sign_in import BegunSignIn, ImapFormData, SignInForm, SignInOutcome
 
@@ -123,6 +131,38 @@ class RuntimeSettings(Protocol):
     async def service_secret(self) -> bytes:
         """Return the key that signs links and cookies."""
 
+    async def update(self, values: Mapping[str, Any], /) -> list[str]:
+        """Make settings; raises `InvalidRequestError` naming the fields."""
+
+    async def rotate_webhook_secret(self) -> tuple[str, int]:
+        """Make a new secret for webhooks and return it, with the number that are live."""
+
+
+class WebhookOperations(Protocol):
+    """What is done with webhooks beside configuring them."""
+
+    async def endpoints(self) -> list[Endpoint]:
+        """Return the endpoints and what is wrong with them."""
+
+    async def deliveries(
+        self, *, endpoint: str | None, account: str | None, state: DeliveryState | None, cursor: str | None, size: int
+    ) -> WebhookDeliveryList:
+        """Return attempts, newest first; raises `InvalidRequestError` for a cursor that is none."""
+
+    async def replay(self, request: ReplayRequest, /) -> ReplayStarted:
+        """Have events delivered again; raises `RequestError` if that cannot be."""
+
+    async def ask_test(self, request: TestRequest, /) -> bytes:
+        """Send a test event and return a `TestResult` as JSON; raises `GatewayError` if none can be sent."""
+
+
+class Webhooks(Protocol):
+    """Webhooks as the administrator sees them."""
+
+    @property
+    def operations(self) -> WebhookOperations:
+        """What is done with them."""
+
 
 class WebServices(Protocol):
     """The services behind the pages."""
@@ -142,6 +182,10 @@ class WebServices(Protocol):
     @property
     def tokens(self) -> Tokens:
         """API tokens."""
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Webhooks."""
 
     @property
     def runtime_settings(self) -> RuntimeSettings:

@@ -87,6 +87,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["when"] = _when
+    environment.filters["sentence"] = words.sentence
     environment.tests["web_url"] = addresses.is_web_url
     environment.globals.update(
         asset=_asset,

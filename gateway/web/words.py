@@ -65,6 +65,14 @@ ACCOUNT_TYPES: dict[str, str] = {
     "invalid": "Incomplete",
 }
 
+CLOUDS: dict[str, str] = {
+    "global": "Worldwide",
+    "gcc-high": "US government (GCC High)",
+    "dod": "US government (DoD)",
+    "china": "China (21Vianet)",
+    "sandbox": "Sandbox on this machine",
+}
+
 BASE_SCOPES: dict[str, str] = {"imap": "IMAP and SMTP", "api": "MS Graph API", "pubsub": "Pub/Sub"}
 
 TOKEN_SCOPES: dict[str, str] = {
@@ -80,6 +88,13 @@ TOKEN_GROUPS: tuple[Group, ...] = (
     *("gateway", "events", "diagnostics", "logs"),
 )
 
+#: How an attempt to deliver an event ended: tone, label.
+DELIVERIES: dict[str, tuple[Tone, str]] = {
+    "delivered": ("good", "Delivered"),
+    "failed": ("busy", "Failed"),
+    "dead": ("bad", "Given up"),
+}
+
 #: What was just done, by the code in the address of the page that follows.
 DONE: dict[str, str] = {
     "account-deleted": "The account was deleted.",
@@ -88,6 +103,8 @@ DONE: dict[str, str] = {
     "app-updated": "The changes were saved.",
     "app-deleted": "The application was deleted.",
     "token-deleted": "The token was deleted; it opens nothing any more.",
+    "webhooks-saved": "The changes were saved.",
+    "event-replayed": "The event is being delivered again.",
     "logged-out": "You are logged out.",
 }
 
@@ -101,6 +118,12 @@ _VERDICTS: dict[str, str] = {
     "ETIMEDOUT": "The server did not answer in time. Check host name and port.",
     "Timeout": "The server did not answer in time. Check host name and port.",
     "ETLS": "No secure connection could be made. Check port and security.",
+    "ECONNRESET": "The server hung up. Check port and security.",
+    "EHOSTUNREACH": "No way leads to this server. Check the host name.",
+    "EAI_AGAIN": "The name of the server cannot be looked up right now. Try again in a minute.",
+    "CERTIFICATE": "The server's certificate is not trusted. Check the host name, or ask whoever runs the server.",
+    "PROTOCOL": "What answers there is another kind of server. Check the port.",
+    "UNSUPPORTED": "The server offers no secure way to log in. Check port and security.",
     "MailboxUnavailable": "Signed in, but the mailbox cannot be opened.",
     "RateLimited": "The server asks to wait a little before trying again.",
     "ServiceUnavailable": "The server is busy right now. Try again in a minute.",
@@ -113,7 +136,13 @@ def verdict_words(verdict: ServerVerdict) -> str:
         return "Works: signed in."
     code = verdict.code if isinstance(verdict.code, str) else ""
     detail = verdict.error if isinstance(verdict.error, str) else ""
-    return _VERDICTS.get(code) or detail or "The test failed."
+    return _VERDICTS.get(code) or sentence(detail) or "The test failed."
+
+
+def sentence(text: str) -> str:
+    """Return a message of ours, or what a service said, as a sentence: people read these, not only programs."""
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?', ':')) else '.'}" if text else ""
 
 
 def sign_in_label(title: str, provider: str) -> tuple[str, str]:

@@ -15,6 +15,9 @@ from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.store.accounts import AccountConfig
 from gateway.store.webhook_endpoints import EndpointStore, StoredRoute, Trouble
 
+#: In front of the account, the name of its own URL.
+ACCOUNT_PREFIX = "account:"
+
 _SETTINGS = ("webhooksEnabled", "webhooks", "webhookEvents", "webhooksCustomHeaders", "inboxNewOnly")
 
 
@@ -102,7 +105,7 @@ class EndpointService:
             return None
         enabled_since, url_since = await self._settings.webhooks_since()
         if config.webhooks:
-            since, name = config.webhooks_since or enabled_since, f"account:{config.account}"
+            since, name = config.webhooks_since or enabled_since, f"{ACCOUNT_PREFIX}{config.account}"
         else:
             since, name = url_since, DEFAULT_ENDPOINT
         events = values["webhookEvents"]
@@ -144,7 +147,7 @@ class EndpointService:
 
     async def forget_account(self, account: str) -> None:
         """Forget what was wrong with an account's own URL."""
-        await self._store.clear(f"account:{account}")
+        await self._store.clear(f"{ACCOUNT_PREFIX}{account}")
 
 
 def _route_target(route: StoredRoute, config: AccountConfig) -> Target:
@@ -166,7 +169,7 @@ def _judged(target: Target, trouble: Trouble | None, config: AccountConfig) -> T
     if not trouble.disabled:
         return msgspec.structs.replace(target, trouble=trouble)
     edited = config.webhooks_edited
-    if target.name != f"account:{config.account}" or edited is None or edited <= trouble.time:
+    if target.name != f"{ACCOUNT_PREFIX}{config.account}" or edited is None or edited <= trouble.time:
         return None
     return msgspec.structs.replace(target, trouble=trouble, since=max(target.since, edited))
 

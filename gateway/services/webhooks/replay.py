@@ -20,15 +20,20 @@ from gateway.model.webhook import (
     WebhookDeliveryList,
 )
 from gateway.provider import Clock
+from gateway.queue.client import JobClient
+from gateway.queue.operations import WEBHOOK_TEST, TestWebhook
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.webhooks.attempt import Courier
-from gateway.services.webhooks.endpoints import EndpointService, Target, shown_trouble
+from gateway.services.webhooks.endpoints import ACCOUNT_PREFIX, EndpointService, Target, shown_trouble
 from gateway.services.webhooks.requests import Message
 from gateway.services.webhooks.wake import WakeService
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.events import BATCH, FIRST, LAST, EventStore, LoggedEvent, id_at, id_before
 from gateway.store.webhook_endpoints import EndpointStore
 from gateway.store.webhooks import DeliveryStore, ProgressStore
+
+#: Seconds that a test may take: the longest delivery, and its way through the queue.
+TEST_TIME = 35.0
 
 _encode = msgspec.json.Encoder().encode
 
@@ -48,6 +53,7 @@ class WebhookOperations:
         accounts: AccountStore,
         settings: RuntimeSettingsService,
         waker: WakeService,
+        jobs: JobClient,
         clock: Clock,
     ) -> None:
         self._endpoints = endpoints
@@ -59,6 +65,7 @@ class WebhookOperations:
         self._accounts = accounts
         self._settings = settings
         self._waker = waker
+        self._jobs = jobs
         self._clock = clock
 
     # --- replay -------------------------------------------------------------------------------------------------------
@@ -116,6 +123,20 @@ class WebhookOperations:
 
     # --- test ---------------------------------------------------------------------------------------------------------
 
+    async def ask_test(self, request: TestRequest, *, timeout: float = 0) -> bytes:
+        """Have a worker, whose address receivers know, send a test event; returns a `TestResult` as JSON.
+
+        Args:
+            request: where to.
+            timeout: seconds; a test is given as long as a delivery in any case.
+
+        Raises:
+            ResourceNotFoundError: there is no such endpoint, or it is not in service.
+            DeadlineError: no worker was there in time.
+        """
+        arguments = TestWebhook(endpoint=request.endpoint, for_account=request.account)
+        return await self._jobs.call(WEBHOOK_TEST, "", arguments, timeout=max(timeout, TEST_TIME))
+
     async def test(self, request: TestRequest, job: str) -> TestResult:
         """Send a test event to an endpoint as it is configured, whatever it selects.
 
@@ -172,30 +193,42 @@ class WebhookOperations:
         return WebhookDeliveryList(deliveries=tuple(found), next_cursor=following)
 
     async def endpoints(self) -> list[Endpoint]:
-        """Return every endpoint; accounts' own URLs are part of the default one."""
+        """Return the endpoint of the settings, the routes, and those URLs of accounts with which something is wrong."""
         counts = await self._deliveries.counts()
         settings = await self._settings.many(("webhooksEnabled", "webhooks"))
         routes = await self._endpoint_store.routes()
-        troubles = await self._endpoint_store.troubles([DEFAULT_ENDPOINT, *(route.id for route in routes)])
+        troubles = await self._endpoint_store.all_troubles()
         default = Endpoint(
             id=DEFAULT_ENDPOINT,
             name="Default",
             host=_host(settings["webhooks"]),
             enabled=bool(settings["webhooksEnabled"]),
-            trouble=shown_trouble(troubles[0]),
+            trouble=shown_trouble(troubles.get(DEFAULT_ENDPOINT)),
             delivered=counts.get(DEFAULT_ENDPOINT, 0),
         )
-        return [default] + [
+        own = [
+            Endpoint(
+                id=DEFAULT_ENDPOINT,
+                name="Own URL",
+                account=name.removeprefix(ACCOUNT_PREFIX),
+                enabled=default.enabled,
+                trouble=shown_trouble(trouble),
+            )
+            for name, trouble in sorted(troubles.items())
+            if name.startswith(ACCOUNT_PREFIX)
+        ]
+        shown = [
             Endpoint(
                 id=route.id,
                 name=route.name,
                 host=_host(route.target_url),
                 enabled=route.enabled,
-                trouble=shown_trouble(trouble),
+                trouble=shown_trouble(troubles.get(route.id)),
                 delivered=counts.get(route.id, 0),
             )
-            for route, trouble in zip(routes, troubles[1:], strict=True)
+            for route in routes
         ]
+        return [default, *own, *shown]
 
     async def _ids(self) -> list[str]:
         return [DEFAULT_ENDPOINT, *(route.id for route in await self._endpoint_store.routes())]

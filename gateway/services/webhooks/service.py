@@ -100,6 +100,7 @@ def build_webhooks(
             accounts=accounts,
             settings=settings,
             waker=waker,
+            jobs=jobs,
             clock=clock,
         ),
     )

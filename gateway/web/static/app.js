@@ -8,6 +8,7 @@ function arrange() {
   for (const part of document.querySelectorAll("[data-shown-by]")) {
     const [name, value] = part.dataset.shownBy.split("=");
     part.hidden = chosen.get(name) !== value;
+    for (const input of part.querySelectorAll("[data-needed]")) input.required = !part.hidden;
   }
 }
 

@@ -10,7 +10,6 @@ import pytest
 from gateway.errors import InvalidRequestError, ResourceNotFoundError
 from gateway.model.event import Event
 from gateway.model.webhook import ReplayRequest, TestRequest
-from gateway.queue.operations import WEBHOOK_TEST, TestWebhook
 from gateway.store.events import order
 from tests.integration.webhooks.hooks import Hooks, subjects
 from tests.rigs.receiver import Reply
@@ -162,8 +161,7 @@ async def test_a_test_event_is_sent_by_a_worker(hooks: Hooks) -> None:
     await hooks.enable()
     await hooks.account("ann", webhooks=hooks.receiver.url("/ann"))
     await hooks.services.jobs.start()
-    arguments = TestWebhook(endpoint="default", for_account="ann")
-    answer = await hooks.services.jobs.call(WEBHOOK_TEST, "", arguments, timeout=10)
+    answer = await hooks.services.webhooks.operations.ask_test(TestRequest(account="ann"))
     assert b'"success":true' in answer
     assert hooks.receiver.at("/ann")[0].event["account"] == "ann"
 

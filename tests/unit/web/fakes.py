@@ -32,6 +32,16 @@ from gateway.model.account import (
 )
 from gateway.model.oauth2 import MASK, AppCreate, AppCreated, AppDeleted, AppDetail, AppList, AppUpdate, AppUpdated
 from gateway.model.token import TokenCreate, TokenCreated, TokenDeleted, TokenList, TokenRecord
+from gateway.model.webhook import (
+    DeliveryState,
+    Endpoint,
+    ReplayRequest,
+    ReplayStarted,
+    TestRequest,
+    TestResult,
+    WebhookDelivery,
+    WebhookDeliveryList,
+)
 from gateway.provider import AppGuide
 from gateway.services.sign_in import (
     BegunSignIn,
@@ -333,6 +343,62 @@ class FakeSettings:
     async def service_secret(self) -> bytes:
         return str(self.values["serviceSecret"]).encode()
 
+    async def update(self, values: Mapping[str, Any], /) -> list[str]:
+        url = values.get("webhooks")
+        if url and not url.startswith("http"):
+            raise InvalidRequestError("no URL", fields=[{"key": "webhooks", "message": "no URL"}])
+        self.values.update(values)
+        return sorted(values)
+
+    async def rotate_webhook_secret(self) -> tuple[str, int]:
+        return "whsec_new", 2
+
+
+class FakeWebhooks:
+    """Endpoints and deliveries; what was asked for is kept.
+
+    Attributes:
+        refusal: raised instead of the next replay or test.
+    """
+
+    def __init__(self) -> None:
+        self.known = [Endpoint(id="default", name="Default", host="app.example", enabled=True)]
+        self.made: list[WebhookDelivery] = []
+        self.asked: dict[str, Any] = {}
+        self.replays: list[ReplayRequest] = []
+        self.tests: list[TestRequest] = []
+        self.result = TestResult(success=True, status=204, duration=12)
+        self.queued = 1
+        self.refusal: GatewayError | None = None
+
+    @property
+    def operations(self) -> FakeWebhooks:
+        return self
+
+    async def endpoints(self) -> list[Endpoint]:
+        return self.known
+
+    async def deliveries(
+        self, *, endpoint: str | None, account: str | None, state: DeliveryState | None, cursor: str | None, size: int
+    ) -> WebhookDeliveryList:
+        self.asked = {"endpoint": endpoint, "account": account, "state": state, "cursor": cursor}
+        shown = tuple(self.made[:size])
+        return WebhookDeliveryList(deliveries=shown, next_cursor="more" if len(self.made) > size else None)
+
+    async def replay(self, request: ReplayRequest, /) -> ReplayStarted:
+        self._refuse()
+        self.replays.append(request)
+        return ReplayStarted(queued=self.queued, accounts=min(self.queued, 1))
+
+    async def ask_test(self, request: TestRequest, /) -> bytes:
+        self._refuse()
+        self.tests.append(request)
+        return msgspec.json.encode(self.result)
+
+    def _refuse(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
 
 class FakeServices:
     """Everything the pages call."""
@@ -341,5 +407,6 @@ class FakeServices:
         self.accounts = FakeAccounts()
         self.apps = FakeApps()
         self.tokens = FakeTokens()
+        self.webhooks = FakeWebhooks()
         self.runtime_settings = FakeSettings()
         self.sign_in = FakeSignIn(self.accounts)
