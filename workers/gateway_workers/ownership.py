@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from itertools import islice
 from types import MappingProxyType
 from typing import Any
@@ -131,9 +131,9 @@ class Ownership:
         if signal.kind == "wake":
             await self.beat()
         elif signal.kind == "drop":
-            await self._tell(signal.account, (listener.on_drop(signal.account) for listener in self.listeners))
+            await self._tell(signal.account, lambda listener: listener.on_drop(signal.account))
         elif signal.account in self._owned:
-            await self._tell(signal.account, (listener.on_kick(signal.account) for listener in self.listeners))
+            await self._tell(signal.account, lambda listener: listener.on_kick(signal.account))
 
     async def _claim(self, account: str) -> int | None:
         epoch = await self._client.claim(self._worker, account)
@@ -154,18 +154,19 @@ class Ownership:
     async def _gain(self, account: str, epoch: int) -> None:
         if epoch > self._owned.get(account, 0):
             self._owned[account] = epoch
-            await self._tell(account, (listener.on_gained(account, epoch) for listener in self.listeners))
+            await self._tell(account, lambda listener: listener.on_gained(account, epoch))
 
     async def _lose(self, accounts: Iterable[str]) -> None:
         lost = [account for account in accounts if self._owned.pop(account, None) is not None]
-        await asyncio.gather(
-            *(self._tell(account, (listener.on_lost(account) for listener in self.listeners)) for account in lost)
-        )
+        await asyncio.gather(*map(self._tell_lost, lost))
 
-    async def _tell(self, account: str, calls: Iterable[Coroutine[Any, Any, None]]) -> None:
-        for call in calls:
+    async def _tell_lost(self, account: str) -> None:
+        await self._tell(account, lambda listener: listener.on_lost(account))
+
+    async def _tell(self, account: str, call: Callable[[Listener], Coroutine[Any, Any, None]]) -> None:
+        for listener in self.listeners:
             try:
                 async with asyncio.timeout(_PATIENCE):
-                    await call
+                    await call(listener)
             except Exception as error:  # noqa: BLE001 (no listener may cost the others, or the worker, the account)
                 log.warning("listener_failed", account=account, error=type(error).__name__)

@@ -22,10 +22,10 @@ local function strike(account, worker)
   redis.call('SREM', owned(worker), account)
 end
 
--- Epochs follow the clock: should Redis lose the last ones, the next are higher all the same.
+-- Epochs follow the clock, in microseconds: should Redis lose the last ones, the next are higher all the same.
 local function next_epoch()
   local time = redis.call('TIME')
-  local epoch = math.max(redis.call('INCR', EPOCH), time[1] * 1000 + math.floor(time[2] / 1000))
+  local epoch = math.max(redis.call('INCR', EPOCH), time[1] * 1000000 + time[2])
   redis.call('SET', EPOCH, string.format('%.0f', epoch))
   return epoch
 end

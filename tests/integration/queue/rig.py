@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
+from redis import Redis
 
 from gateway.errors import NotFoundError
 from gateway.queue.client import JobClient
+from gateway.redis import keys
 from gateway.redis.client import open_client
 from gateway_workers.context import Handler, JobContext
 from gateway_workers.sessions import SessionPool
 from gateway_workers.worker import Limits, MailWorker
+
+ROOT = Path(__file__).parents[3]
 
 FAST = Limits(lease=0.6, beat=0.1, grace=0.2, records_beat=0.2, stall=0.5)
 
@@ -84,3 +92,22 @@ async def eventually(condition: Callable[[], Awaitable[Any] | Any], what: str, t
             return found
         assert time.monotonic() < end, f"{what}: not within {timeout} s"
         await asyncio.sleep(0.01)
+
+
+@contextlib.contextmanager
+def worker_process(url: str, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker in a process of its own, ready to work."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "workers")])}
+    command = [sys.executable, "-m", "tests.integration.queue.worker_process", url, name]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def ready(redis: Redis, *names: str) -> None:
+    """Wait until these workers live."""
+    workers = [keys.rq_worker(name) for name in names]
+    await eventually(lambda: redis.exists(*workers) == len(workers), f"workers {names} are there", 20)

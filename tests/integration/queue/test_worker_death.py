@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,35 +13,15 @@ from redis import Redis
 from gateway.errors import WorkerLostError
 from gateway.queue import operations
 from gateway.redis import keys
-from tests.integration.queue.rig import answer, eventually, running_client, running_worker
+from tests.integration.queue.rig import answer, eventually, ready, running_client, running_worker, worker_process
 from tests.integration.queue.worker_process import LIMITS, RELEASE
 from tests.rigs.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).parents[3]
 CONNECT, MOVE = operations.ACCOUNT_CONNECT, operations.MESSAGES_MOVE
 NOTHING = operations.NoArguments()
 MOVING = operations.MoveMessage(message="m-1", path="Archive")
-
-
-@contextlib.contextmanager
-def worker_process(url: str, name: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker in a process of its own, ready to work."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "workers")])}
-    command = [sys.executable, "-m", "tests.integration.queue.worker_process", url, name]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-async def ready(redis: Redis, *names: str) -> None:
-    """Wait until these workers live."""
-    workers = [keys.rq_worker(name) for name in names]
-    await eventually(lambda: redis.exists(*workers) == len(workers), f"workers {names} are there", 20)
 
 
 def executions(redis: Redis, name: str) -> int:

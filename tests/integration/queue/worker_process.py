@@ -1,6 +1,7 @@
 """A worker as a process of its own, for tests that kill it: ``python worker_process.py URL NAME``.
 
-Its handlers wait until the key `RELEASE` exists.
+Its handlers wait until the key `RELEASE` exists, and note in a list whom they answered; what it hears of accounts goes
+to another list.
 """
 
 from __future__ import annotations
@@ -12,14 +13,48 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from gateway.queue.operations import ALLOWLIST
+from gateway.queue.operations import ALLOWLIST, Lane
 from gateway_workers.context import JobContext
+from gateway_workers.ownership import Listener
 from gateway_workers.sessions import SessionPool
 from gateway_workers.worker import Limits, MailWorker
 from tests.integration.queue.rig import Answer
 
 RELEASE = "test:release"
-LIMITS = Limits(lease=1.0, beat=0.2, grace=1.0, records_beat=1.0)
+ANSWERED = "test:answered"
+SLOTS: dict[Lane, int] = {"read": 64, "send": 8, "background": 8, "webhook": 8}
+LIMITS = Limits(slots=SLOTS, lease=1.0, beat=0.2, grace=1.0, records_beat=1.0)
+
+
+def heard(name: str) -> str:
+    """List of what a worker heard of accounts: "gained", "lost", "drop" or "kick", and the account."""
+    return f"test:heard:{name}"
+
+
+class Reporting(Listener):
+    """Writes down what it hears."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._redis, self._list = Redis.from_url(url), heard(name)
+
+    async def on_gained(self, account: str, epoch: int) -> None:
+        """Note the account."""
+        await self._note("gained", account)
+
+    async def on_lost(self, account: str) -> None:
+        """Note the account."""
+        await self._note("lost", account)
+
+    async def on_drop(self, account: str) -> None:
+        """Note the account."""
+        await self._note("drop", account)
+
+    async def on_kick(self, account: str) -> None:
+        """Note the account."""
+        await self._note("kick", account)
+
+    async def _note(self, what: str, account: str) -> None:
+        await self._redis.rpush(self._list, f"{what} {account}")  # type: ignore[misc]
 
 
 class Waiting:
@@ -32,6 +67,7 @@ class Waiting:
         """Wait, then answer with the account."""
         while not await self._redis.exists(RELEASE):
             await asyncio.sleep(0.02)
+        await self._redis.rpush(ANSWERED, context.account)  # type: ignore[misc]
         return Answer(context.account)
 
 
@@ -44,6 +80,7 @@ def main(url: str, name: str) -> None:
         SessionPool(lambda account: contextlib.nullcontext()),  # type: ignore[arg-type,return-value]
         name=name,
         limits=LIMITS,
+        listeners=[Reporting(url, name)],
     ).work()
 
 
