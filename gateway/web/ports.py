@@ -22,6 +22,8 @@ from gateway.model.webhook import (
     Endpoint,
     ReplayRequest,
     ReplayStarted,
+    RouteUpdate,
+    RouteUpdated,
     TestRequest,
     WebhookDeliveryList,
 )
@@ -156,8 +158,19 @@ class WebhookOperations(Protocol):
         """Send a test event and return a `TestResult` as JSON; raises `GatewayError` if none can be sent."""
 
 
+class WebhookRoutes(Protocol):
+    """Webhook routes."""
+
+    async def update(self, id: str, request: RouteUpdate, /) -> RouteUpdated:
+        """Change a route; raises `ResourceNotFoundError`."""
+
+
 class Webhooks(Protocol):
     """Webhooks as the administrator sees them."""
+
+    @property
+    def routes(self) -> WebhookRoutes:
+        """Webhook routes."""
 
     @property
     def operations(self) -> WebhookOperations:

@@ -16,6 +16,7 @@ from gateway.model.webhook import (
     DeliveryState,
     ReplayRequest,
     ReplayStarted,
+    RouteUpdate,
     TestRequest,
     TestResult,
 )
@@ -100,6 +101,13 @@ class WebhookPages(Controller):
         tested = msgspec.json.decode(answer, type=TestResult)
         return await _webhooks_page(request, services, _Shown(), tested=tested)
 
+    @post("/enable")
+    async def enable(self, request: Request[Any, Any, Any], services: Services) -> Response[str]:
+        """Take a route into service again that its server disabled."""
+        route = (await read_form(request)).text("endpoint")
+        await services.webhooks.routes.update(route, RouteUpdate(enabled=True))
+        return see_other("/admin/webhooks?done=webhook-enabled")
+
     @post("/replay")
     async def replay(self, request: Request[Any, Any, Any], services: Services) -> Response[str]:
         """Deliver one event again."""
@@ -175,6 +183,7 @@ async def _webhooks_page(
         status=status,
         endpoints=endpoints,
         names=names,
+        default=DEFAULT_ENDPOINT,
         deliveries=found.deliveries,
         older=shown.link(cursor=found.next_cursor) if found.next_cursor else None,
         shown=shown,

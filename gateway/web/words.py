@@ -104,6 +104,7 @@ DONE: dict[str, str] = {
     "app-deleted": "The application was deleted.",
     "token-deleted": "The token was deleted; it opens nothing any more.",
     "webhooks-saved": "The changes were saved.",
+    "webhook-enabled": "Events are delivered to it from now on.",
     "event-replayed": "The event is being delivered again.",
     "logged-out": "You are logged out.",
 }

@@ -37,6 +37,8 @@ from gateway.model.webhook import (
     Endpoint,
     ReplayRequest,
     ReplayStarted,
+    RouteUpdate,
+    RouteUpdated,
     TestRequest,
     TestResult,
     WebhookDelivery,
@@ -367,6 +369,7 @@ class FakeWebhooks:
         self.asked: dict[str, Any] = {}
         self.replays: list[ReplayRequest] = []
         self.tests: list[TestRequest] = []
+        self.updates: dict[str, RouteUpdate] = {}
         self.result = TestResult(success=True, status=204, duration=12)
         self.queued = 1
         self.refusal: GatewayError | None = None
@@ -374,6 +377,16 @@ class FakeWebhooks:
     @property
     def operations(self) -> FakeWebhooks:
         return self
+
+    @property
+    def routes(self) -> FakeWebhooks:
+        return self
+
+    async def update(self, id: str, request: RouteUpdate, /) -> RouteUpdated:
+        if id not in {endpoint.id for endpoint in self.known}:
+            raise ResourceNotFoundError("There is no such webhook route")
+        self.updates[id] = request
+        return RouteUpdated(id=id)
 
     async def endpoints(self) -> list[Endpoint]:
         return self.known

@@ -12,6 +12,7 @@ from gateway.model.webhook import (
     Endpoint,
     EndpointTrouble,
     ReplayRequest,
+    RouteUpdate,
     TestRequest,
     TestResult,
     WebhookDelivery,
@@ -56,7 +57,7 @@ def test_endpoints_are_shown_with_what_is_wrong_with_them(admin: Browser, servic
         ),
     ]
     text = admin.get(PAGE).text
-    for shown in ("app.example", "In service", "Off", "Disabled by its server", "HTTP 410", "Failing", "bob"):
+    for shown in ("app.example", "In service", "Off", "By its server: HTTP 410", "Failing", "bob"):
         assert shown in text
     assert text.count('action="/admin/webhooks/test"') == 2
 
@@ -126,6 +127,16 @@ def test_the_default_endpoint_is_set(admin: Browser, services: FakeServices) -> 
     admin.submit(PAGE, f"{PAGE}/settings", {"webhooks": ""})
     assert services.runtime_settings.values["webhooks"] is None
     assert services.runtime_settings.values["webhooksEnabled"] is False
+
+
+def test_a_route_that_its_server_disabled_is_enabled_again(admin: Browser, services: FakeServices) -> None:
+    trouble = EndpointTrouble(message="HTTP 410", time=NOW, disabled=True)
+    services.webhooks.known.append(Endpoint(id="wh1", name="Orders", host="h", enabled=True, trouble=trouble))
+    assert admin.get(PAGE).text.count(f'action="{PAGE}/enable"') == 1
+    answer = admin.submit(PAGE, f"{PAGE}/enable", {"endpoint": "wh1"})
+    assert answer.headers["location"] == f"{PAGE}?done=webhook-enabled"
+    assert services.webhooks.updates == {"wh1": RouteUpdate(enabled=True)}
+    assert admin.submit(PAGE, f"{PAGE}/enable", {"endpoint": "wh2"}).status_code == 404
 
 
 def test_a_wrong_url_stands_beside_its_field(admin: Browser, services: FakeServices) -> None:
