@@ -242,16 +242,30 @@ class IndexStore:
         if await FORGET.run(self._data, names, epoch, path, _mark_field(path), record, MAX_EVENTS, *event) is None:
             raise _fenced()
 
-    async def start(self, account: str, epoch: int, batch: str) -> int:
-        """Count a start of work on a batch of messages and return how many there were. Raises like `apply`."""
-        found = await START.run(self._data, [keys.live(account), keys.box_starts(account)], epoch, batch)
+    async def started(self, account: str) -> list[str]:
+        """Return the batches of messages on which work was started and not seen to end."""
+        return [batch.decode() for batch in await self._data.call("HKEYS", keys.box_starts(account))]
+
+    async def start(self, account: str, epoch: int, batch: str, *, before: int = 0) -> int:
+        """Count a start of work on a batch of messages and return how many there were.
+
+        Args:
+            account: whose.
+            epoch: of the owner.
+            batch: its mark.
+            before: starts that count already when this is the first.
+
+        Raises:
+            FencedError: another worker owns the account.
+        """
+        found = await START.run(self._data, [keys.live(account), keys.box_starts(account)], epoch, batch, before)
         if found is None:
             raise _fenced()
         return int(found)
 
-    async def unstart(self, account: str, batch: str) -> None:
-        """Forget the starts of a batch that ended in good order."""
-        await self._data.call("HDEL", keys.box_starts(account), batch)
+    async def unstart(self, account: str, *batches: str) -> None:
+        """Forget the starts of batches that ended in good order."""
+        await self._data.call("HDEL", keys.box_starts(account), *batches)
 
     async def first_sight(self, account: str, message: str) -> bool:
         """Note a Message-ID and tell whether it is new here; wrong once in a hundred times."""

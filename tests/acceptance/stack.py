@@ -21,6 +21,7 @@ from tests.rigs.labs import Lab
 from tests.rigs.loop_thread import LoopThread
 from tests.rigs.ports import reserve_port
 from tests.rigs.processes import rig_directory, wait_until
+from tests.rigs.receiver import Receiver, running_receiver
 from tests.rigs.redis_server import RedisServer
 
 #: Workers that every stack starts with.
@@ -61,6 +62,8 @@ class GatewayStack:
             "GATEWAY_PREPARED_TOKEN": self.token,
             "GATEWAY_DATA_DIR": str(directory),
             "GATEWAY_LOG_LEVEL": "debug",
+            # Webhook receivers are on loopback, too.
+            "GATEWAY_EGRESS": "private",
         }
         if lab.name == "sandbox":
             # Where OpenSSL looks for the system's authorities: this stack's machine trusts its lab, others do not.
@@ -180,6 +183,16 @@ class GatewayStack:
             yield browser
         finally:
             browser.close()
+
+    @contextmanager
+    def receiver(self) -> Iterator[Receiver]:
+        """A webhook receiver."""
+        context = running_receiver()
+        receiver = self._loop.run(context.__aenter__())
+        try:
+            yield receiver
+        finally:
+            self._loop.run(context.__aexit__(None, None, None))
 
     @property
     def logs(self) -> list[Path]:

@@ -12,17 +12,20 @@ from gateway_workers.maintenance import queue_due_work
 from gateway_workers.operations import handlers
 from gateway_workers.operations.accounts import judge
 from gateway_workers.sessions import SessionPool
-from gateway_workers.watching import Watchers, watch_tools
+from gateway_workers.watching import Periods, Watchers, watch_tools
 from gateway_workers.worker import MailWorker
 
 
-async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | None = None) -> None:
+async def run_worker(
+    settings: Settings, stop: asyncio.Event, *, name: str | None = None, periods: Periods | None = None
+) -> None:
     """Work until `stop` is set, then finish what is under way.
 
     Args:
         settings: of this process.
         stop: ends the work.
         name: of the worker, unique among workers; random by default.
+        periods: times of watching.
 
     Raises:
         ConfigurationError: the installation cannot work like this.
@@ -32,7 +35,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
         return
     pool = SessionPool(services.open_session)
     url = settings.broker_url or settings.redis_url
-    watchers = Watchers(watch_tools(services))
+    watchers = Watchers(watch_tools(services, periods=periods))
     worker = MailWorker(
         url,
         handlers(services, watchers),

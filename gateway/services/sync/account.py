@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import structlog
 
-from gateway.errors import FencedError, PermanentError
+from gateway.errors import FencedError, PermanentError, ServiceUnavailableError
 from gateway.model.message import Mailbox
 from gateway.provider import Session
 from gateway.services.sync import payloads
@@ -51,6 +51,8 @@ class AccountSync:
         watched = owned.watched(mailboxes)
         synced = [mailbox for mailbox in owned.tracked(mailboxes) if mailbox not in watched] + watched[::-1]
         listed = {mailbox.path for mailbox in mailboxes if not mailbox.no_select}
+        if not listed:
+            raise ServiceUnavailableError("the server lists no mailbox")
         vanished = {path: box for path, box in known.items() if path not in listed}
         await self._forget_untracked(owned, known, synced, listed)
         revisions = await session.revisions()

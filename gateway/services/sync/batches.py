@@ -35,12 +35,15 @@ class Batch(NamedTuple):
         entries: those that were given out, by id.
         quarantined: ids that are not asked for any more.
         mark: of the start, to be forgotten when the batch is written.
+        suspect: one message of a batch that took its worker along: to be written at once, lest it counts against this
+            one when the next one is the guilty one.
     """
 
     asked: Sequence[str]
     entries: dict[str, MessageEntry]
     quarantined: tuple[str, ...]
     mark: str
+    suspect: bool = False
 
 
 class Batches:
@@ -58,32 +61,35 @@ class Batches:
             ServiceUnavailableError: reading a batch took too long.
             FencedError: another worker owns the account.
         """
+        if not ids:
+            return
+        started = await self._index.started(owned.account)
         for at in range(0, len(ids), self._size):
             part = ids[at : at + self._size]
-            mark = _mark(path, part[0], alone=len(part) == 1)
-            starts = await self._index.start(owned.account, owned.epoch, mark)
             if len(part) == 1:
-                yield await self._one(session, owned, path, part, mark, starts, allowed=DEATHS)
-            elif starts == 1:
-                yield Batch(part, await self._entries(session, owned, path, part, mark), (), mark)
-            else:
-                async for batch in self._one_by_one(session, owned, path, part):
-                    yield batch
-                await self._index.unstart(owned.account, mark)
+                yield await self._one(session, owned, path, part[0])
+                continue
+            before = 0
+            if not any(_mark(path, id, alone=True) in started for id in part):
+                mark = _mark(path, part[0], alone=False)
+                before = await self._index.start(owned.account, owned.epoch, mark) - 1
+                if not before:
+                    yield Batch(part, await self._entries(session, owned, path, part, mark), (), mark)
+                    continue
+            for id in part:
+                batch = await self._one(session, owned, path, id, before=min(before, 1))
+                yield batch._replace(suspect=True)
+        left = [mark for mark in started if mark.startswith(box_key(path))]
+        if left:
+            await self._index.unstart(owned.account, *left)
 
-    async def _one_by_one(self, session: Session, owned: Owned, path: str, ids: Sequence[str]) -> AsyncIterator[Batch]:
-        for id in ids:
-            mark = _mark(path, id, alone=True)
-            starts = await self._index.start(owned.account, owned.epoch, mark)
-            # The death of the batch was one of them.
-            yield await self._one(session, owned, path, [id], mark, starts, allowed=DEATHS - 1)
-
-    async def _one(
-        self, session: Session, owned: Owned, path: str, ids: Sequence[str], mark: str, starts: int, *, allowed: int
-    ) -> Batch:
-        if starts > allowed:
-            return Batch(ids, {}, tuple(ids), mark)
-        return Batch(ids, await self._entries(session, owned, path, ids, mark), (), mark)
+    async def _one(self, session: Session, owned: Owned, path: str, id: str, *, before: int = 0) -> Batch:
+        """Read one message; `before` it was started in a batch, whose death was one of its own."""
+        mark = _mark(path, id, alone=True)
+        starts = await self._index.start(owned.account, owned.epoch, mark, before=before)
+        if starts > DEATHS:
+            return Batch([id], {}, (id,), mark)
+        return Batch([id], await self._entries(session, owned, path, [id], mark), (), mark)
 
     async def _entries(
         self, session: Session, owned: Owned, path: str, ids: Sequence[str], mark: str

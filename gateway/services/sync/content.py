@@ -14,6 +14,7 @@ from gateway.model.event import MessageNewData, NotifiedAttachment
 from gateway.model.message import Attachment, MessageDetail, MessageEntry, SpecialUse
 from gateway.provider import Session
 from gateway.services.runtime_settings import RuntimeSettingsService
+from gateway.services.sync.batches import TIME_LIMIT
 
 log = structlog.get_logger(__name__)
 
@@ -74,8 +75,9 @@ class Content:
         fields |= {"attachments": _notified(entry.attachments), "seems_like_new": first and use != "\\Sent"}
         if wanted.any:
             try:
-                fields |= await self._content(session, entry, wanted)
-            except PermanentError as error:
+                async with asyncio.timeout(TIME_LIMIT):
+                    fields |= await self._content(session, entry, wanted)
+            except (PermanentError, TimeoutError) as error:
                 # It is gone by now, or cannot be read: what the listing tells is true all the same.
                 log.info("content_not_read", error=type(error).__name__)
         return MessageNewData(**fields)

@@ -94,7 +94,7 @@ class TakingIn:
         async for batch, _ in self._read(new):
             for entry in batch.entries.values():
                 await self._tell(entry)
-            self.writer.done(batch.mark)
+            await self.writer.done(batch)
 
     async def _take_out(self, what: Difference) -> None:
         for id, position in what.gone:
@@ -117,7 +117,7 @@ class TakingIn:
             async for batch, states in self._read(new):
                 for message in states:
                     await self._add_one(message, batch)
-                self.writer.done(batch.mark)
+                await self.writer.done(batch)
             return
         recent = await self._recent(new) if self._box.announce == "recent" else {}
         for message in new:
@@ -151,7 +151,7 @@ class TakingIn:
             found: dict[str, MessageEntry] = {}
             async for batch, _ in self._read(new[max(0, end - _RECENT) : end]):
                 found |= {id: entry for id, entry in batch.entries.items() if self._is_news(entry)}
-                self.writer.done(batch.mark)
+                await self.writer.done(batch)
             if not found:
                 break
             parts.append(found)
@@ -171,7 +171,7 @@ class TakingIn:
                 message = MessageState(id=id, position=state.position, flags=state.flags, labels=state.labels)
                 uid = message.position if self._uids else None
                 await self.writer.put(message, _failed(message, uid) if entry is None else _encode(entry), None)
-            self.writer.done(batch.mark)
+            await self.writer.done(batch)
 
     async def _read(self, new: Sequence[MessageState]) -> AsyncIterator[tuple[Batch, list[MessageState]]]:
         """Read messages batch by batch; those that are gone by now are left out, as they were never known."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.model.event import Event
 from gateway.provider import MessageState
 from gateway.services.events import EventService
+from gateway.services.sync.batches import Batch
 from gateway.services.sync.owned import Owned
 from gateway.store.events import EventFields, event_fields
 from gateway.store.index import BoxRecord, IndexedMessage, IndexStore, KnownState
@@ -41,9 +42,11 @@ class Writer:
         """Log an event that leaves the index as it is."""
         await self._note(event)
 
-    def done(self, mark: str) -> None:
-        """Note that a batch of messages (`Batches`) is through once everything so far is written."""
-        self._finished.append(mark)
+    async def done(self, batch: Batch) -> None:
+        """Note that a batch of messages is through once everything so far is written."""
+        self._finished.append(batch.mark)
+        if batch.suspect:
+            await self.flush()
 
     async def flush(self, *, box: BoxRecord | None = None) -> None:
         """Write what was collected, with the mailbox's new record, and announce it.

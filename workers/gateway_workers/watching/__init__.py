@@ -10,7 +10,7 @@ One event loop waits for the sockets of thousands: a watch costs a connection an
 
 from __future__ import annotations
 
-from gateway_workers.watching.tools import WatchTools, watch_tools
+from gateway_workers.watching.tools import Periods, WatchTools, watch_tools
 from gateway_workers.watching.watchers import Watchers
 
-__all__ = ["WatchTools", "Watchers", "watch_tools"]
+__all__ = ["Periods", "WatchTools", "Watchers", "watch_tools"]

@@ -1,0 +1,128 @@
+"""What a pass tells of messages, and what it keeps to itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from gateway.errors import FencedError, ServiceUnavailableError
+from tests.integration.sync.scripted import ACCOUNT, DeathError, Taking
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_message_that_comes_late_is_waited_for(taking: Taking) -> None:
+    await taking.take()
+    taking.session.put("1", "2")
+    taking.session.withheld = {"1": 2}
+    await taking.take()
+    assert await taking.ids() == ["1", "2"]
+    assert await taking.events("messageMissing") == []
+
+
+async def test_a_message_that_is_listed_and_never_given_out_is_missing(taking: Taking) -> None:
+    await taking.take()
+    taking.session.put("1", "2")
+    taking.session.withheld = {"1": 100}
+    await taking.take()
+    (event,) = await taking.events("messageMissing")
+    assert (event["data"]["id"], event["data"]["missingRetries"]) == ("1", 3)
+    assert await taking.ids() == ["2"]
+    await taking.take()
+    assert len(await taking.events("messageMissing")) == 1
+
+
+async def test_a_death_between_two_writes_tells_nothing_twice(taking: Taking) -> None:
+    await taking.take()
+    taking.session.put(*map(str, range(1, 1201)))
+    reads = 0
+
+    async def die_at_third() -> None:
+        nonlocal reads
+        reads += 1
+        if reads == 3:
+            raise DeathError
+
+    taking.session.on_read = die_at_third
+    assert await taking.take_whatever_dies() == 1
+    assert await taking.ids() == [str(number) for number in range(1, 1201)]
+
+
+async def test_an_owner_that_was_replaced_can_write_nothing(taking: Taking) -> None:
+    await taking.take()
+    taking.session.put("1")
+    await taking.services.index.fence(ACCOUNT, 2)
+    with pytest.raises(FencedError):
+        await taking.take()
+    assert await taking.ids() == []
+    assert await taking.held() == {}
+
+
+async def test_a_failing_list_deletes_nothing(taking: Taking) -> None:
+    taking.session.put("1")
+    await taking.take()
+    mailboxes = taking.session.mailboxes
+
+    async def fail(*, counters: bool = False) -> list[object]:
+        raise ServiceUnavailableError("not now")
+
+    taking.session.mailboxes = fail  # type: ignore[method-assign, assignment]
+    with pytest.raises(ServiceUnavailableError):
+        await taking.take()
+    taking.session.mailboxes = mailboxes  # type: ignore[method-assign]
+    await taking.take()
+    assert await taking.events("mailboxDeleted", "messageDeleted", "mailboxReset") == []
+
+
+async def test_an_empty_list_deletes_nothing(taking: Taking) -> None:
+    taking.session.put("1")
+    await taking.take()
+    boxes, taking.session.boxes = taking.session.boxes, {}
+    with pytest.raises(ServiceUnavailableError):
+        await taking.take()
+    taking.session.boxes = boxes
+    await taking.take()
+    assert await taking.events("mailboxDeleted", "messageDeleted", "mailboxReset") == []
+
+
+async def test_only_messages_from_the_given_time_on_are_announced(taking: Taking) -> None:
+    await taking.take()
+    taking.session.put("1")
+    await taking.take(notify_from=taking.services.clock() + timedelta(hours=1))
+    assert await taking.ids() == []
+    assert list(await taking.held()) == ["1"]
+
+
+async def test_the_fast_indexer_tells_new_messages_and_keeps_nothing(taking: Taking) -> None:
+    taking.session.put("1", "2")
+    await taking.take(imap_indexer="fast", notify_from=taking.services.clock() + timedelta(hours=1))
+    taking.session.put("3", "4")
+    await taking.take(imap_indexer="fast")
+    taking.session.boxes["INBOX"]["3"] = ("\\Seen",)
+    del taking.session.boxes["INBOX"]["4"]
+    await taking.take(imap_indexer="fast")
+    assert await taking.ids() == ["3", "4"]
+    assert await taking.events("messageUpdated", "messageDeleted") == []
+    assert await taking.held() == {}
+
+
+async def test_path_limits_what_is_told(taking: Taking) -> None:
+    taking.session.boxes |= {"Sent": {}, "Other": {}}
+    await taking.take(path=("INBOX", "Sent"))
+    taking.session.put("1", path="Sent")
+    taking.session.put("2", path="Other")
+    await taking.take(path=("INBOX", "Sent"))
+    assert await taking.ids() == ["1"]
+    assert set(await taking.services.index.boxes(ACCOUNT)) == {"INBOX", "Sent"}
+
+
+async def test_a_message_seen_elsewhere_before_does_not_seem_like_new(taking: Taking) -> None:
+    await taking.take()
+    taking.session.put("1")
+    await taking.take()
+    taking.session.boxes["Copy"] = {"1": ()}
+    await taking.take()
+    first, second = await taking.events("messageNew")
+    assert first["data"]["seemsLikeNew"] is True
+    assert "seemsLikeNew" not in second["data"]
