@@ -16,6 +16,9 @@ from gateway_outlook_imap import OutlookImapProvider
 from gateway_sandbox import clouds, directory
 from gateway_sandbox.testing import ALICE, REDIRECT_URI, RunningSandbox, sandbox_in_thread, take_any_ports
 
+# By the conformance kit.
+_MADE_BY_TESTS = frozenset({"Anew", "Projects", "Done"})
+
 
 class World:
     """A sandbox with the provider under test in front of it.
@@ -65,6 +68,15 @@ class World:
         client = imapclient.IMAPClient("localhost", port, ssl_context=self.sandbox.tls, timeout=10)
         client.oauth2_login(user, self.sandbox.access_token(user))
         return client
+
+    def as_new(self, user: str = ALICE) -> None:
+        """Delete the messages of a user's inbox and archive, and the mailboxes that tests made."""
+        with self.client(user) as client:
+            for _, _, name in client.list_folders():
+                if name in _MADE_BY_TESTS:
+                    client.delete_folder(name)
+        self.empty("INBOX", user)
+        self.empty("Archive", user)
 
     def empty(self, mailbox: str, user: str = ALICE) -> None:
         """Delete all messages of a mailbox."""

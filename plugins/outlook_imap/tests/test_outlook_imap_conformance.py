@@ -26,8 +26,7 @@ class TestOutlookOverImap(ProviderConformance):
 
     @pytest.fixture
     async def account(self, outlook: World) -> AccountUnderTest:
-        await asyncio.to_thread(outlook.empty, "INBOX")
-        await asyncio.to_thread(outlook.empty, "Archive")
+        await asyncio.to_thread(outlook.as_new)
         return await outlook.account()
 
     @pytest.fixture

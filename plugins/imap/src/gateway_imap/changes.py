@@ -13,7 +13,7 @@ A state is "<way>:<UIDVALIDITY>:<UIDNEXT>:<mark>"; any of them can be asked with
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from gateway.errors import CursorExpiredError, MailboxResetError
@@ -21,7 +21,7 @@ from gateway.model.message import MessageEntry, SpecialUse
 from gateway.provider import Changes, MessageState
 from gateway_imap.connection import Connection, Reply
 from gateway_imap.errors import OutOfStepError, connection_error, response_code
-from gateway_imap.fetch_parser import Record
+from gateway_imap.fetch_parser import grouped
 from gateway_imap.flag_lines import Flags, Told, read_flag_line, read_told
 from gateway_imap.following import Follower, uid_ranges
 from gateway_imap.ids import MessageId
@@ -92,6 +92,7 @@ def read_changes(
         ),
         removed=tuple(MessageId(mailbox, uid).encode() for uid in found.removed),
         complete=found.complete,
+        uid_validity=found.state.uid_validity or None,
     )
 
 
@@ -148,6 +149,7 @@ def _from_history(connection: Connection, path: str, name: bytes, state: State |
     told = _Told()
     parameter = b"(QRESYNC (%d %d))" % (state.uid_validity, int(state.mark))
     selected, reply = connection.examine(path, name, parameter, take=told.take)
+    selected.stirred = False
     _same_mailbox(selected, state)
     if not selected.highest_modseq:
         return None
@@ -191,7 +193,7 @@ class _Told:
 
     def add(self, reply: Reply) -> None:
         """Add what was not taken."""
-        for records in _responses(reply.lines("FETCH")):
+        for records in grouped(reply.lines("FETCH")):
             self._enter(read_told(records))
         for line in reply.lines("VANISHED"):
             if isinstance(line, bytes):
@@ -202,21 +204,13 @@ class _Told:
             self.flags[found.uid] = found.flags
 
 
-def _responses(records: Iterable[Record]) -> Iterator[list[Record]]:
-    response: list[Record] = []
-    for record in records:
-        response.append(record)
-        if not isinstance(record, tuple):
-            yield response
-            response = []
-
-
 # --- everything -------------------------------------------------------------------------------------------------------
 
 
 def _listed(connection: Connection, path: str, name: bytes, state: State | None) -> Found:
     """Tell every message; the state is of before, so that what happens meanwhile is told again later."""
     selected, _ = connection.examine(path, name)
+    selected.stirred = False
     _same_mailbox(selected, state)
     told = _Told()
     if selected.exists != 0:
@@ -236,6 +230,7 @@ def _from_following(connection: Connection, path: str, name: bytes, state: State
         selected, follower = _followed(connection, path, name)
         _same_mailbox(selected, state)
         if _learn(connection, follower):
+            selected.stirred = False
             found = None if state is None else follower.since(state.mark)
             changed, removed = found or (dict(follower.everything()), [])
             if found is None:

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import imaplib
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
-
-import msgspec
-from imapclient import IMAPClient, SocketTimeout
 
 from gateway.errors import NotFoundError, ProviderError, ReauthorizationError
 from gateway.model.server import Server
 from gateway.provider import Login
 from gateway.smtp.tls import client_context
+from gateway_imap.dialing import ImapTimeouts, connect, goodbye_greeting
 from gateway_imap.errors import FAILURES, ExplainImap, OutOfStepError, answer_error, connection_error, response_code
 from gateway_imap.fetch_parser import Record
 from gateway_imap.selected import NEWS, Selected
 
-_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 # RFC 7888 section 5: LITERAL- allows literals that do not wait up to this size.
 _LITERAL_MINUS = 4096
 
@@ -38,11 +35,18 @@ class Literal(bytes):
     """An argument that is sent as a literal (RFC 9051 section 4.3)."""
 
 
-class ImapTimeouts(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds to wait for the connection, and for each piece of an answer."""
+class Lent(NamedTuple):
+    """The socket of a connection in IDLE, non-blocking: for somebody who reads it without waiting.
 
-    connect: float = 15.0
-    read: float = 60.0
+    Attributes:
+        tag: of the IDLE that has begun.
+        socket: what to read and write.
+        ahead: what was read already.
+    """
+
+    tag: bytes
+    socket: socket.socket
+    ahead: bytes
 
 
 class Reply(NamedTuple):
@@ -95,11 +99,10 @@ class Connection:
         self.enabled: frozenset[bytes] = frozenset()
         self.alive = True
         self.last_used = time.monotonic()
-        timeouts = timeouts or ImapTimeouts()
         try:
-            self._client = _connect(server, timeouts)
+            self._client = connect(server, timeouts or ImapTimeouts())
         except FAILURES as error:
-            raise connection_error(error, goodbye=_goodbye_greeting(error), explain=explain) from error
+            raise connection_error(error, goodbye=goodbye_greeting(error), explain=explain) from error
         self.imap._append_untagged = self._untagged  # noqa: SLF001 - called for each response, in their order
         try:
             self._encrypt(server)
@@ -114,7 +117,7 @@ class Connection:
             raise OutOfStepError("STARTTLS is not offered")
         if offered and server.security in ("starttls", "opportunistic"):
             client.starttls(client_context(server))
-        self.capabilities = frozenset(name.decode("ascii", "replace") for name in client.capabilities())
+        self.capabilities = _capabilities(b" ".join(client.capabilities()))
 
     @property
     def imap(self) -> Any:
@@ -317,6 +320,36 @@ class Connection:
             self.command(b"ENABLE", extension)
             self.enabled |= {extension}
 
+    # --- IDLE ---------------------------------------------------------------------------------------------------------
+
+    def lend(self) -> Lent | None:
+        """Begin to IDLE (RFC 2177) and hand the socket over; None if the server refuses to.
+
+        A NOOP goes before, in the same write, so that the server tells what happened up to now.
+        """
+        with self._exchange() as tag:
+            idle: bytes = self.imap._new_tag()  # noqa: SLF001
+            self.imap.send(b"%b NOOP\r\n%b IDLE\r\n" % (tag, idle))
+            self._reply(tag)
+            if not self._go_ahead(idle):
+                self._reply(idle)
+                return None
+            del self.imap.tagged_commands[idle]
+            connected = self._client.socket()
+            connected.setblocking(False)
+            ahead = b""
+            with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+                ahead = bytes(self.imap.file.peek(1))
+            # Its buffer is not needed meanwhile; thousands of them are.
+            self.imap.file.close()
+            return Lent(idle, connected, ahead)
+
+    def take_back(self) -> None:
+        """Go on with the socket that was lent, after the IDLE was answered."""
+        self._client._set_read_timeout()  # noqa: SLF001
+        self.imap.file = self.imap.sock.makefile("rb")
+        self.last_used = time.monotonic()
+
     # --- login --------------------------------------------------------------------------------------------------------
 
     def log_in(self, login: Login, user: str | None = None) -> None:
@@ -372,7 +405,7 @@ class Connection:
             lines = self.command(b"CAPABILITY").lines("CAPABILITY")
             told = lines[-1] if lines else b""
         if isinstance(told, bytes):
-            self.capabilities = frozenset(told.decode("ascii", "replace").upper().split())
+            self.capabilities = _capabilities(told)
 
     # --- end ----------------------------------------------------------------------------------------------------------
 
@@ -396,35 +429,6 @@ class Connection:
             socket.socket.shutdown(self.imap.sock, socket.SHUT_RDWR)
 
 
-def _connect(server: Server, timeouts: ImapTimeouts) -> IMAPClient:
-    encrypted = server.security == "tls"
-    client = IMAPClient(
-        server.host,
-        server.port,
-        ssl=encrypted,
-        ssl_context=client_context(server) if encrypted else None,
-        timeout=SocketTimeout(timeouts.connect, timeouts.read),
-    )
-    # imapclient sets 5: it would format every line, mail included, and pass it to the logger.
-    client._imap.debug = 0  # noqa: SLF001
-    client._imap._get_line = partial(_read_line, client._imap)  # noqa: SLF001
-    connected = client.socket()
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for option, value in _KEEPALIVE.items():
-        if hasattr(socket, option):
-            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return client
-
-
-def _read_line(imap: Any) -> bytes:
-    """Read a line as imaplib does, without the copy of it that imaplib formats for a log of its own."""
-    line: bytes = imap.readline()
-    if not line.endswith(b"\r\n"):
-        raise imap.abort("a line without an end" if line else "the connection has ended")
-    return line[:-2]
-
-
 def _first_refused(read: Callable[[], bytes], take: Take) -> bytes:
     line = read()
     while take(line):
@@ -432,7 +436,7 @@ def _first_refused(read: Callable[[], bytes], take: Take) -> bytes:
     return line
 
 
-def _goodbye_greeting(error: Exception) -> bytes | None:
-    """Return what a server said that ends the session in its greeting; imaplib raises the line itself."""
-    line = error.args[0] if isinstance(error, imaplib.IMAP4.error) and error.args else None
-    return line[6:] if isinstance(line, bytes) and line[:6].upper() == b"* BYE " else None
+@lru_cache(maxsize=64)
+def _capabilities(told: bytes) -> frozenset[str]:
+    """Return the names in a list of capabilities; connections to one server share them."""
+    return frozenset(told.decode("ascii", "replace").upper().split())

@@ -64,6 +64,16 @@ def broken_uid(record: Record | None) -> int | None:
     return int(found[1]) if found else None
 
 
+def grouped(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Yield each response of what imaplib keeps apart: one with literals is some tuples and the rest of its line."""
+    response: list[Record] = []
+    for record in records:
+        response.append(record)
+        if not isinstance(record, tuple):
+            yield response
+            response = []
+
+
 def parse_values(records: Sequence[Record]) -> list[Any]:
     """Return the values of a response of any kind, e.g. LIST or STATUS, with text for octets.
 

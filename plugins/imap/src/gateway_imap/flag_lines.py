@@ -19,6 +19,7 @@ _NUMBER = rb"([1-9]\d{0,9})"
 _BEGINNING = _NUMBER + rb" \((?:UID " + _NUMBER + rb" )?FLAGS \(([^()\r\n]*)\)"
 _USUAL = re.compile(rb"\* " + _BEGINNING.replace(rb" \(", rb" FETCH \(", 1) + rb"(?: MODSEQ \(\d+\))?\)")
 _STARTS_USUAL = re.compile(_BEGINNING + rb"[ )]")
+_ONLY_FLAGS = re.compile(rb"\d+ \((?:(?:UID \d+|FLAGS \([^()]*\)|MODSEQ \(\d+\))(?: |(?=\))))+\)")
 _REMEMBERED = 10_000
 _known: dict[bytes, Flags] = {}
 
@@ -59,6 +60,11 @@ def read_told(records: list[Record]) -> Told:
             return Told(int(found[1]), int(found[2]) if found[2] else None, flags)
     ((number, row),) = parse_fetch(records)
     return told(number, row)
+
+
+def is_only_flags(line: bytes) -> bool:
+    """Tell whether a FETCH response, from its number on, has nothing but flags, UID and modification sequence."""
+    return _ONLY_FLAGS.fullmatch(line) is not None
 
 
 def told(number: int, row: Attributes) -> Told:

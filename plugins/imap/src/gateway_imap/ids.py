@@ -18,11 +18,13 @@ import msgspec
 
 from gateway.errors import CursorExpiredError, InvalidIdentifierError
 
+#: See `gateway.provider.Provider.cursor_kind`.
+CURSOR_KIND = "imap"
+
 _EIGHT_OCTETS = struct.Struct(">II")
 _PART = re.compile(r"[1-9][0-9]{0,5}(?:\.[1-9][0-9]{0,5}){0,30}")
 _TEXT_PARTS = msgspec.msgpack.Decoder(tuple[list[str], list[str], list[str]])
 _PAGE = msgspec.json.Decoder(dict[str, int])
-_CURSOR_TYPE = "imap_"
 
 
 class MessageId(NamedTuple):
@@ -93,21 +95,16 @@ def decode_text_id(id: str) -> TextId:
     return TextId(_message(octets[:8]), tuple(plain), tuple(html))
 
 
-def encode_cursor(page: int) -> str:
-    """Return the cursor of a page."""
-    return _CURSOR_TYPE + _encode(msgspec.json.encode({"page": page}))
-
-
 def decode_cursor(cursor: str) -> int:
-    """Return the page number of a cursor.
+    """Return the page number of a `gateway.provider.page_cursor`.
 
     Raises:
         CursorExpiredError: another provider's, or none at all.
     """
-    if not cursor.startswith(_CURSOR_TYPE):
+    if not cursor.startswith(f"{CURSOR_KIND}_"):
         raise CursorExpiredError("the cursor is of another kind of account", code="InvalidCursorType")
     try:
-        page = _PAGE.decode(_octets(cursor.removeprefix(_CURSOR_TYPE)))["page"]
+        page = _PAGE.decode(_octets(cursor.removeprefix(f"{CURSOR_KIND}_")))["page"]
     except (ValueError, KeyError):
         page = -1
     if page < 0:

@@ -14,7 +14,8 @@ from gateway.errors import AccountError, ConnectError, ReauthorizationError
 from gateway.model.server import Server
 from gateway.provider import Credentials, Login
 from gateway.smtp.socket_codes import TIMED_OUT
-from gateway_imap.connection import Connection, ImapTimeouts
+from gateway_imap.connection import Connection
+from gateway_imap.dialing import ImapTimeouts
 from gateway_imap.errors import ExplainImap, connection_error
 
 P = ParamSpec("P")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import msgspec
 from imapclient import imap_utf7
@@ -13,7 +13,7 @@ from gateway.errors import ConnectError, NotFoundError, PermanentError, Provider
 from gateway.model.message import Mailbox, MailboxStatus, SpecialUse
 from gateway_imap.connection import Connection, Reply, quoted
 from gateway_imap.errors import response_code
-from gateway_imap.fetch_parser import Record, parse_values
+from gateway_imap.fetch_parser import grouped, parse_values
 from gateway_imap.special_use import Listed, Source, assign_uses
 
 _STATUS_ITEMS = b"(MESSAGES UNSEEN UIDNEXT)"
@@ -173,7 +173,7 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _rows(reply: Reply, kind: str) -> Iterator[_Row]:
-    for records in _responses(reply.lines(kind)):
+    for records in grouped(reply.lines(kind)):
         values = parse_values(records)
         if len(values) < 3 or not isinstance(values[0], list):
             raise ProtocolError("not a LIST response")
@@ -187,16 +187,6 @@ def _rows(reply: Reply, kind: str) -> Iterator[_Row]:
             delimiter=delimiter if isinstance(delimiter, str) and delimiter else None,
             attributes=frozenset(str(attribute).lower() for attribute in attributes),
         )
-
-
-def _responses(records: Sequence[Record]) -> Iterator[list[Record]]:
-    """Group what imaplib keeps apart: a response with literals is some tuples and the rest of its line."""
-    response: list[Record] = []
-    for record in records:
-        response.append(record)
-        if not isinstance(record, tuple):
-            yield response
-            response = []
 
 
 def _with_inbox_first(rows: Mapping[str, _Row]) -> dict[str, _Row]:
@@ -220,7 +210,7 @@ def _statuses(connection: Connection, rows: Mapping[str, _Row], listing: Reply) 
 
 
 def _status_rows(reply: Reply) -> Iterator[tuple[str, MailboxStatus]]:
-    for records in _responses(reply.lines("STATUS")):
+    for records in grouped(reply.lines("STATUS")):
         name, items, *_ = [*parse_values(records), None, None]
         if not isinstance(items, list):
             continue

@@ -10,8 +10,9 @@ import msgspec
 from gateway.model.server import Server
 from gateway.provider import Account, Capability, Provider, Session, SessionContext
 from gateway.smtp import Timeouts
-from gateway_imap.connection import ImapTimeouts
-from gateway_imap.session import open_session
+from gateway_imap.dialing import ImapTimeouts
+from gateway_imap.ids import CURSOR_KIND
+from gateway_imap.opening import open_session
 
 
 class ImapAccountSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -32,6 +33,7 @@ class ImapProvider(Provider):
     name: ClassVar[str] = "imap"
     settings_key: ClassVar[str | None] = "imap"
     settings_type: ClassVar[type[msgspec.Struct] | None] = ImapAccountSettings
+    cursor_kind: ClassVar[str | None] = CURSOR_KIND
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {
             Capability.SEARCH,
@@ -42,6 +44,8 @@ class ImapProvider(Provider):
             Capability.APPEND,
             Capability.MAILBOXES,
             Capability.SUBMIT,
+            Capability.CHANGES,
+            Capability.WATCH,
             Capability.QUOTA,
         }
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from imapclient.exceptions import ProtocolError
 
@@ -21,7 +21,7 @@ from gateway_imap.entries import (
     structure_of,
 )
 from gateway_imap.errors import response_code
-from gateway_imap.fetch_parser import Attributes, broken_uid, parse_fetch
+from gateway_imap.fetch_parser import Attributes, broken_uid, grouped, parse_fetch
 from gateway_imap.ids import MessageId, TextId
 from gateway_imap.selected import Selected
 from gateway_imap.structure import Part, Structure
@@ -84,6 +84,9 @@ def uid_set(uids: Sequence[int]) -> bytes:
 def listed_items(connection: Connection) -> bytes:
     """Return what to fetch of a message for a listing."""
     items = _LISTED
+    if b"QRESYNC" in connection.enabled:
+        # Then a message tells whether it changed since the mailbox was selected, see `gateway_imap.selected`.
+        items = items.replace("FLAGS", "FLAGS MODSEQ")
     if connection.has("X-GM-EXT-1"):
         items += " X-GM-MSGID X-GM-THRID X-GM-LABELS"
     elif connection.has("OBJECTID"):
@@ -94,7 +97,7 @@ def listed_items(connection: Connection) -> bytes:
 def fetched_rows(reply: Reply, wanted: range | None) -> list[Attributes]:
     """Return what was fetched, the highest sequence number first; one broken message does not spoil the page."""
     found: dict[int, Attributes] = {}
-    for records in _grouped(reply):
+    for records in grouped(reply.lines("FETCH")):
         try:
             for number, row in parse_fetch(records):
                 # Flags of other messages may come in between.
@@ -109,15 +112,6 @@ def fetched_rows(reply: Reply, wanted: range | None) -> list[Attributes]:
         if isinstance(row.get("UID"), int) and (wanted is None or number < 0 or number in wanted)
     }
     return [complete[number] for number in sorted(complete, key=lambda each: complete[each]["UID"], reverse=True)]
-
-
-def _grouped(reply: Reply) -> Iterator[list[Any]]:
-    group: list[Any] = []
-    for record in reply.lines("FETCH"):
-        group.append(record)
-        if not isinstance(record, tuple):
-            yield group
-            group = []
 
 
 # --- one message ------------------------------------------------------------------------------------------------------

@@ -10,111 +10,68 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 
 from gateway.errors import NotFoundError, UnsupportedOperationError
 from gateway.mime.decode import transfer_decoder
-from gateway.model.message import AppendResult, FlagUpdate, Mailbox, MessageDetail, MessageText, SearchQuery, TextType
-from gateway.model.server import Server
+from gateway.model.message import (
+    AppendResult,
+    FlagUpdate,
+    Mailbox,
+    MessageDetail,
+    MessageEntry,
+    MessageText,
+    SearchQuery,
+    TextType,
+)
 from gateway.provider import (
     Account,
     AttachmentStream,
+    Changes,
     Envelope,
-    Login,
     MessagePage,
     PageRequest,
+    PollWatch,
     Quota,
     Session,
     SessionContext,
     SubmitReceipt,
+    Watch,
+    page_cursor,
 )
-from gateway.smtp import Explain, SmtpConnection, Timeouts
-from gateway_imap import changing, mailboxes, reading
+from gateway.smtp import SmtpConnection
+from gateway_imap import changing, idling, mailboxes, reading
+from gateway_imap.changes import read_changed, read_changes
 from gateway_imap.changing import Placed
-from gateway_imap.connection import Connection, ImapTimeouts, quoted
-from gateway_imap.errors import ExplainImap
+from gateway_imap.connection import Connection, quoted
 from gateway_imap.ids import (
+    CURSOR_KIND,
     MessageId,
     decode_attachment_id,
     decode_cursor,
     decode_message_id,
     decode_text_id,
-    encode_cursor,
 )
 from gateway_imap.link import Link
 from gateway_imap.listing import LastPage, Page, read_page
 from gateway_imap.mailboxes import Directory, Quirks, encode_name
 from gateway_imap.reading import CHUNK, Target
+from gateway_imap.revisions import read_revisions
 from gateway_imap.searching import search_page
 from gateway_imap.structure import Part
 
 # Seconds for which the list of mailboxes is believed.
 _DIRECTORY_AGE = 300.0
+# Seconds between two looks at a mailbox of a server without IDLE.
+_POLL_PERIOD = 60.0
 # Seconds to wait for the numbering of mailboxes.
 _NUMBER_TIMEOUT = 30.0
 _MESSAGE_ID = re.compile(rb"^message-id:[ \t]*(?:\r?\n[ \t]+)?(<[^<>\s]+>)", re.IGNORECASE | re.MULTILINE)
 
 
-@asynccontextmanager
-async def open_session(
-    *,
-    account: Account,
-    context: SessionContext,
-    imap: Server | None,
-    smtp: Server | None,
-    imap_user: str | None = None,
-    smtp_user: str | None = None,
-    ehlo_name: str | None = None,
-    explain_imap: ExplainImap | None = None,
-    explain_smtp: Explain | None = None,
-    quirks: Quirks | None = None,
-    imap_timeouts: ImapTimeouts | None = None,
-    smtp_timeouts: Timeouts | None = None,
-    threads: Executor | None = None,
-) -> AsyncIterator[ImapSession]:
-    """Open a session on an IMAP server, a submission server, or both; connections are made at their first use.
-
-    Args:
-        account: whose mail it is.
-        context: credentials and numbering.
-        imap: where the mailbox is; None for an account that only sends.
-        smtp: where mail is submitted; None for an account that only reads.
-        imap_user: name to log in to IMAP with instead of the login's own.
-        smtp_user: name to log in to SMTP with instead of the login's own.
-        ehlo_name: how to greet the submission server.
-        explain_imap: turns the text of a NO, BAD or BYE into an error of the service; None leaves it to the rules.
-        explain_smtp: the same for SMTP's code and text.
-        quirks: how the service differs from a plain server.
-        imap_timeouts: see `ImapTimeouts`.
-        smtp_timeouts: see `gateway.smtp.Timeouts`.
-        threads: where blocking work runs; the process's shared IMAP threads without it.
-    """
-
-    async def smtp_login(refused: Login | None) -> Login:
-        login: Login = await context.credentials.login("smtp", refused=refused)
-        return login
-
-    link, sender = None, None
-    if imap is not None:
-        link = Link(
-            imap, context.credentials, user=imap_user, explain=explain_imap, timeouts=imap_timeouts, threads=threads
-        )
-    if smtp is not None:
-        sender = SmtpConnection(
-            smtp, smtp_login, user=smtp_user, ehlo_name=ehlo_name, explain=explain_smtp, timeouts=smtp_timeouts
-        )
-    session = ImapSession(account, context, link=link, sender=sender, quirks=quirks or Quirks())
-    try:
-        yield session
-    finally:
-        await session.close()
-
-
 class ImapSession(Session):
-    """One account; see `open_session`."""
+    """One account; see `gateway_imap.opening.open_session`."""
 
     def __init__(
         self,
@@ -321,6 +278,39 @@ class ImapSession(Session):
         self._directory = None
         await self._link.write(mailboxes.delete_mailbox, name)
 
+    # --- what happens -------------------------------------------------------------------------------------------------
+
+    async def changes(self, mailbox: str, since: str | None) -> Changes:
+        """See `Session.changes`."""
+        path, name = await self._destination(mailbox)
+        return await self._link.read(read_changes, path, name, since, number=self._number)
+
+    async def entries(self, mailbox: str, ids: Sequence[str]) -> Sequence[MessageEntry]:
+        """See `Session.entries`."""
+        directory = await self._mailboxes()
+        path = directory.resolve(mailbox)
+        return await self._link.read(
+            read_changed,
+            path,
+            directory.server_name(path),
+            [decode_message_id(id) for id in ids],
+            use=directory.special_use(path),
+            number=self._number,
+        )
+
+    async def revisions(self) -> Mapping[str, str | None]:
+        """See `Session.revisions`."""
+        directory = await self._mailboxes()
+        paths = [mailbox.path for mailbox in directory.mailboxes if not mailbox.no_select]
+        names = {path: directory.server_names.get(path, b"INBOX") for path in paths}
+        tokens = await self._link.read(read_revisions, list(names.values()))
+        return {path: tokens.get(name) for path, name in names.items()}
+
+    async def watch(self, mailbox: str) -> Watch:
+        """See `Session.watch`."""
+        watch = await self._link.read(idling.begin, *await self._destination(mailbox))
+        return PollWatch(period=_POLL_PERIOD) if watch is None else watch
+
     # --- submitting ---------------------------------------------------------------------------------------------------
 
     async def check_submit(self) -> None:
@@ -389,8 +379,8 @@ def _page(found: Page, number: int, size: int) -> MessagePage:
         total=found.total,
         page=number,
         messages=found.entries,
-        next_cursor=encode_cursor(number + 1) if (number + 1) * size < found.total else None,
-        previous_cursor=encode_cursor(number - 1) if number else None,
+        next_cursor=page_cursor(CURSOR_KIND, number + 1) if (number + 1) * size < found.total else None,
+        previous_cursor=page_cursor(CURSOR_KIND, number - 1) if number else None,
     )
 
 

@@ -27,6 +27,7 @@ class OutlookImapProvider(Provider):
     name: ClassVar[str] = "outlook_imap"
     app_types: ClassVar[frozenset[tuple[str, str]]] = frozenset({("outlook", "imap")})
     capabilities: ClassVar[frozenset[Capability]] = ImapProvider.capabilities
+    cursor_kind: ClassVar[str | None] = ImapProvider.cursor_kind
     # https://learn.microsoft.com/exchange/clients-and-mobile-in-exchange-online/authenticated-client-smtp-submission:
     # a copy that is appended as well would be a duplicate.
     saves_sent_copy: ClassVar[bool] = True
