@@ -1,0 +1,143 @@
+"""The index never shows less than the server's last word, nor less than the gateway's own hand has done."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.model.message import FlagUpdate, MessageUpdate
+from gateway.queue import operations as ask
+from tests.integration.queue.rig import eventually
+from tests.integration.watching.rig import Account, Watching, letter
+
+pytestmark = pytest.mark.anyio
+
+
+async def _subjects(account: Account) -> list[str]:
+    return [message["subject"] for message in (await account.listed())["messages"]]
+
+
+async def _with_messages(world: Watching, count: int) -> tuple[Account, list[dict[str, Any]]]:
+    account = await world.account()
+    for number in range(count):
+        await asyncio.to_thread(world.dovecot.deliver, account.user, letter(number))
+    listing = await account.settled([str(number) for number in reversed(range(count))])
+    return account, listing["messages"]
+
+
+async def test_a_flag_that_was_set_shows_in_the_next_listing(world: Watching) -> None:
+    account, messages = await _with_messages(world, 1)
+    update = MessageUpdate(flags=FlagUpdate(add=("\\Flagged",)))
+    await account.call(ask.MESSAGES_UPDATE, ask.UpdateMessage(message=messages[0]["id"], update=update))
+    assert (await account.listed())["messages"][0]["flagged"] is True
+
+
+async def test_a_message_marked_as_seen_by_reading_shows_in_the_next_listing(world: Watching) -> None:
+    account, messages = await _with_messages(world, 1)
+    await account.call(ask.MESSAGES_GET, ask.GetMessage(message=messages[0]["id"], mark_as_seen=True))
+    assert "unseen" not in (await account.listed())["messages"][0]
+
+
+async def test_a_message_that_was_moved_is_not_in_the_next_listing(world: Watching) -> None:
+    account, messages = await _with_messages(world, 2)
+    await account.call(ask.MAILBOXES_CREATE, ask.CreateMailbox(path="Done"))
+    await account.call(ask.MESSAGES_MOVE, ask.MoveMessage(message=messages[0]["id"], path="Done"))
+    assert await _subjects(account) == ["0"]
+
+
+async def test_a_message_that_was_deleted_is_not_in_the_next_listing(world: Watching) -> None:
+    account, messages = await _with_messages(world, 2)
+    await account.call(ask.MESSAGES_DELETE, ask.DeleteMessage(message=messages[1]["id"], force=True))
+    assert await _subjects(account) == ["1"]
+
+
+async def test_a_message_that_was_stored_is_in_the_next_listing(world: Watching) -> None:
+    account, _ = await _with_messages(world, 1)
+    await account.call(ask.MESSAGES_APPEND, ask.AppendMessage(path="INBOX", content=letter("stored")))
+    assert await _subjects(account) == ["stored", "0"]
+
+
+async def test_after_each_kind_of_operation_the_index_takes_in_what_a_second_client_does_then(world: Watching) -> None:
+    account, messages = await _with_messages(world, 6)
+    account.phone.select()
+    flags = MessageUpdate(flags=FlagUpdate(add=("\\Answered",)))
+    ours = [
+        (ask.MESSAGES_UPDATE, ask.UpdateMessage(message=messages[5]["id"], update=flags)),
+        (ask.MESSAGES_APPEND, ask.AppendMessage(path="INBOX", content=letter("ours"))),
+        (ask.MAILBOXES_CREATE, ask.CreateMailbox(path="Box")),
+        (ask.MESSAGES_MOVE, ask.MoveMessage(message=messages[4]["id"], path="Box")),
+        (ask.MESSAGES_DELETE, ask.DeleteMessage(message=messages[3]["id"], force=True)),
+        (ask.MAILBOXES_RENAME, ask.RenameMailbox(path="Box", new_path="Case")),
+        (ask.MAILBOXES_DELETE, ask.DeleteMailbox(path="Case")),
+    ]
+    for number, (operation, arguments) in enumerate(ours):
+        await account.call(operation, arguments)
+        await asyncio.to_thread(account.phone.append, letter(f"theirs {number}"))
+        await asyncio.to_thread(account.phone.flag, "1", f"mark{number}")
+
+        async def both(number: int = number) -> bool:
+            found = await account.indexed()
+            if found is None or found["messages"][0]["subject"] != f"theirs {number}":
+                return False
+            oldest = found["messages"][-1]
+            return f"mark{number}" in oldest["flags"]
+
+        await eventually(both, f"what the second client did after {operation.name} is taken in", 20)
+        assert await account.indexed() == await account.asked()
+
+
+async def test_the_index_does_not_answer_while_the_connection_is_silent(world: Watching) -> None:
+    account, _ = await _with_messages(world, 1)
+    owner = await world.services.ownership.owner(account.id)
+    assert owner is not None
+    await world.services.index.unconfirm(account.id, "INBOX")
+    assert await account.indexed() is None
+    assert await _subjects(account) == ["0"]
+
+
+async def test_the_index_does_not_answer_for_the_account_of_a_dead_worker(stopped: Watching) -> None:
+    async with stopped.worker():
+        account = await stopped.account()
+        await account.confirmed()
+    assert await account.indexed() is None
+
+
+async def test_what_a_stopped_worker_confirmed_is_void_for_the_next_owner(stopped: Watching) -> None:
+    async with stopped.worker("first"):
+        account = await stopped.account()
+        await account.confirmed()
+        epoch = await stopped.services.index.epoch(account.id)
+    await asyncio.to_thread(stopped.dovecot.deliver, account.user, letter("meanwhile"))
+    async with stopped.worker("second"):
+        listing = await account.confirmed()
+        assert [message["subject"] for message in listing["messages"]] == ["meanwhile"]
+        later = await stopped.services.index.epoch(account.id)
+        assert epoch is not None and later is not None and later > epoch
+        assert await account.subjects() == ["meanwhile"]
+
+
+async def test_pages_and_cursors_of_the_index_are_those_of_a_worker(world: Watching) -> None:
+    user, phone = await world.user()
+    world.dovecot.fill(user, 25)
+    account = await world.create(user, phone)
+    await account.confirmed()
+    cursor, number = None, 0
+    while True:
+        page = await world.services.listings.page(account.id, "inbox", page=0, size=10, cursor=cursor)
+        assert page is not None
+        arguments = ask.ListMessages(path="INBOX", page=0, page_size=10, cursor=cursor)
+        assert msgspec.json.decode(page) == msgspec.json.decode(await account.call(ask.MESSAGES_LIST, arguments))
+        cursor, number = msgspec.json.decode(page)["nextPageCursor"], number + 1
+        if cursor is None:
+            break
+    assert number == 3
+
+
+async def test_a_cursor_of_another_kind_is_left_to_a_worker_to_refuse(world: Watching) -> None:
+    account = await world.account()
+    await account.confirmed()
+    for cursor in ("graph_eyJwYWdlIjowfQ", "imap_nonsense", "nonsense"):
+        assert await world.services.listings.page(account.id, "INBOX", page=0, size=10, cursor=cursor) is None
