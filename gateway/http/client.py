@@ -59,6 +59,21 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return self.headers.get("retry-after") if self.status in (429, 503) else None
 
 
+class _Attempt:
+    """One sending of a request; `reused` tells that the connection had carried another one before."""
+
+    reused = False
+
+
+def _noting_reuse() -> aiohttp.TraceConfig:
+    async def note(session: aiohttp.ClientSession, context: Any, parameters: Any) -> None:
+        context.trace_request_ctx.reused = True
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(note)
+    return config
+
+
 class HttpClient:
     """Posts to addresses that the egress rules allow. Never follows a redirect, keeps no cookie, uses no proxy."""
 
@@ -87,16 +102,28 @@ class HttpClient:
         target, sent = prepare(url, headers)
         try:
             async with asyncio.timeout(timeout):
-                session = self._opened()
-                async with session.post(target, data=body, headers=sent, allow_redirects=False) as response:
-                    found = await _beginning(response)
-                    answered = {name.lower(): value for name, value in response.headers.items()}
-                    return Answer(status=response.status, headers=answered, body=found)
+                return await self._post(target, body, sent)
         except TimeoutError:
             raise ConnectError("no answer in time", code="Timeout") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # Its text names the URL, which may hold a secret.
             raise _failure(error) from None
+
+    async def _post(self, target: URL, body: bytes, headers: Mapping[str, str]) -> Answer:
+        session = self._opened()
+        while True:
+            attempt = _Attempt()
+            try:
+                async with session.post(
+                    target, data=body, headers=headers, allow_redirects=False, trace_request_ctx=attempt
+                ) as response:
+                    found = await _beginning(response)
+                    answered = {name.lower(): value for name, value in response.headers.items()}
+                    return Answer(status=response.status, headers=answered, body=found)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                # The server closed a connection that had been idle, just as it was used again (RFC 9112 section 9.3.1).
+                if not attempt.reused:
+                    raise
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -120,6 +147,7 @@ class HttpClient:
                 # An answer is shown as it came; a few octets could inflate to gigabytes.
                 auto_decompress=False,
                 trust_env=False,
+                trace_configs=[_noting_reuse()],
             )
         return self._session
 

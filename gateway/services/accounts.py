@@ -35,6 +35,7 @@ from gateway.model.account import (
 )
 from gateway.model.event import AccountEventData
 from gateway.model.oauth2 import AppRecord
+from gateway.model.webhook import DEFAULT_ENDPOINT
 from gateway.provider import Clock, Grant
 from gateway.services import account_view
 from gateway.services.account_payload import (
@@ -325,6 +326,9 @@ class AccountService:
         if old is not None and not reconnect and state != "unset":
             state = old.state
         await self._accounts.save(config, merged_secrets(before, secrets, config), state)
+        if request.webhooks and old is not None:
+            # Whoever edits the URL has mended it, most likely.
+            await self._due.hasten("webhook.deliver", DEFAULT_ENDPOINT, self._clock(), account=config.account)
         if old is None:
             added = self._events.make("accountAdded", config.account, AccountEventData(account=config.account))
             await self._events.append(config.account, [added])

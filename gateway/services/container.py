@@ -211,6 +211,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
             store,
             http=HttpClient(settings.egress),
             jobs=jobs,
+            dispatcher=dispatcher,
             accounts=account_store,
             events=events,
             event_store=event_store,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from gateway.provider import Clock
@@ -11,8 +12,6 @@ from gateway.queue.operations import (
     ACCOUNT_SYNC,
     GRANT_RENEW,
     OUTBOX_SEND,
-    WEBHOOK_DELIVER,
-    DeliverWebhooks,
     NoArguments,
     SendSubmission,
 )
@@ -35,6 +34,8 @@ class Dispatcher:
         self._ownership = ownership
         self._signals = signals
         self._clock = clock
+        #: Queues the delivery of an account's events to an endpoint.
+        self.deliver: Callable[[str, str], Awaitable[None]] | None = None
 
     async def connect(self, account: str) -> None:
         """Queue a connection attempt; should its job be lost, it becomes due again."""
@@ -76,4 +77,5 @@ class Dispatcher:
             case "outbox.send":
                 await self.send(work.account, work.subject)
             case "webhook.deliver":
-                await self._jobs.enqueue(WEBHOOK_DELIVER, work.account, DeliverWebhooks(endpoint=work.subject))
+                if self.deliver is not None:
+                    await self.deliver(work.account, work.subject)

@@ -19,6 +19,15 @@ for _, member in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[2], member) end
 return due
 """)
 
+_HASTEN = Script("""
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '+inf')) do
+  local work = cjson.decode(member)
+  if work[1] == ARGV[2] and work[3] == ARGV[3] and (ARGV[4] == '' or work[2] == ARGV[4]) then
+    redis.call('ZADD', KEYS[1], ARGV[1], member)
+  end
+end
+""")
+
 #: Seconds after which work that a worker claimed, and neither finished nor put off, is due again.
 CLAIM = 60
 
@@ -40,6 +49,14 @@ class DueStore:
     async def put(self, work: DueWork, at: datetime) -> None:
         """Make work due at a time, replacing an earlier date of the same work."""
         await self._store.control.call("ZADD", keys.DUE, at.timestamp(), msgspec.json.encode(work))
+
+    async def keep(self, work: DueWork, at: datetime) -> None:
+        """Make work due at a time unless it is due at some time already."""
+        await self._store.control.call("ZADD", keys.DUE, "NX", at.timestamp(), msgspec.json.encode(work))
+
+    async def hasten(self, operation: str, subject: str, now: datetime, *, account: str | None = None) -> None:
+        """Make due at once what waits for a later time, of one account or of all."""
+        await _HASTEN.run(self._store.control, [keys.DUE], now.timestamp(), operation, subject, account or "")
 
     async def done(self, work: DueWork) -> None:
         """Forget work."""

@@ -32,7 +32,7 @@ from gateway.store.webhooks import DeliveryStore, Progress, ProgressStore
 log = structlog.get_logger(__name__)
 
 #: Events read at once; what was changed about an endpoint is noticed between two reads.
-BATCH = 50
+BATCH = 16
 #: Seconds after which a job makes way for others that wait for the same endpoint.
 SHIFT = 20.0
 
@@ -41,7 +41,6 @@ class _Way(msgspec.Struct, kw_only=True):
     """One job's way through a log."""
 
     account: str
-    job: str
     target: Target
     progress: Progress
     sender: Sender
@@ -78,7 +77,7 @@ class WebhookDeliverer:
 
     async def deliver(self, account: str, endpoint: str, job: str) -> None:
         """Deliver what an endpoint has not got of an account's log; `job` names the piece of work, also if repeated."""
-        if not await self._farewells.deliver(account, endpoint, job):
+        if not await self._farewells.deliver(account, endpoint):
             return
         stored = await self._accounts.get(account)
         target = await self._endpoints.target(endpoint, stored.config) if stored is not None else None
@@ -92,7 +91,7 @@ class WebhookDeliverer:
             progress = await self._progress.claim(account, endpoint, job, target.start, self._clock())
             if progress is not None:
                 sender = await self._courier.sender()
-                await self._walk(_Way(account=account, job=job, target=target, progress=progress, sender=sender))
+                await self._walk(_Way(account=account, target=target, progress=progress, sender=sender))
 
     @asynccontextmanager
     async def _permit(self, target: Target, account: str) -> AsyncIterator[bool]:
@@ -191,7 +190,6 @@ class WebhookDeliverer:
         message = Message(
             event_id=entry.event_id,
             body=body,
-            job=way.job,
             attempt=attempt,
             waited=(self._clock() - (asked or logged_at(entry.id))).total_seconds(),
             route=way.target.route,

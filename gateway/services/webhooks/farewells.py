@@ -59,14 +59,14 @@ class FarewellService:
             await self._progress.add_farewell(target.endpoint, config.account, farewell)
             await self._waker.queue(config.account, target.endpoint)
 
-    async def deliver(self, account: str, endpoint: str, job: str) -> bool:
+    async def deliver(self, account: str, endpoint: str) -> bool:
         """Deliver the last event of an account if one waits; False when it has to be tried again later."""
         farewell = await self._progress.farewell(endpoint, account)
         if farewell is None:
             return True
         config = msgspec.json.decode(farewell.config, type=AccountConfig)
         target = await self._endpoints.target(endpoint, config)
-        at = await self._attempt(target, account, farewell, job) if target is not None else None
+        at = await self._attempt(target, account, farewell) if target is not None else None
         if at is not None:
             await self._due.put(due_work(account, endpoint), at)
             return False
@@ -74,7 +74,7 @@ class FarewellService:
         await self._endpoints.forget_account(account)
         return True
 
-    async def _attempt(self, target: Target, account: str, farewell: Farewell, job: str) -> datetime | None:
+    async def _attempt(self, target: Target, account: str, farewell: Farewell) -> datetime | None:
         """Try once, and return when to try again; None when it is done with."""
         begun = datetime.fromtimestamp(farewell.time, UTC)
         if target.trouble is not None and target.trouble.paused is not None and target.trouble.paused > self._clock():
@@ -91,7 +91,6 @@ class FarewellService:
         message = Message(
             event_id=farewell.event_id,
             body=body,
-            job=job,
             attempt=farewell.failures,
             waited=(self._clock() - begun).total_seconds(),
             route=target.route,

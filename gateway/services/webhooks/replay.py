@@ -137,7 +137,7 @@ class WebhookOperations:
         arguments = TestWebhook(endpoint=request.endpoint, for_account=request.account)
         return await self._jobs.call(WEBHOOK_TEST, "", arguments, timeout=max(timeout, TEST_TIME))
 
-    async def test(self, request: TestRequest, job: str) -> TestResult:
+    async def test(self, request: TestRequest) -> TestResult:
         """Send a test event to an endpoint as it is configured, whatever it selects.
 
         Raises:
@@ -164,7 +164,7 @@ class WebhookOperations:
         }
         sender = await self._courier.sender()
         body = await self._courier.body(target, LoggedEvent("0-0", "test", event_id, _encode(content)), sender)
-        message = Message(event_id=event_id, body=body or b"", job=job, attempt=0, waited=0, route=target.route)
+        message = Message(event_id=event_id, body=body or b"", attempt=0, waited=0, route=target.route)
         outcome = await self._courier.post(target, message, sender)
         return TestResult(
             success=outcome.success,

@@ -18,6 +18,7 @@ import msgspec
 
 from gateway.model.account import CustomHeader
 from gateway.model.oauth2 import MASK
+from gateway.model.webhook import DEFAULT_ENDPOINT
 
 SECRET_PREFIX = "whsec_"
 _SECRET_OCTETS = 32
@@ -42,7 +43,6 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     event_id: str
     body: bytes
-    job: str
     attempt: int
     waited: float
     route: str | None = None
@@ -50,6 +50,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Message({self.event_id!r})"
+
+    @property
+    def id(self) -> str:
+        """Of this event at this endpoint, the same at every attempt: some receivers drop what has an id they know."""
+        return f"{self.event_id}-{self.route or DEFAULT_ENDPOINT}"
 
 
 def new_secret() -> str:
@@ -76,7 +81,7 @@ def headers(message: Message, custom: Sequence[CustomHeader], sender: Sender, no
     """Return the headers of a delivery; custom ones come first, so that they cannot replace those of the gateway."""
     own = {
         "Content-Type": "application/json",
-        "X-EE-Wh-Id": message.job,
+        "X-EE-Wh-Id": message.id,
         "X-EE-Wh-Attempts-Made": str(message.attempt),
         "X-EE-Wh-Queued-Time": f"{max(0, round(message.waited))}s",
         "X-EE-Wh-Event-Id": message.event_id,

@@ -23,6 +23,7 @@ from gateway.provider import Clock
 from gateway.services.paging import page_of
 from gateway.services.webhooks.endpoints import shown_trouble
 from gateway.services.webhooks.expressions import ExpressionError, parse
+from gateway.services.webhooks.wake import WakeService
 from gateway.store.accounts import AccountStore
 from gateway.store.webhook_endpoints import EndpointStore, StoredRoute, Trouble
 from gateway.store.webhooks import DeliveryStore, ProgressStore
@@ -38,12 +39,14 @@ class RouteService:
         progress: ProgressStore,
         deliveries: DeliveryStore,
         accounts: AccountStore,
+        waker: WakeService,
         clock: Clock,
     ) -> None:
         self._endpoints = endpoints
         self._progress = progress
         self._deliveries = deliveries
         self._accounts = accounts
+        self._waker = waker
         self._clock = clock
 
     async def list(self, page: int, page_size: int) -> WebhookRouteList:
@@ -110,6 +113,7 @@ class RouteService:
             changed = msgspec.structs.replace(changed, since=now)
         await self._endpoints.save(changed)
         await self._endpoints.clear(id)
+        await self._waker.edited(id)
         return RouteUpdated(id=id)
 
     async def delete(self, id: str) -> RouteDeleted:

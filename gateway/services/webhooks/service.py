@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.http import HttpClient
+from gateway.model.webhook import DEFAULT_ENDPOINT
 from gateway.provider import Clock
 from gateway.queue.client import JobClient
+from gateway.services.dispatch import Dispatcher
 from gateway.services.events import EventService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.webhooks.attempt import Courier
@@ -48,6 +50,7 @@ def build_webhooks(
     *,
     http: HttpClient,
     jobs: JobClient,
+    dispatcher: Dispatcher,
     accounts: AccountStore,
     events: EventService,
     event_store: EventStore,
@@ -69,7 +72,13 @@ def build_webhooks(
         due=due,
         clock=clock,
     )
-    settings.webhooks_edited = endpoints.default_edited
+
+    async def default_edited() -> None:
+        await endpoints.default_edited()
+        await waker.edited(DEFAULT_ENDPOINT)
+
+    settings.webhooks_edited = default_edited
+    dispatcher.deliver = waker.due
     events.on_announced.append(waker.announced)
     events.on_deleted.append(farewells.deleted)
     return Webhooks(
@@ -88,7 +97,12 @@ def build_webhooks(
             clock=clock,
         ),
         routes=RouteService(
-            endpoints=endpoint_store, progress=progress, deliveries=deliveries, accounts=accounts, clock=clock
+            endpoints=endpoint_store,
+            progress=progress,
+            deliveries=deliveries,
+            accounts=accounts,
+            waker=waker,
+            clock=clock,
         ),
         operations=WebhookOperations(
             endpoints=endpoints,

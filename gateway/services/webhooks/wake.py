@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -21,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 #: Time after which a delivery that nobody heard of again is queued anew.
 SWEEP = timedelta(seconds=90)
+#: Of due work whose subject is an endpoint.
+OPERATION = WEBHOOK_DELIVER.name
 
 
 _NOT_QUEUED: tuple[type[Exception], ...] = (*UNREACHABLE, GatewayError)
@@ -28,7 +31,7 @@ _NOT_QUEUED: tuple[type[Exception], ...] = (*UNREACHABLE, GatewayError)
 
 def due_work(account: str, endpoint: str) -> DueWork:
     """Return the name under which one endpoint's deliveries for one account are due."""
-    return DueWork("webhook.deliver", account, endpoint)
+    return DueWork(OPERATION, account, endpoint)
 
 
 class WakeService:
@@ -86,7 +89,22 @@ class WakeService:
     async def _wake(self, account: str, endpoints: Sequence[str], *, at_once: bool) -> None:
         if not endpoints:
             return
-        for endpoint in await self._progress.wake(account, endpoints, self._clock(), at_once=at_once):
+        now = self._clock()
+        # First: whoever dies from here on leaves work that becomes due.
+        await asyncio.gather(*(self._due.keep(due_work(account, endpoint), now + SWEEP) for endpoint in endpoints))
+        for endpoint in await self._progress.wake(account, endpoints, now, at_once=at_once):
+            await self._jobs.enqueue(WEBHOOK_DELIVER, account, DeliverWebhooks(endpoint=endpoint))
+
+    async def edited(self, endpoint: str) -> None:
+        """Try at once what waits because an endpoint failed: whoever edited it has mended it, most likely."""
+        await self._due.hasten(OPERATION, endpoint, self._clock())
+
+    async def due(self, account: str, endpoint: str) -> None:
+        """Queue a delivery whose time has come, or whose job may be lost."""
+        if await self._accounts.exists(account):
+            await self.wake_at_once(account, endpoint)
+        else:
+            # What is left of an account that is gone is its last event.
             await self.queue(account, endpoint)
 
     async def queue(self, account: str, endpoint: str) -> None:

@@ -132,6 +132,11 @@ class Hooks:
             waiting = database.llen(keys.rq_queue("webhook")) + database.zcard(keys.rq_started("webhook"))
         return not waiting and all(stamp in (None, b"0") for stamp in busy)
 
+    def jobs_done(self) -> int:
+        """Return how many jobs were run."""
+        with redis.Redis.from_url(self.redis_url) as database:
+            return int(database.zcard(keys.rq_finished("webhook")))
+
     def jobs(self) -> int:
         """Return how many deliveries are queued."""
         with redis.Redis.from_url(self.redis_url) as database:

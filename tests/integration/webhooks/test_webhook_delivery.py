@@ -41,7 +41,7 @@ async def test_an_event_arrives_as_receivers_of_the_reference_expect_it(hooks: H
     assert request.headers["x-ee-wh-event-id"] == request.event["eventId"] == event.event_id
     assert request.headers["x-ee-wh-attempts-made"] == "0"
     assert request.headers["x-ee-wh-queued-time"] == "0s"
-    assert request.headers["x-ee-wh-id"]
+    assert request.headers["x-ee-wh-id"] == f"{event.event_id}-default"
     assert "x-ee-wh-custom-route" not in request.headers
     signature = hmac.new(SECRET.encode(), request.body, hashlib.sha256).digest()
     assert request.headers["x-ee-wh-signature"] == base64.urlsafe_b64encode(signature).decode().rstrip("=")
@@ -97,8 +97,11 @@ async def test_events_of_an_account_arrive_in_order_through_one_connection_and_f
     requests = await hooks.receiver.wait(60)
     assert subjects(requests) == expected
     assert len({request.connection for request in requests}) == 1
-    assert len({request.headers["x-ee-wh-id"] for request in requests}) <= 3
+    # Some receivers drop what has an id that they know.
+    assert len({request.headers["x-ee-wh-id"] for request in requests}) == 60
     assert hooks.receiver.most["/hook"] == 1
+    await hooks.quiet()
+    assert 1 <= hooks.jobs_done() <= 4
 
 
 async def test_accounts_do_not_wait_for_each_other(hooks: Hooks) -> None:
@@ -157,8 +160,8 @@ async def test_only_the_events_that_are_chosen_are_delivered(hooks: Hooks) -> No
     await hooks.enable(webhookEvents=["messageDeleted"])
     await hooks.account()
     await hooks.mail("ann", "one")
-    await hooks.settings(webhookEvents=["messageNew"])
     await hooks.quiet()
+    await hooks.settings(webhookEvents=["messageNew"])
     await hooks.mail("ann", "two")
     assert subjects(await hooks.receiver.wait(1)) == ["two"]
     await hooks.quiet()

@@ -100,6 +100,52 @@ async def test_an_event_is_given_up_after_three_days_and_the_next_one_is_tried(h
     assert {record.event_id for record in dead} <= {old.event_id, young.event_id}
 
 
+async def fail_until_it_takes_long(hooks: Hooks, path: str) -> int:
+    """Let an event fail until the next attempt is minutes away; return how many there were."""
+    attempts = 0
+    while True:
+        attempts += 1
+        hooks.receiver.then(path, FAILURE)
+        if attempts == 1:
+            await hooks.mail("ann", "one")
+        await hooks.recorded(attempts)
+        await hooks.quiet()
+        last = (await hooks.deliveries())[0]
+        assert last.next_attempt is not None
+        wait = (last.next_attempt - hooks.clock()).total_seconds()
+        if wait > 60:
+            return attempts
+        await hooks.pass_time(wait)
+
+
+async def test_a_mended_route_gets_at_once_what_waits_for_it(hooks: Hooks) -> None:
+    await hooks.account()
+    route = await hooks.route("/route")
+    attempts = await fail_until_it_takes_long(hooks, "/route")
+    await hooks.services.webhooks.routes.update(route, RouteUpdate(target_url=hooks.receiver.url("/mended")))
+    await hooks.pass_time(1)
+    assert subjects(await hooks.receiver.wait(1, "/mended")) == ["one"]
+    assert len(hooks.receiver.at("/route")) == attempts
+
+
+async def test_mended_settings_get_at_once_what_waits_for_them(hooks: Hooks) -> None:
+    await hooks.enable("/hook")
+    await hooks.account()
+    await fail_until_it_takes_long(hooks, "/hook")
+    await hooks.enable("/mended")
+    await hooks.pass_time(1)
+    assert subjects(await hooks.receiver.wait(1, "/mended")) == ["one"]
+
+
+async def test_a_mended_url_of_an_account_gets_at_once_what_waits_for_it(hooks: Hooks) -> None:
+    await hooks.enable()
+    await hooks.account("ann", webhooks=hooks.receiver.url("/ann"))
+    await fail_until_it_takes_long(hooks, "/ann")
+    await hooks.change("ann", webhooks=hooks.receiver.url("/mended"))
+    await hooks.pass_time(1)
+    assert subjects(await hooks.receiver.wait(1, "/mended")) == ["one"]
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_a_redirect_is_not_followed(hooks: Hooks, status: int) -> None:
     await hooks.enable()
@@ -281,8 +327,44 @@ async def test_a_job_that_was_lost_is_made_up_for(redis_url: str) -> None:
         async with working(hooks):
             await hooks.mail("ann", "two")
             assert hooks.jobs() == 0
-            await hooks.pass_time(100)
+            await hooks.pass_time(125)
             assert subjects(await hooks.receiver.wait(2)) == ["one", "two"]
+
+
+async def test_a_job_that_was_never_queued_is_made_up_for(redis_url: str) -> None:
+    """Whoever announced the event died just then."""
+    async with open_hooks(redis_url, work=False) as hooks:
+        await hooks.enable()
+        await hooks.account()
+
+        with redis.Redis.from_url(redis_url) as database:
+            database.delete(keys.DUE, keys.rq_queue("webhook"), *database.keys("*:hook:*"))
+
+        async def die(*_: object, **__: object) -> str:
+            raise asyncio.CancelledError
+
+        hooks.services.jobs.enqueue = die  # type: ignore[method-assign]
+        with pytest.raises(asyncio.CancelledError):
+            await hooks.mail("ann", "one")
+        del hooks.services.jobs.enqueue
+        async with working(hooks):
+            await hooks.pass_time(125)
+            assert subjects(await hooks.receiver.wait(1)) == ["one"]
+
+
+async def test_the_last_event_of_an_account_is_repeated_when_it_fails(hooks: Hooks) -> None:
+    await hooks.enable()
+    await hooks.account()
+    hooks.receiver.then("/hook", FAILURE, FAILURE)
+    await hooks.services.accounts.delete("ann")
+    await hooks.recorded(1)
+    await hooks.pass_time(7)
+    await hooks.recorded(2)
+    await hooks.pass_time(19)
+    requests = await hooks.receiver.wait(3)
+    assert {request.event["event"] for request in requests} == {"accountDeleted"}
+    assert [request.headers["x-ee-wh-attempts-made"] for request in requests] == ["0", "1", "2"]
+    await hooks.recorded(3)
 
 
 async def test_what_could_not_be_queued_is_queued_when_redis_is_back(durable_redis: RedisServer) -> None:

@@ -147,9 +147,9 @@ async def test_a_test_event_tells_what_the_endpoint_answers(hooks: Hooks) -> Non
     route = await hooks.route("/route", filter="`false`", map="account")
     hooks.receiver.then("/route", Reply(418, body=b"short and stout"))
     operations = hooks.services.webhooks.operations
-    refused = await operations.test(TestRequest(endpoint=route), "job")
+    refused = await operations.test(TestRequest(endpoint=route))
     assert (refused.success, refused.status, refused.answer) == (False, 418, "short and stout")
-    taken = await operations.test(TestRequest(endpoint=route), "job")
+    taken = await operations.test(TestRequest(endpoint=route))
     assert (taken.success, taken.status, taken.error) == (True, 204, None)
     (_, request) = hooks.receiver.at("/route")
     assert request.event["event"] == "test"

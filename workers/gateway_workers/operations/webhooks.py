@@ -20,6 +20,6 @@ def handlers(services: Services) -> Mapping[str, Handler]:
     async def test(job: JobContext, arguments: ask.TestWebhook) -> TestResult:
         """Send a test event."""
         request = TestRequest(endpoint=arguments.endpoint, account=arguments.for_account)
-        return await services.webhooks.operations.test(request, job.job)
+        return await services.webhooks.operations.test(request)
 
     return {ask.WEBHOOK_DELIVER.name: deliver, ask.WEBHOOK_TEST.name: test}
