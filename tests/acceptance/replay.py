@@ -21,6 +21,7 @@ def replay(events: Iterable[dict[str, Any]]) -> Content:
         AssertionError: an event contradicts those before it: something was told twice, or not at all.
     """
     content: Content = {}
+    story: dict[str, list[Any]] = {}
     for event in events:
         name, path, data = event["event"], event.get("path", ""), event.get("data", {})
         if name == "mailboxNew":
@@ -37,7 +38,12 @@ def replay(events: Iterable[dict[str, Any]]) -> Content:
         elif name == "mailboxReset":
             raise AssertionError(f"{path} was lost")
         elif name.startswith("message") and path:
-            _message(content.setdefault(path, {}), name, data, f"{path} {data['uid']}")
+            where = f"{path} {data['uid']}"
+            story.setdefault(where, []).append((event["date"], name, data.get("flags"), data.get("changes")))
+            try:
+                _message(content.setdefault(path, {}), name, data, where)
+            except AssertionError as error:
+                raise AssertionError(f"{error}; all that was told: {story[where]}") from None
     return content
 
 

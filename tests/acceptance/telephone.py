@@ -36,6 +36,11 @@ class Telephone:
         """Log in anew, when the connection was cut."""
         self._imap = self._connected()
 
+    def put_away(self) -> None:
+        """Have no mailbox open."""
+        if self._imap.state == "SELECTED":
+            self._do(self._imap.unselect())
+
     def act(self) -> None:
         """Do one thing."""
         kinds = {
@@ -100,14 +105,14 @@ class Telephone:
     def _rename(self) -> None:
         if len(self._boxes) > 1:
             old, new = self._chance.choice(self._boxes[1:]), self._name()
-            self._imap.unselect()
+            self.put_away()
             self._do(self._imap.rename(old, new))
             self._boxes[self._boxes.index(old)] = new
 
     def _delete(self) -> None:
         if len(self._boxes) > 1:
             gone = self._boxes.pop(self._chance.randrange(1, len(self._boxes)))
-            self._imap.unselect()
+            self.put_away()
             self._do(self._imap.delete(gone))
 
     def _some(self, most: int) -> str:

@@ -161,7 +161,7 @@ def _account(account: str, user: str, lab: RealLab) -> dict[str, Any]:
 
 def _check_log(stack: GatewayStack, account: str, phone: Telephone) -> None:
     there = without_empty(truth(phone.imap))
-    phone.imap.unselect()
+    phone.put_away()
 
     def complete() -> bool:
         stack.api.put(f"{account_path(account)}/sync", {"sync": True})
@@ -178,7 +178,7 @@ def _check_log(stack: GatewayStack, account: str, phone: Telephone) -> None:
 def _check_index(stack: GatewayStack, account: str, phone: Telephone) -> None:
     """The inbox as clients see it is the inbox."""
     inbox = truth(phone.imap)["INBOX"]
-    phone.imap.unselect()
+    phone.put_away()
     found = stack.api.messages(account, pageSize=1000)
     assert found["total"] == len(inbox)
     assert [message["uid"] for message in found["messages"]] == sorted(inbox, reverse=True)

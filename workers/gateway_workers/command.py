@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import click
 
 from gateway.cli import process_options, run_process
+from gateway.settings import Settings
 from gateway_workers.process import run_worker
+from gateway_workers.watchdog import watchdog
 
 
 @click.command("worker", short_help="Run mail operations for the API.")
@@ -13,4 +17,9 @@ from gateway_workers.process import run_worker
 @process_options
 def command(name: str | None, with_parent: bool) -> None:
     """Run mail operations on warm connections. Start as many as you like, on as many machines as you like."""
-    run_process(lambda settings, stop: run_worker(settings, stop, name=name), with_parent=with_parent)
+
+    async def work(settings: Settings, stop: asyncio.Event) -> None:
+        async with watchdog():
+            await run_worker(settings, stop, name=name)
+
+    run_process(work, with_parent=with_parent)
