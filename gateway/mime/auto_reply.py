@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 _SUBJECT = re.compile(r"(?:auto(?:matic)?[- ]?(?:reply|response)|out of (?:the )?office|oof:|ooo:)", re.IGNORECASE)
+# RFC 3834 section 5.2; parameters may follow the keyword.
+_SUBMITTED = re.compile(r"auto-replied\b", re.IGNORECASE)
 _MARKERS = ("x-auto-response-suppress", "x-autoresponder", "x-autorespond", "x-autoreply")
 
 
@@ -15,14 +17,16 @@ def is_auto_reply(headers: Mapping[str, Sequence[str]]) -> bool:
     Args:
         headers: lower-case name -> decoded values, as in `MessageDetail.headers`.
     """
-
-    def first(name: str) -> str:
-        return next(iter(headers.get(name, ())), "").strip()
-
-    subject = first("subject")
-    if _SUBJECT.match(subject) or (subject.lower().startswith("auto:") and first("in-reply-to")):
+    subject = _first(headers, "subject")
+    if _SUBJECT.match(subject) or (subject[:5].lower() == "auto:" and _first(headers, "in-reply-to")):
         return True
-    # RFC 3834 section 5.2; parameters may follow the keyword.
-    if re.match(r"auto-replied\b", first("auto-submitted"), re.IGNORECASE):
+    if _SUBMITTED.match(_first(headers, "auto-submitted")):
         return True
-    return first("precedence").lower() in ("auto_reply", "auto-reply") or any(first(name) for name in _MARKERS)
+    if _first(headers, "precedence").lower() in ("auto_reply", "auto-reply"):
+        return True
+    return not headers.keys().isdisjoint(_MARKERS) and any(_first(headers, name) for name in _MARKERS)
+
+
+def _first(headers: Mapping[str, Sequence[str]], name: str) -> str:
+    values = headers.get(name)
+    return values[0].strip() if values else ""

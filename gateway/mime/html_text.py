@@ -33,6 +33,10 @@ class _TextWriter(HTMLParser):
         self._preformatted = 0
         self._links: list[tuple[str, int]] = []
 
+    def parse_marked_section(self, i: int, report: int = 1) -> int:
+        """Read over ``<![``, as browsers do, instead of failing where no name follows (HTML standard 13.2.5.42)."""
+        return self.parse_bogus_comment(i)
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
         if tag in _SKIPPED:

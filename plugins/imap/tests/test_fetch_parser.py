@@ -31,10 +31,15 @@ def _texts(value: Any) -> Any:
 
 
 _ATOMS = st.from_regex(rb"\\?[A-Za-z$][A-Za-z0-9._+/-]{0,12}", fullmatch=True)
-_NUMBERS = st.integers(0, 2**63 - 1).map(lambda number: str(number).encode())
+_NUMBERS = st.integers(0, 2**70).map(lambda number: str(number).encode())
 _QUOTED = st.binary(max_size=20).map(lambda octets: b'"' + octets.replace(b'"', b"").replace(b"\n", b"") + b'"')
 _VALUES = st.recursive(
-    st.one_of(_ATOMS, _NUMBERS, _QUOTED, st.sampled_from([b"NIL", b"007", b'""', b"NILS", b'"a\\"b"', b"BODY[1]"])),
+    st.one_of(
+        _ATOMS,
+        _NUMBERS,
+        _QUOTED,
+        st.sampled_from([b"NIL", b"nil", b"007", b"7BIT", b"xNIL", b'""', b"NILS", b'"a\\"b"', b"BODY[1]"]),
+    ),
     lambda inner: st.lists(inner, max_size=5).map(lambda items: b"(" + b" ".join(items) + b")"),
     max_leaves=25,
 )
@@ -53,7 +58,7 @@ def test_valid_responses_read_as_imapclient_reads_them(line: bytes) -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.text(alphabet='"\\()[]{} aZ1\r\té%*NIL', max_size=40).map(str.encode))
+@given(st.text(alphabet='"\\()[]{} aZ1\r\n\t\x01é%*NIL', max_size=40).map(str.encode))
 def test_garbage_is_never_read_differently(line: bytes) -> None:
     """What imapclient refuses may be read loosely, but what both read has to be the same."""
     try:
@@ -82,7 +87,8 @@ def test_ordinary_entry_takes_the_fast_way() -> None:
         b'1 (X "a)',
         b'1 (X"a")',
         b"1 (X {3})",
-        b"1 (X 12345678901234567890)",
+        b"1 (X NILS 7BIT)",
+        b'1 (X "a\nb")',
         b"1 (X",
         b"1 X)",
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.mime.html_text import html_to_text
@@ -39,6 +39,7 @@ def test_html_reads_as_text(html: str, text: str) -> None:
 
 
 @given(st.text(alphabet="<>/abp \n&;\"'=!-[]", max_size=200))
+@example("<![;")
 def test_no_html_raises(html: str) -> None:
     """Editors and people write anything."""
     html_to_text(html)
