@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from datetime import timedelta
 from typing import TypeAlias
@@ -57,6 +57,7 @@ class JobRunner:
         bookkeeping: Executor,
         clock: Clock,
         stall: float,
+        certain: Callable[[], Awaitable[None]],
         claim: Claim,
         on_outcome: OnOutcome = ignore_outcome,
     ) -> None:
@@ -72,6 +73,7 @@ class JobRunner:
             bookkeeping: where `records` runs; handlers must not be able to fill it.
             clock: aware UTC.
             stall: how long a stream may stand still, in seconds.
+            certain: returns when this worker knows that it is not taken for dead, see `Liveness`.
             claim: called with the account before a handler that works on its mail: nobody may own it so far.
             on_outcome: told of every job of an account, before its caller is.
         """
@@ -86,6 +88,7 @@ class JobRunner:
         self._bookkeeping = bookkeeping
         self._clock = clock
         self._stall = stall
+        self._certain = certain
         self._claim = claim
         self._on_outcome = on_outcome
 
@@ -100,12 +103,11 @@ class JobRunner:
         finally:
             del self.running[job.member], self._tasks[job.member]
 
-    def abandon(self, kept: Container[str]) -> int:
-        """Break off the jobs that are not among `kept`, because others have them by now; returns how many those are."""
-        tasks = [task for member, task in self._tasks.items() if member not in kept]
-        for task in tasks:
-            task.cancel()
-        return len(tasks)
+    def abandon(self, members: Iterable[str]) -> None:
+        """Break off jobs that others have by now."""
+        for member in members:
+            if member in self._tasks:
+                self._tasks[member].cancel()
 
     async def _outcome(self, job: StartedJob) -> bytes | ErrorRecord:
         try:
@@ -134,6 +136,7 @@ class JobRunner:
             raise DeadlineError("the caller has gone before the job was started", job=job.id)
         try:
             async with asyncio.timeout(left) as scope:
+                await self._certain()
                 if call.account and call.operation.routed:
                     await self._claim_account(call.account)
                 context = self._context(job, call, left, scope)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -66,6 +65,12 @@ class Liveness:
         self._away = False
         self._lost = False
         self._sign = "1"
+        self._news = asyncio.Event()
+
+    async def certain(self) -> None:
+        """Wait while this worker may have been declared dead and has not yet ended what others have now."""
+        while self._lost or self._clock() - self._seen_at > self._lease:
+            await self._news.wait()
 
     async def register(self) -> bool:
         """Make this worker known; False when it was. The sign of life comes first: a name without one is a dead one's.
@@ -93,7 +98,7 @@ class Liveness:
     async def retire(self) -> None:
         """Go on living to finish jobs, but no longer be at work: no job is routed here, no account belongs here."""
         self._sign = "0"
-        await self._renew()
+        await self.register()
 
     async def withdraw(self) -> None:
         """Give the last sign of life.
@@ -127,23 +132,17 @@ class Liveness:
         Raises:
             redis.exceptions.RedisError: Redis is away.
         """
-        kept = await self._renew()
-        now = self._clock()
-        if self._away or now - self._seen_at > self._lease:
-            self._quiet_until = now + self._lease
+        seen_at = self._seen_at
+        # Whoever buries a worker strikes its name off. Nobody does when Redis was away: all keep what they have then.
+        if await self.register():
+            log.warning("liveness_lost", worker=self._name)
+            self._lost = True
+        if self._away or self._seen_at - seen_at > self._lease:
+            self._quiet_until = self._seen_at + self._lease
         if self._away:
             log.info("redis_back", worker=self._name)
         self._away = False
-        self._seen_at = now
-        if kept:
-            # A reaper that looked at the wrong moment may have struck the name off; nobody would recover its jobs.
-            await self._caller.call("SADD", keys.WORKERS, self._name)
-        elif await self.register():
-            log.warning("liveness_lost", worker=self._name)
-            self._lost = True
-        else:
-            # Nobody has buried it meanwhile: after an outage of Redis, workers keep what they have.
-            log.info("liveness_renewed", worker=self._name)
+        self._tell()
 
     async def duties(self) -> None:
         """Do what is due after a beat.
@@ -152,8 +151,9 @@ class Liveness:
             redis.exceptions.RedisError: Redis is away.
         """
         if self._lost:
-            self._lost = False
             await self._on_lost()
+            self._lost = False
+            self._tell()
         if self._clock() >= self._quiet_until:
             await self._reaper.sweep()
         await self._on_beat()
@@ -164,8 +164,10 @@ class Liveness:
         except Exception as error:  # noqa: BLE001 (the next beat tries again)
             log.warning("duties_failed", worker=self._name, error=type(error).__name__)
 
-    async def _renew(self) -> Any:
-        return await self._caller.call("SET", keys.worker(self._name), self._sign, "XX", "PX", int(self._lease * 1000))
+    def _tell(self) -> None:
+        """Let those look again who wait for news."""
+        self._news.set()
+        self._news.clear()
 
     def _note_away(self, error: Exception) -> None:
         if not self._away:

@@ -124,17 +124,20 @@ class Reaper:
         if fates:
             log.warning("jobs_handed_back", **fates)
 
-    async def recover_unknown(self, running: set[str]) -> None:
-        """Recover executions that are this worker's in Redis only: the answer to its start script was lost.
+    async def recover_unknown(self, running: set[str]) -> set[str]:
+        """Return the executions that are this worker's in Redis; recover those of which it does not know.
 
-        One that is unknown at two calls in a row is lost; before, its answer may be on the way.
+        The answer to its start script was lost then. One that is unknown at two calls in a row is lost; before, its
+        answer may be on the way.
         """
         members = await self._caller.call("SMEMBERS", keys.rq_worker_executions(self._name))
-        unknown = {member.decode() for member in members} - running
+        mine = {member.decode() for member in members}
+        unknown = mine - running
         for member in unknown & self._unknown:
             fate = await self._in_thread(self._records.recover, self._name, member)
             log.warning("execution_recovered", fate=fate)
         self._unknown = unknown
+        return mine
 
     async def _in_thread(self, function: Callable[..., T], *arguments: str) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._bookkeeping, function, *arguments)

@@ -219,6 +219,7 @@ class _Shift:
             bookkeeping=bookkeeping,
             clock=worker.clock,
             stall=limits.stall,
+            certain=self._certain,
             claim=self._ownership.claim,
             on_outcome=worker.on_outcome,
         )
@@ -245,6 +246,7 @@ class _Shift:
         )
         self._signals = SignalListener(blocking, self._ownership, worker.sessions)
         self._recorded_at = 0.0
+        self._taken: set[str] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
@@ -252,6 +254,7 @@ class _Shift:
         await self._reaper.sweep()
         await self._liveness.register()
         await self._in_thread(self._worker.register_birth)
+        self._recorded_at = asyncio.get_running_loop().time()
         await self._ownership.beat()
         log.info("worker_started", worker=self._worker.name)
         beside = [asyncio.create_task(self._liveness.run()), asyncio.create_task(self._signals.run())]
@@ -305,8 +308,9 @@ class _Shift:
     async def _lost(self) -> None:
         """Others serve this worker's accounts and jobs by now: end everything that was begun for them."""
         mine = await self._in_thread(self._records.members, self._worker.name)
-        abandoned = self._runner.abandon(mine)
-        log.warning("lost_to_others", worker=self._worker.name, accounts=len(self._ownership.owned), jobs=abandoned)
+        taken = set(self._runner.running) - mine
+        self._runner.abandon(taken)
+        log.warning("lost_to_others", worker=self._worker.name, accounts=len(self._ownership.owned), jobs=len(taken))
         await asyncio.gather(self._ownership.lost(), self._worker.sessions.drop_all())
         await self._in_thread(self._register_again)
 
@@ -317,7 +321,7 @@ class _Shift:
     async def _beaten(self) -> None:
         self._worker.sessions.close_idle()
         await self._ownership.beat()
-        await self._reaper.recover_unknown(set(self._runner.running))
+        await self._compare_jobs()
         now = asyncio.get_running_loop().time()
         if now - self._recorded_at < self._worker.limits.records_beat:
             return
@@ -326,6 +330,17 @@ class _Shift:
         await self._in_thread(self._records.beat, running, bool(running))
         if self._worker.should_run_maintenance_tasks:
             await self._in_thread(self._worker.run_maintenance_tasks)
+
+    async def _compare_jobs(self) -> None:
+        """Recover what runs only in Redis, and break off what runs only here."""
+        running = set(self._runner.running)
+        taken = running - await self._reaper.recover_unknown(running)
+        # One that is missing for the first time may just have ended.
+        self._runner.abandon(taken & self._taken)
+        self._taken = taken
+
+    async def _certain(self) -> None:
+        await self._liveness.certain()
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._bookkeeping, function, *arguments)

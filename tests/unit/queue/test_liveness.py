@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -17,17 +18,15 @@ class Control:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.kept = True
-        self.listed = False
+        self.listed = True
         self.away = False
+        self.failing = False
         self.events: list[str] = []
 
     async def call(self, *command: Any) -> Any:
         """Answer the command of a beat, or of a registration."""
         if self.away:
             raise RedisConnectionError("refused")
-        if "XX" in command:
-            return self.kept
         self.events.append(command[0])
         return not self.listed if command[0] == "SADD" else True
 
@@ -37,6 +36,8 @@ class Control:
 
     async def lost(self) -> None:
         """Note that sessions have to be dropped."""
+        if self.failing:
+            raise RedisConnectionError("refused")
         self.events.append("lost")
 
     async def beaten(self) -> None:
@@ -62,27 +63,17 @@ async def test_each_beat_looks_for_dead_workers() -> None:
     liveness = control.liveness()
     await liveness.beat()
     await liveness.duties()
-    assert control.events == ["SADD", "sweep"]
+    assert control.events == ["SET", "SADD", "sweep"]
 
 
 async def test_a_worker_that_was_declared_dead_registers_again_and_drops_its_sessions() -> None:
     """Others may serve its accounts by now."""
     control = Control()
     liveness = control.liveness()
-    control.kept = False
+    control.listed = False
     await liveness.beat()
     await liveness.duties()
     assert control.events == ["SET", "SADD", "lost", "sweep"]
-
-
-async def test_a_worker_whose_sign_of_life_ran_out_keeps_what_nobody_took() -> None:
-    """Redis was away for longer than a lease, and no reaper came: thousands of connections need not be built anew."""
-    control = Control()
-    liveness = control.liveness()
-    control.kept, control.listed = False, True
-    await liveness.beat()
-    await liveness.duties()
-    assert control.events == ["SET", "SADD", "sweep"]
 
 
 async def test_after_an_outage_of_redis_nobody_is_declared_dead_for_one_lease() -> None:
@@ -117,3 +108,35 @@ async def test_redis_that_was_away_for_a_moment_delays_the_search_too() -> None:
     await liveness.beat()
     await liveness.duties()
     assert "sweep" not in control.events
+
+
+async def test_no_job_begins_while_a_worker_may_be_dead_without_knowing_it() -> None:
+    """It slept: until the next beat tells, and until it has let go of what others have, it begins nothing."""
+    control = Control()
+    liveness = control.liveness()
+    await liveness.beat()
+    await asyncio.wait_for(liveness.certain(), 1)
+    control.now += 7.0
+    control.listed = False
+    job = asyncio.create_task(liveness.certain())
+    await asyncio.sleep(0)
+    await liveness.beat()
+    await asyncio.sleep(0)
+    assert not job.done()
+    await liveness.duties()
+    await asyncio.wait_for(job, 1)
+    assert "lost" in control.events
+
+
+async def test_a_loss_that_could_not_be_dealt_with_is_dealt_with_at_the_next_beat() -> None:
+    """Redis went away in between; connections would be kept that are no longer this worker's."""
+    control = Control()
+    liveness = control.liveness()
+    control.listed, control.failing = False, True
+    await liveness.beat()
+    with pytest.raises(RedisConnectionError):
+        await liveness.duties()
+    control.listed, control.failing = True, False
+    await liveness.beat()
+    await liveness.duties()
+    assert "lost" in control.events
