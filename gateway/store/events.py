@@ -35,6 +35,10 @@ EventFields: TypeAlias = tuple[str, ...]
 # An event that arises while its account is deleted must not bring a part of it back.
 _APPEND = Script("""
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+-- A client whose connection broke sends it again.
+for _, entry in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 50)) do
+  if entry[2][4] == ARGV[5] then return 1 end
+end
 local at = 2
 while at < #ARGV do
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, at, at + 5))

@@ -9,6 +9,7 @@ and the events that tell of it are written together or not at all.
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -216,7 +217,7 @@ class IndexStore:
             *(keys.box_entries(account, key), keys.box_unseen(account, key), keys.box_starts(account)),
             keys.events(account),
         ]
-        arguments: list[Any] = [epoch, path, to_json(box) if box else "", MAX_EVENTS]
+        arguments: list[Any] = [epoch, path, to_json(box) if box else "", MAX_EVENTS, *_writing(path)]
         arguments += [len(finished), len(messages), len(removed), len(events), *finished]
         for id, state, entry in messages:
             arguments += [id, state.position, _encode(state), entry, "0" if "\\Seen" in state.flags else "1"]
@@ -239,7 +240,8 @@ class IndexStore:
             *(keys.box_entries(account, key), keys.box_unseen(account, key), keys.events(account)),
         ]
         record = to_json(instead) if instead is not None else ""
-        if await FORGET.run(self._data, names, epoch, path, _mark_field(path), record, MAX_EVENTS, *event) is None:
+        arguments = [epoch, path, _mark_field(path), record, MAX_EVENTS, *_writing(path), *event]
+        if await FORGET.run(self._data, names, *arguments) is None:
             raise _fenced()
 
     async def started(self, account: str) -> list[str]:
@@ -316,6 +318,11 @@ class IndexStore:
 
 def _mark_field(path: str) -> str:
     return f"box:{box_key(path)}"
+
+
+def _writing(path: str) -> tuple[str, str]:
+    """Return the field that holds the last writing to a mailbox, and the id of a new one."""
+    return f"last:{box_key(path)}", secrets.token_hex(8)
 
 
 def _fenced() -> FencedError:

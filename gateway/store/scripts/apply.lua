@@ -1,12 +1,15 @@
 -- Take in what happened in one mailbox, and log it; false when the epoch is no longer the one that may write.
+-- A client whose connection broke sends it again: the second time it does nothing.
 -- KEYS: live marks, mailbox records, order, states, entries, unseen, starts, event stream
--- ARGV: epoch, path, mailbox record or "", events to keep at most,
+-- ARGV: epoch, path, mailbox record or "", events to keep at most, field and id of this writing,
 --       number of finished batches, of messages, of removed, of events,
 --       mark of each batch; id, position, state, entry or "", "1" if unseen of each message; id of each removed;
 --       number of fields, field, value, ... of each event
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return false end
-local batches, messages, removed, events = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local at = 9
+if redis.call('HGET', KEYS[1], ARGV[5]) == ARGV[6] then return 1 end
+redis.call('HSET', KEYS[1], ARGV[5], ARGV[6])
+local batches, messages, removed, events = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local at = 11
 for _ = 1, batches do
   redis.call('HDEL', KEYS[7], ARGV[at])
   at = at + 1
