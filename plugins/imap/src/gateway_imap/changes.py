@@ -19,14 +19,15 @@ from typing import NamedTuple
 from gateway.errors import CursorExpiredError, MailboxResetError
 from gateway.model.message import MessageEntry, SpecialUse
 from gateway.provider import Changes, MessageState
-from gateway_imap.connection import Connection, Reply
+from gateway_imap.connection import Connection
 from gateway_imap.errors import OutOfStepError, connection_error, response_code
 from gateway_imap.fetch_parser import grouped
 from gateway_imap.flag_lines import Flags, Told, read_flag_line, read_told
 from gateway_imap.following import Follower, uid_ranges
+from gateway_imap.gathering import read_entries
 from gateway_imap.ids import MessageId
-from gateway_imap.reading import read_entries
 from gateway_imap.selected import Selected
+from gateway_imap.wire import Reply
 
 _HISTORY, _FOLLOWED = "v", "f"
 _STATE = re.compile(r"([vf]):([0-9]{1,10}):([0-9]{1,10}):([0-9a-f.]{1,40})")

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from gateway.errors import ConnectError, InvalidRequestError, OutcomeUnknownError
-from gateway_imap.connection import Connection, Literal, Reply
+from gateway_imap.connection import Connection
 from gateway_imap.entries import visible_flags
 from gateway_imap.fetch_parser import parse_fetch, parse_values
 from gateway_imap.reading import Target, fetch_one, open_message
+from gateway_imap.wire import Literal, Reply
 
 # RFC 9051 section 9: flag-keyword is an atom, flag-extension a backslash and an atom.
 _FLAG = re.compile(r"\\?[A-Za-z0-9!#$&'+,./:;<=>?@^_`|~-]+")

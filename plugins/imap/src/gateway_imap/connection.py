@@ -12,27 +12,24 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gateway.errors import NotFoundError, ProviderError, ReauthorizationError
 from gateway.model.server import Server
 from gateway.provider import Login
 from gateway.smtp.tls import client_context
-from gateway_imap.dialing import ImapTimeouts, connect, goodbye_greeting
-from gateway_imap.errors import FAILURES, ExplainImap, OutOfStepError, answer_error, connection_error, response_code
+from gateway_imap.dialing import ImapTimeouts, connect, goodbye_greeting, read_line
+from gateway_imap.errors import FAILURES, ExplainImap, OutOfStepError, answer_error, connection_error
 from gateway_imap.fetch_parser import Record
 from gateway_imap.selected import NEWS, Selected
+from gateway_imap.wire import Literal, Reply, fetch_record, quoted
 
 # RFC 7888 section 5: LITERAL- allows literals that do not wait up to this size.
 _LITERAL_MINUS = 4096
 
 #: Hears a line without its end, and tells whether that was enough: then nothing else is done with it.
 Take = Callable[[bytes], bool]
-
-
-class Literal(bytes):
-    """An argument that is sent as a literal (RFC 9051 section 4.3)."""
 
 
 class Lent(NamedTuple):
@@ -47,39 +44,6 @@ class Lent(NamedTuple):
     tag: bytes
     socket: socket.socket
     ahead: bytes
-
-
-class Reply(NamedTuple):
-    """The answer to one command: status, its text, and the untagged responses by type."""
-
-    status: str
-    text: bytes
-    untagged: dict[str, list[Record]]
-
-    def lines(self, kind: str) -> list[Record]:
-        """Return the untagged responses of a type, e.g. "FETCH"."""
-        return self.untagged.get(kind, [])
-
-    def code(self, name: str) -> bytes | None:
-        """Return the arguments of a response code, wherever the answer has it (COPYUID of MOVE is untagged)."""
-        for text in (self.text, *self.untagged.get("OK", ())):
-            found, arguments = response_code(text if isinstance(text, bytes) else text[0])
-            if found == name:
-                return arguments
-        return None
-
-    def number(self, kind: str) -> int | None:
-        """Return the last number of a type such as "EXISTS", or of a response code such as "UIDVALIDITY"."""
-        value = self.lines(kind)[-1] if self.lines(kind) else self.code(kind)
-        return int(value) if isinstance(value, bytes) and value.isdigit() else None
-
-
-def quoted(text: str | bytes) -> bytes:
-    """Return an astring argument: quoted if that is possible, else a literal."""
-    octets = text.encode("utf-8") if isinstance(text, str) else text
-    if not octets.isascii() or any(octet in octets for octet in (b"\r", b"\n", b"\0")):
-        return Literal(octets)
-    return b'"' + octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
 class Connection:
@@ -103,7 +67,9 @@ class Connection:
             self._client = connect(server, timeouts or ImapTimeouts())
         except FAILURES as error:
             raise connection_error(error, goodbye=goodbye_greeting(error), explain=explain) from error
-        self.imap._append_untagged = self._untagged  # noqa: SLF001 - called for each response, in their order
+        self._take: Take | None = None
+        # Called for each line, and for each response in their order.
+        self.imap._get_line, self.imap._append_untagged = self._next_line, self._untagged  # noqa: SLF001
         try:
             self._encrypt(server)
         except FAILURES as error:
@@ -227,21 +193,37 @@ class Connection:
 
     @contextlib.contextmanager
     def _taken(self, take: Take | None) -> Iterator[None]:
-        if take is None:
-            yield
-            return
-        usual = self.imap._get_line  # noqa: SLF001
-        self.imap._get_line = partial(_first_refused, usual, take)  # noqa: SLF001
+        self._take = take
         try:
             yield
         finally:
-            self.imap._get_line = usual  # noqa: SLF001
+            self._take = None
+
+    def _next_line(self) -> bytes:
+        """Read the next line that imaplib has to look at; it takes its time with each, and FETCH has thousands."""
+        while True:
+            line = read_line(self.imap)
+            if self._take is not None and self._take(line):
+                continue
+            record = fetch_record(line)
+            if record is None:
+                return line
+            self._untagged("FETCH", record)
 
     def _untagged(self, kind: str, record: Record | None) -> None:
         """Collect a response as imaplib does, by type; the selected mailbox needs their order."""
         self.imap.untagged_responses.setdefault(kind, []).append(record or b"")
-        if self.selected is not None and kind in NEWS:
-            self.selected.hear(kind, record or b"")
+        if kind in NEWS:
+            self.hear(kind, record or b"")
+
+    def hear(self, kind: str, record: Record) -> None:
+        """Have the selected mailbox take in a response of a type in `NEWS`, which every one of them has to be.
+
+        Raises:
+            ProtocolError, ValueError: not IMAP.
+        """
+        if self.selected is not None:
+            self.selected.hear(kind, record)
 
     # --- the selected mailbox -----------------------------------------------------------------------------------------
 
@@ -427,13 +409,6 @@ class Connection:
         with contextlib.suppress(OSError):
             # Not through SSLSocket, which would take the session away from a thread that is reading.
             socket.socket.shutdown(self.imap.sock, socket.SHUT_RDWR)
-
-
-def _first_refused(read: Callable[[], bytes], take: Take) -> bytes:
-    line = read()
-    while take(line):
-        line = read()
-    return line
 
 
 @lru_cache(maxsize=64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import imaplib
 import socket
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -35,7 +34,6 @@ def connect(server: Server, timeouts: ImapTimeouts) -> IMAPClient:
     )
     # imapclient sets 5: it would format every line, mail included, and pass it to the logger.
     client._imap.debug = 0  # noqa: SLF001
-    client._imap._get_line = partial(_read_line, client._imap)  # noqa: SLF001
     connected = client.socket()
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -45,7 +43,7 @@ def connect(server: Server, timeouts: ImapTimeouts) -> IMAPClient:
     return client
 
 
-def _read_line(imap: Any) -> bytes:
+def read_line(imap: Any) -> bytes:
     """Read a line as imaplib does, without the copy of it that imaplib formats for a log of its own."""
     line: bytes = imap.readline()
     if not line.endswith(b"\r\n"):

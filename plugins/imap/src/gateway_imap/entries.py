@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +19,7 @@ from gateway_imap.ids import MessageId
 from gateway_imap.structure import EMPTY, Structure, read_structure
 
 _MONTHS = {
-    name: number
+    name: f"{number:02}"
     for number, name in enumerate(
         ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
     )
@@ -56,6 +56,11 @@ def updated_entry(entry: MessageEntry, row: Attributes) -> MessageEntry:
     return msgspec.structs.replace(entry, **changing_fields(row))
 
 
+def reflagged_entry(entry: MessageEntry, row: Attributes) -> MessageEntry:
+    """Return a message with the flags that a server told without being asked."""
+    return msgspec.structs.replace(entry, **_flag_fields(visible_flags(row.get("FLAGS"))))
+
+
 def structure_of(row: Attributes) -> Structure:
     """Return the parts of a message."""
     body = row.get("BODYSTRUCTURE")
@@ -78,7 +83,7 @@ def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None) -
         "size": size if isinstance(size, int) else None,
         "subject": _shown(subject) if isinstance(subject, str) else None,
         "from_": senders[0] if senders else None,
-        "reply_to": _unless_same(addresses(envelope[4]), senders),
+        "reply_to": () if envelope[4] == envelope[2] else _unless_same(addresses(envelope[4]), senders),
         "to": addresses(envelope[5]),
         "cc": addresses(envelope[6]),
         "message_id": message_id.strip() if isinstance(message_id, str) else None,
@@ -94,8 +99,11 @@ def changing_fields(row: Attributes) -> dict[str, Any]:
     return {
         "thread_id": _object_id(row.get("THREADID") or row.get("X-GM-THRID")),
         "labels": tuple(str(label) for label in labels) if isinstance(labels, list) else (),
-        **flag_fields(visible_flags(row.get("FLAGS"))),
+        **_flag_fields(visible_flags(row.get("FLAGS"))),
     }
+
+
+_flag_fields = lru_cache(maxsize=4096)(flag_fields)
 
 
 @lru_cache(maxsize=4096)
@@ -135,12 +143,10 @@ def internal_date(value: Any) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        month = _MONTHS[value[3:6].lower()]
-        minutes = int(value[22:24]) * 60 + int(value[24:26])
-        offset = timedelta(minutes=-minutes if value[21] == "-" else minutes)
-        day, hour, minute, second = int(value[:2]), int(value[12:14]), int(value[15:17]), int(value[18:20])
-        return datetime(int(value[7:11]), month, day, hour, minute, second, tzinfo=UTC) - offset
-    except (ValueError, KeyError, IndexError, OverflowError):
+        day, month, year = value[:2].replace(" ", "0"), _MONTHS[value[3:6].lower()], value[7:11]
+        moment = datetime.fromisoformat(f"{year}-{month}-{day}T{value[12:20]}{value[21:24]}:{value[24:26]}")
+        return moment.astimezone(UTC)
+    except (ValueError, KeyError, OverflowError):
         return None
 
 

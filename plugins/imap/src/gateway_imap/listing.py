@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.model.message import MessageEntry, SpecialUse
-from gateway_imap.connection import Connection, Reply
+from gateway_imap.connection import Connection
 from gateway_imap.entries import message_entry, updated_entry
 from gateway_imap.errors import response_code
 from gateway_imap.fetch_parser import Attributes
 from gateway_imap.ids import MessageId
 from gateway_imap.reading import fetched_rows, listed_items
 from gateway_imap.selected import Selected
+from gateway_imap.wire import Reply
 
 #: Messages of the longest page that a session remembers.
 _REMEMBERED = 100

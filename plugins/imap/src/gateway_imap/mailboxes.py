@@ -11,10 +11,11 @@ from imapclient.exceptions import ProtocolError
 
 from gateway.errors import ConnectError, NotFoundError, PermanentError, ProviderError
 from gateway.model.message import Mailbox, MailboxStatus, SpecialUse
-from gateway_imap.connection import Connection, Reply, quoted
+from gateway_imap.connection import Connection
 from gateway_imap.errors import response_code
 from gateway_imap.fetch_parser import grouped, parse_values
 from gateway_imap.special_use import Listed, Source, assign_uses
+from gateway_imap.wire import Reply, quoted
 
 _STATUS_ITEMS = b"(MESSAGES UNSEEN UIDNEXT)"
 _USE_TAG = re.compile(r"\\[A-Za-z]+")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 from imapclient.exceptions import ProtocolError
@@ -11,12 +9,11 @@ from imapclient.exceptions import ProtocolError
 from gateway.errors import NotFoundError
 from gateway.mime.auto_reply import is_auto_reply
 from gateway.mime.decode import decode_text, decode_transfer
-from gateway.model.message import MessageDetail, MessageEntry, MessageText, SpecialUse, TextType
-from gateway_imap.connection import Connection, Reply
+from gateway.model.message import MessageDetail, MessageText, SpecialUse, TextType
+from gateway_imap.connection import Connection
 from gateway_imap.entries import (
     addresses,
     common_fields,
-    message_entry,
     read_headers,
     structure_of,
 )
@@ -25,12 +22,13 @@ from gateway_imap.fetch_parser import Attributes, broken_uid, grouped, parse_fet
 from gateway_imap.ids import MessageId, TextId
 from gateway_imap.selected import Selected
 from gateway_imap.structure import Part, Structure
+from gateway_imap.wire import Reply
 
 #: Octets of a message or attachment that are held at a time.
 CHUNK = 262_144
 
-# What a server may tell of a message that nobody asked about (RFC 9051 section 7.5.2, RFC 7162 section 3.2.4).
-_UNASKED = frozenset({"UID", "FLAGS", "MODSEQ"})
+#: What a server may tell of a message that nobody asked about (RFC 9051 section 7.5.2, RFC 7162 section 3.2.4).
+UNASKED = frozenset({"UID", "FLAGS", "MODSEQ"})
 _LISTED = "UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE"
 
 
@@ -48,37 +46,6 @@ class Target(NamedTuple):
     path: str
     name: bytes
     uid_validity: int
-
-
-def read_entries(
-    connection: Connection, uids: Sequence[int], *, use: SpecialUse | None, mailbox: int
-) -> tuple[MessageEntry, ...]:
-    """Return messages of the selected mailbox in the order of their UIDs; those that are gone are left out."""
-    if not uids:
-        return ()
-    reply = _fetch_listed(connection, uids)
-    if reply.lines("EXPUNGE") or reply.lines("VANISHED"):
-        # Of one that others expunged servers may tell empty attributes (RFC 2180 section 4.1.2).
-        reply = _fetch_listed(connection, uids)
-    rows = {row["UID"]: row for row in fetched_rows(reply, None) if "FLAGS" not in row or row.keys() - _UNASKED}
-    return tuple(message_entry(MessageId(mailbox, uid), rows[uid], use) for uid in uids if uid in rows)
-
-
-def _fetch_listed(connection: Connection, uids: Sequence[int]) -> Reply:
-    reply = connection.command(b"UID FETCH", uid_set(uids), listed_items(connection), tolerate=True)
-    if reply.status != "OK" and response_code(reply.text)[0] not in ("EXPUNGEISSUED", "NONEXISTENT"):
-        raise connection.refusal(reply)
-    return reply
-
-
-def uid_set(uids: Sequence[int]) -> bytes:
-    """Return the shortest set for these UIDs (RFC 9051 section 9, sequence-set): lines have limits."""
-    pieces: list[str] = []
-    runs = groupby(enumerate(sorted(set(uids))), key=lambda pair: pair[1] - pair[0])
-    for _, run in runs:
-        first, *rest = (uid for _, uid in run)
-        pieces.append(f"{first}:{rest[-1]}" if rest else str(first))
-    return ",".join(pieces).encode("ascii")
 
 
 def listed_items(connection: Connection) -> bytes:
@@ -101,7 +68,7 @@ def fetched_rows(reply: Reply, wanted: range | None) -> list[Attributes]:
         try:
             for number, row in parse_fetch(records):
                 # Flags of other messages may come in between.
-                found.setdefault(number, {}).update(row)
+                found[number] = found[number] | row if number in found else row
         except (ProtocolError, ValueError):
             uid = broken_uid(records[0])
             if uid is not None:
@@ -168,7 +135,7 @@ def open_mailbox(connection: Connection, target: Target, *, writable: bool = Fal
 
 
 #: Requests that are answered by what a server may tell of a message that nobody asked about.
-_TOLD_UNASKED = (b"(UID)", b"(UID FLAGS)")
+_TOLDUNASKED = (b"(UID)", b"(UID FLAGS)")
 
 
 def _fetch_uid(connection: Connection, uid: int, items: bytes, *, again: bool = True) -> Attributes | None:
@@ -182,7 +149,7 @@ def _fetch_uid(connection: Connection, uid: int, items: bytes, *, again: bool = 
     for number, row in parse_fetch(reply.lines("FETCH")):
         merged.setdefault(number, {}).update(row)
     found = next((row for row in merged.values() if row.get("UID") == uid), None)
-    if found is not None and items not in _TOLD_UNASKED and not found.keys() - _UNASKED:
+    if found is not None and items not in _TOLDUNASKED and not found.keys() - UNASKED:
         # Not the answer, but the news that the message has arrived (RFC 9051 section 7.5.2).
         return None
     return found

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gateway_imap.connection import Connection, Reply, quoted
+from gateway_imap.connection import Connection
 from gateway_imap.fetch_parser import grouped, parse_values
+from gateway_imap.wire import Reply, quoted
 
 _NUMBERS = ("UIDVALIDITY", "UIDNEXT", "MESSAGES", "HIGHESTMODSEQ")
 _ITEMS = f"({' '.join(_NUMBERS)})".encode("ascii")

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 from gateway.errors import InvalidRequestError, UnsupportedOperationError
 from gateway.model.message import SearchQuery, SpecialUse
-from gateway_imap.connection import Connection, Reply, quoted
+from gateway_imap.connection import Connection
+from gateway_imap.gathering import read_entries
 from gateway_imap.listing import Page
-from gateway_imap.reading import read_entries
+from gateway_imap.wire import Reply, quoted
 
 _SET = re.compile(r"(?:\d{1,10}|\*)(?::(?:\d{1,10}|\*))?(?:,(?:\d{1,10}|\*)(?::(?:\d{1,10}|\*))?)*")
 _HEADER_NAME = re.compile(r"[!-9;-~]+")

@@ -44,7 +44,7 @@ from gateway.smtp import SmtpConnection
 from gateway_imap import changing, idling, mailboxes, reading
 from gateway_imap.changes import read_changed, read_changes
 from gateway_imap.changing import Placed
-from gateway_imap.connection import Connection, quoted
+from gateway_imap.connection import Connection
 from gateway_imap.ids import (
     CURSOR_KIND,
     MessageId,
@@ -60,6 +60,7 @@ from gateway_imap.reading import CHUNK, Target
 from gateway_imap.revisions import read_revisions
 from gateway_imap.searching import search_page
 from gateway_imap.structure import Part
+from gateway_imap.wire import quoted
 
 # Seconds for which the list of mailboxes is believed.
 _DIRECTORY_AGE = 300.0
