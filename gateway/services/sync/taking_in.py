@@ -122,7 +122,10 @@ class TakingIn:
         recent = await self._recent(new) if self._box.announce == "recent" else {}
         for message in new:
             entry = recent.get(message.id)
-            await self.writer.put(message, b"", None if entry is None else await self._news(entry))
+            if entry is None:
+                await self.writer.put(message, b"", None)
+            else:
+                await self.writer.put(_as_read(message, entry), b"", await self._news(entry))
 
     async def _add_one(self, message: MessageState, batch: Batch) -> None:
         entry = batch.entries.get(message.id)
@@ -139,7 +142,7 @@ class TakingIn:
             await self.writer.put(message, _failed(message, uid), self._event("messageMissing", missing))
         else:
             shown = _encode(entry) if self._entries else b""
-            await self.writer.put(message, shown, await self._news(entry))
+            await self.writer.put(_as_read(message, entry), shown, await self._news(entry))
 
     async def _recent(self, new: Sequence[MessageState]) -> dict[str, MessageEntry]:
         """Return what is not older than the account wants to be told of, in order.
@@ -226,6 +229,11 @@ class TakingIn:
         return self._tools.events.make(
             name, self._owned.account, data, path=self._box.path, special_use=self._box.special_use
         )
+
+
+def _as_read(message: MessageState, entry: MessageEntry) -> MessageState:
+    """Return a message as it is announced: its flags may have changed since it was listed."""
+    return MessageState(id=message.id, position=message.position, flags=entry.flags, labels=entry.labels)
 
 
 def _failed(message: MessageState, uid: int | None) -> bytes:

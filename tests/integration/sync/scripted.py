@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import CursorExpiredError
+from gateway.mime.parse import flag_fields
 from gateway.model.message import Mailbox, MessageDetail, MessageEntry, MessageText, TextType
 from gateway.provider import AttachmentStream, Changes, MessagePage, MessageState, PageRequest, Session
 from gateway.services.sync import AccountSync, Batches, Content, Owned, Tools
@@ -78,7 +79,11 @@ class ScriptedSession(Session):
                 self.withheld[id] -= 1
             elif id in self.boxes[mailbox]:
                 date = self._clock() + timedelta(seconds=1)
-                found.append(MessageEntry(id=id, uid=int(id), date=date, size=10, subject=id, message_id=f"<{id}@x>"))
+                fields = flag_fields(self.boxes[mailbox][id])
+                entry = MessageEntry(
+                    id=id, uid=int(id), date=date, size=10, subject=id, message_id=f"<{id}@x>", **fields
+                )
+                found.append(entry)
         return found
 
     async def revisions(self) -> Mapping[str, str | None]:

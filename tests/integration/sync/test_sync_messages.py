@@ -49,6 +49,21 @@ async def test_a_death_between_two_writes_tells_nothing_twice(taking: Taking) ->
     assert await taking.ids() == [str(number) for number in range(1, 1201)]
 
 
+async def test_flags_that_change_between_listing_and_reading_are_told_once(taking: Taking) -> None:
+    await taking.take()
+    taking.session.put("1")
+
+    async def flag() -> None:
+        taking.session.boxes["INBOX"]["1"] = ("\\Seen",)
+
+    taking.session.on_read = flag
+    await taking.take()
+    await taking.take()
+    (event,) = await taking.events("messageNew")
+    assert event["data"]["flags"] == ["\\Seen"]
+    assert await taking.events("messageUpdated") == []
+
+
 async def test_an_owner_that_was_replaced_can_write_nothing(taking: Taking) -> None:
     await taking.take()
     taking.session.put("1")
