@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import measures
+from tests.bench import delivery, measures
 from tests.bench.figures import Figures
 from tests.bench.installation import running_installation
 from tests.rigs.requirement import REQUIREMENTS
@@ -21,6 +21,7 @@ WITH_ACCOUNTS = {
     "text": measures.text,
     "attachment": measures.attachment,
     "submit": measures.submission,
+    "webhook": lambda figures, installation, extent: delivery.webhooks(figures, installation, extent.sent // 10),
     "wrk": measures.second_opinion,
 }
 NAMES = ("start", "memory", *WITH_ACCOUNTS)

@@ -46,6 +46,7 @@ class Gateway:
             "GATEWAY_PREPARED_TOKEN": self.token,
             "GATEWAY_DATA_DIR": str(directory),
             "GATEWAY_LOG_LEVEL": "warning",
+            "GATEWAY_EGRESS": "private",
         }
         command = ["env", *(f"{name}={value}" for name, value in environment.items()), sys.executable, "-m", "gateway"]
         self._parts = {
