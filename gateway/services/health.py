@@ -75,11 +75,19 @@ class HealthService:
         """The connection has lasted: earlier failures count no more. A login alone proves nothing."""
         await self._accounts.set_failures(account, 0)
 
-    async def lost(self, account: str) -> None:
-        """A connection broke before it had proven to last; plan the next one soon, but later each time."""
+    async def lost(self, account: str) -> bool:
+        """A connection broke before it had proven to last; tell whether to connect again at once.
+
+        The first time in a row, yes: servers end connections now and then. After that, the next one is planned, later
+        each time.
+        """
+        failures = await self._accounts.count_failure(account)
+        if failures <= 1:
+            return True
         await self._accounts.set_state(account, "connecting", None)
-        wait = min(delay(await self._accounts.count_failure(account)), LONGEST_PAUSE)
+        wait = min(delay(failures), LONGEST_PAUSE)
         await self._due.put(DueWork("account.connect", account), self._clock() + wait)
+        return False
 
     async def postponed(self, account: str, error: TransientError) -> None:
         """An attempt to connect met something that passes and says nothing of the account; plan another one."""

@@ -207,7 +207,8 @@ class AccountStore:
     async def delete(self, account: str) -> None:
         """Erase every key of an account, in both tiers."""
         await self._store.control.call("HDEL", keys.ACCOUNTS, account)
-        await self._store.data.call("DEL", keys.account(account), keys.grant(account))
+        # With the record goes the owner's right to write: nothing comes back behind the search.
+        await self._store.data.call("DEL", keys.account(account), keys.grant(account), keys.live(account))
         cursor: Any = 0
         while True:
             cursor, found = await self._store.data.call(

@@ -243,10 +243,9 @@ class AccountWatcher:
             # Another owner has come, or the mark of this one is lost: who begins again finds out.
             self._wanted.set()
             return
-        if isinstance(error, ConnectError) and self._lived >= self._tools.periods.survival:
-            self._wanted.set()
-        elif isinstance(error, ConnectError) and self._lived:
-            await health.lost(self._account)
+        if isinstance(error, ConnectError) and self._lived:
+            if self._lived >= self._tools.periods.survival or await health.lost(self._account):
+                self._wanted.set()
         elif isinstance(error, AccountError | ConnectError):
             await health.outcome(self._account, error)
         elif isinstance(error, TransientError):
