@@ -13,6 +13,7 @@ from gateway.model.server import Server
 from gateway.provider import Account, Login
 from gateway.testing.context import AccountUnderTest, session_context
 from gateway_imap import ImapAccountSettings
+from tests.rigs.certificates import Certificates
 
 #: At the end of an answer: the server hangs up there.
 HANG_UP = b"<hang up>"
@@ -42,16 +43,19 @@ class ScriptedServer:
         connections: how many there have been.
     """
 
-    def __init__(self, answers: Answers, greeting: bytes) -> None:
+    def __init__(self, answers: Answers, greeting: bytes, certificates: Certificates | None) -> None:
         self.answers: dict[bytes, bytes | Callable[[bytes], bytes]] = {**_USUAL, **answers}
         self.commands: list[bytes] = []
         self.connections = 0
         self._greeting = greeting
+        self._certificates = certificates
         self._server: asyncio.Server | None = None
+        self._writer: asyncio.StreamWriter | None = None
 
     async def start(self) -> None:
-        """Listen on a port of the kernel's choice."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        """Listen on a port of the kernel's choice, with TLS if there are certificates for it."""
+        tls = self._certificates.server_context() if self._certificates else None
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
 
     def stop(self) -> None:
         """Take no more connections."""
@@ -62,7 +66,17 @@ class ScriptedServer:
     def server(self) -> Server:
         """Where it is."""
         assert self._server is not None
-        return Server(host="127.0.0.1", port=self._server.sockets[0].getsockname()[1], security="plain")
+        port = self._server.sockets[0].getsockname()[1]
+        if self._certificates is None:
+            return Server(host="127.0.0.1", port=port, security="plain")
+        return Server(host="127.0.0.1", port=port, ca_file=self._certificates.authority)
+
+    async def say(self, words: bytes) -> None:
+        """Say something on the newest connection without having been asked."""
+        assert self._writer is not None
+        await _say(self._writer, words, b"*")
+        if words.endswith(HANG_UP):
+            self._writer.close()
 
     def account(self, login: Login | None = None, context: Any = None) -> AccountUnderTest:
         """An account on it."""
@@ -71,6 +85,7 @@ class ScriptedServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._writer = writer
         with contextlib.suppress(OSError, asyncio.CancelledError):
             if await _say(writer, self._greeting, b"*"):
                 while line := await reader.readline():
@@ -110,8 +125,10 @@ async def scripted() -> AsyncIterator[Callable[..., Any]]:
     """Starts scripted servers: ``await scripted({b"NOOP": b"TAG NO no\\r\\n"})``."""
     started: list[ScriptedServer] = []
 
-    async def start(answers: Answers | None = None, greeting: bytes = b"* OK hello\r\n") -> ScriptedServer:
-        server = ScriptedServer(answers or {}, greeting)
+    async def start(
+        answers: Answers | None = None, greeting: bytes = b"* OK hello\r\n", certificates: Certificates | None = None
+    ) -> ScriptedServer:
+        server = ScriptedServer(answers or {}, greeting, certificates)
         await server.start()
         started.append(server)
         return server

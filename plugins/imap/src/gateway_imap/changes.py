@@ -13,7 +13,8 @@ A state is "<way>:<UIDVALIDITY>:<UIDNEXT>:<mark>"; any of them can be asked with
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.errors import CursorExpiredError, MailboxResetError
@@ -21,8 +22,8 @@ from gateway.model.message import MessageEntry, SpecialUse
 from gateway.provider import Changes, MessageState
 from gateway_imap.connection import Connection
 from gateway_imap.errors import OutOfStepError, connection_error, response_code
-from gateway_imap.fetch_parser import grouped
-from gateway_imap.flag_lines import Flags, Told, read_flag_line, read_told
+from gateway_imap.fetch_parser import grouped, parse_fetch
+from gateway_imap.flag_lines import Flags, Told, read_flag_line, told
 from gateway_imap.following import Follower, uid_ranges
 from gateway_imap.gathering import read_entries
 from gateway_imap.ids import MessageId
@@ -50,12 +51,13 @@ class State(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What happened, by UID, and the state after it."""
+    """What happened, by UID, and the state after it; labels only where there are any."""
 
     state: State
     changed: dict[int, Flags]
     removed: Sequence[int] = ()
     complete: bool = False
+    labels: Mapping[int, tuple[str, ...]] = MappingProxyType({})
 
 
 def read_changes(
@@ -88,13 +90,21 @@ def read_changes(
     return Changes(
         state=found.state.encode(),
         changed=tuple(
-            MessageState(id=MessageId(mailbox, uid).encode(), position=uid, flags=flags)
+            MessageState(
+                id=MessageId(mailbox, uid).encode(), position=uid, flags=flags, labels=found.labels.get(uid, ())
+            )
             for uid, flags in sorted(found.changed.items())
         ),
         removed=tuple(MessageId(mailbox, uid).encode() for uid in found.removed),
         complete=found.complete,
         uid_validity=found.state.uid_validity or None,
     )
+
+
+def _message_states(found: Found, mailbox: int) -> Iterator[MessageState]:
+    for uid, flags in sorted(found.changed.items()):
+        labels = found.labels.get(uid, ())
+        yield MessageState(id=MessageId(mailbox, uid).encode(), position=uid, flags=flags, labels=labels)
 
 
 def read_changed(
@@ -147,21 +157,21 @@ def _from_history(connection: Connection, path: str, name: bytes, state: State |
     if state is None or state.way != _HISTORY or not state.mark.isdigit() or not int(state.mark):
         found = _listed(connection, path, name, state)
         return found if found.state.way == _HISTORY else None
-    told = _Told()
+    heard = _Heard()
     parameter = b"(QRESYNC (%d %d))" % (state.uid_validity, int(state.mark))
-    selected, reply = connection.examine(path, name, parameter, take=told.take)
+    selected, reply = connection.examine(path, name, parameter, take=heard.take)
     selected.stirred = False
     _same_mailbox(selected, state)
     if not selected.highest_modseq:
         return None
-    told.add(reply)
-    vanished = [(first, min(last, state.uid_next - 1)) for first, last in told.vanished]
+    heard.add(reply)
+    vanished = [(first, min(last, state.uid_next - 1)) for first, last in heard.vanished]
     if sum(last - first + 1 for first, last in vanished) > _MOST_REMOVED:
         return _listed(connection, path, name, state)
     return Found(
-        _state_of(selected, told.flags, state.uid_next),
-        told.flags,
-        [uid for first, last in vanished for uid in range(first, last + 1) if uid not in told.flags],
+        _state_of(selected, heard.flags, state.uid_next),
+        heard.flags,
+        [uid for first, last in vanished for uid in range(first, last + 1) if uid not in heard.flags],
     )
 
 
@@ -173,16 +183,18 @@ def _state_of(selected: Selected, told: Iterable[int], known: int = 0) -> State:
     return State(_FOLLOWED, selected.uid_validity, uid_next, "0")
 
 
-class _Told:
+class _Heard:
     """Collects what FETCH and VANISHED (RFC 7162 section 3.2.10) tell.
 
     Attributes:
         flags: by UID.
+        labels: by UID, of those that have some.
         vanished: first and last UID of each range.
     """
 
     def __init__(self) -> None:
         self.flags: dict[int, Flags] = {}
+        self.labels: dict[int, tuple[str, ...]] = {}
         self.vanished: list[tuple[int, int]] = []
 
     def take(self, line: bytes) -> bool:
@@ -195,7 +207,8 @@ class _Told:
     def add(self, reply: Reply) -> None:
         """Add what was not taken."""
         for records in grouped(reply.lines("FETCH")):
-            self._enter(read_told(records))
+            for number, row in parse_fetch(records):
+                self._enter(told(number, row))
         for line in reply.lines("VANISHED"):
             if isinstance(line, bytes):
                 self.vanished += uid_ranges(line.split(b" ")[-1])
@@ -203,6 +216,8 @@ class _Told:
     def _enter(self, found: Told) -> None:
         if found.uid is not None and found.flags is not None:
             self.flags[found.uid] = found.flags
+            if found.labels:
+                self.labels[found.uid] = found.labels
 
 
 # --- everything -------------------------------------------------------------------------------------------------------
@@ -213,14 +228,23 @@ def _listed(connection: Connection, path: str, name: bytes, state: State | None)
     selected, _ = connection.examine(path, name)
     selected.stirred = False
     _same_mailbox(selected, state)
-    told = _Told()
-    if selected.exists != 0:
-        items = b"(UID FLAGS X-GM-LABELS)" if connection.has("X-GM-EXT-1") else _UID_FLAGS
-        reply = connection.command(b"UID FETCH", b"1:*", items, tolerate=True, take=told.take)
-        if reply.status != "OK" and response_code(reply.text)[0] != "EXPUNGEISSUED":
-            raise connection.refusal(reply)
-        told.add(reply)
-    return Found(_state_of(selected, told.flags), told.flags, complete=True)
+    heard = _Heard() if selected.exists == 0 else _every_message(connection)
+    return Found(_state_of(selected, heard.flags), heard.flags, complete=True, labels=heard.labels)
+
+
+def _every_message(connection: Connection) -> _Heard:
+    items = b"(UID FLAGS X-GM-LABELS)" if connection.has("X-GM-EXT-1") else _UID_FLAGS
+    for _ in range(3):
+        heard = _Heard()
+        reply = connection.command(b"UID FETCH", b"1:*", items, tolerate=True, take=heard.take)
+        heard.add(reply)
+        if reply.status == "OK":
+            return heard
+        if response_code(reply.text)[0] != "EXPUNGEISSUED":
+            break
+        # Others expunged messages meanwhile; those that were not told yet must not be taken for expunged, too.
+        connection.command(b"NOOP")
+    raise connection.refusal(reply)
 
 
 # --- from what was heard ----------------------------------------------------------------------------------------------

@@ -95,10 +95,9 @@ def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None) -
 
 def changing_fields(row: Attributes) -> dict[str, Any]:
     """Return what can change while a message keeps its UID."""
-    labels = row.get("X-GM-LABELS")
     return {
         "thread_id": _object_id(row.get("THREADID") or row.get("X-GM-THRID")),
-        "labels": tuple(str(label) for label in labels) if isinstance(labels, list) else (),
+        "labels": visible_labels(row.get("X-GM-LABELS")),
         **_flag_fields(visible_flags(row.get("FLAGS"))),
     }
 
@@ -117,6 +116,11 @@ def visible_flags(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         return ()
     return tuple(flag for flag in value if isinstance(flag, str) and flag != "\\Recent")
+
+
+def visible_labels(value: Any) -> tuple[str, ...]:
+    """Return Gmail's labels."""
+    return tuple(str(label) for label in value) if isinstance(value, list) else ()
 
 
 def addresses(value: Any) -> tuple[Address, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from gateway_imap.entries import visible_flags
+from gateway_imap.entries import visible_flags, visible_labels
 from gateway_imap.fetch_parser import Attributes, Record, UnusualError, fast_values, parse_fetch
 
 Flags = tuple[str, ...]
@@ -30,6 +30,7 @@ class Told(NamedTuple):
     number: int
     uid: int | None
     flags: Flags | None
+    labels: tuple[str, ...] = ()
 
 
 def read_flag_line(line: bytes) -> Told | None:
@@ -74,6 +75,7 @@ def told(number: int, row: Attributes) -> Told:
         number,
         uid if isinstance(uid, int) and 0 < uid < 2**32 else None,
         visible_flags(flags) if isinstance(flags, list) else None,
+        visible_labels(row.get("X-GM-LABELS")),
     )
 
 
