@@ -99,3 +99,26 @@ async def test_a_throttled_connection_attempt_is_made_again_when_the_service_all
     world.clock.advance(timedelta(minutes=1).total_seconds())
     assert work in await world.services.due.claim(world.clock())
     assert (await world.services.accounts.recent_state("ann"))[0] == "connecting"
+
+
+async def test_a_server_that_lets_in_and_hangs_up_is_asked_less_and_less(world: World) -> None:
+    """A login proves nothing; only a connection that lasted does."""
+    await world.add_account()
+    services, work = world.services, DueWork("account.connect", "ann")
+    health = services.account_health
+    await services.due.done(work)
+    waits = []
+    for _ in range(6):
+        await health.connected("ann")
+        at_once = await health.lost("ann")
+        seconds = 0
+        while not at_once and work not in await services.due.claim(world.clock()):
+            world.clock.advance(1)
+            seconds += 1
+        waits.append(seconds)
+    assert waits[0] == 0
+    assert 6 <= waits[1] < waits[2] < 20
+    assert all(24 <= wait <= 37 for wait in waits[4:])
+    await health.connected("ann")
+    await health.proven("ann")
+    assert await health.lost("ann") is True
