@@ -35,6 +35,7 @@ _PAGE = """<!doctype html>
 <title>Email gateway API</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+<link rel="stylesheet" href="/docs/reference.css">
 </head>
 <body>
 <div id="reference"></div>
@@ -43,6 +44,15 @@ _PAGE = """<!doctype html>
 <script src="/docs/reference.js"></script>
 </body>
 </html>
+"""
+
+# On a telephone the library squeezes what stands beside a tag's name into a column of letters.
+_STYLE = """@media (max-width: 640px) {
+  .swagger-ui .opblock-tag { flex-wrap: wrap; }
+  .swagger-ui .opblock-tag small { order: 1; flex: 1 0 100%; padding: 4px 0 0; }
+  .swagger-ui .opblock-tag > a { flex: 1; }
+  .swagger-ui .filter .operation-filter-input { width: 100%; }
+}
 """
 
 # No validator: it would be asked at the library's own site.
@@ -80,7 +90,7 @@ def docs_routes(operations: Sequence[Operation], *, server_url: str = "/") -> li
         cache_control=CacheControlHeader(public=True, max_age=86400),
         include_in_schema=False,
     )
-    return [show_document, show_reference, show_script, assets]
+    return [show_document, show_reference, show_script, show_style, assets]
 
 
 @get("/docs", include_in_schema=False)
@@ -94,3 +104,9 @@ async def show_reference() -> ASGIApp:
 async def show_script() -> ASGIApp:
     """Show what starts the reference page; a page's own script would need a weaker policy."""
     return Reply(_SCRIPT.encode(), media_type="text/javascript; charset=utf-8", headers={"cache-control": "no-cache"})
+
+
+@get("/docs/reference.css", include_in_schema=False)
+async def show_style() -> ASGIApp:
+    """Show what the library's own sheet lacks."""
+    return Reply(_STYLE.encode(), media_type="text/css; charset=utf-8", headers={"cache-control": "no-cache"})

@@ -21,7 +21,7 @@ _REGISTER = (
     "Give it a name that your users will recognise on the consent page.",
 )
 _SIGN_IN = (
-    "Choose the Supported account types that fit the authority above; personal accounts must be included for common.",
+    "Under Supported account types choose the same as in this form.",
     "Under Redirect URI choose the platform Web and enter {redirect_url}",
 )
 _CREDENTIALS = (
@@ -29,13 +29,13 @@ _CREDENTIALS = (
     "Go to Certificates & secrets > New client secret. Copy the Value, not the Secret ID: it is shown only once.",
 )
 _DELEGATED = (
-    "Go to API permissions > Add a permission > Microsoft Graph > Delegated permissions and add those listed.",
+    "Go to API permissions > Add a permission > Microsoft Graph > Delegated permissions and add those listed below.",
     "If your organisation does not let users consent, choose Grant admin consent.",
 )
 _CONSENT = "Choose Grant admin consent; an app that signs in as itself does not work without it."
 _APP_ONLY_START = (
     "Choose Accounts in this organizational directory only. No redirect URI is needed.",
-    "Copy the Directory (tenant) ID from the Overview page: it is the authority.",
+    "Copy the Directory (tenant) ID from the Overview page.",
 )
 
 _GUIDES = {

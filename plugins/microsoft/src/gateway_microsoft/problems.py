@@ -66,7 +66,7 @@ def _redirect_problem(url: str, cloud: Cloud | None) -> str | None:
     except ValueError:
         parts, host = urlsplit(""), ""
     if parts.scheme not in ("http", "https") or not host:
-        return "This must be an https URL that ends in /oauth."
+        return "This must be an https URL that ends in /oauth (http is for localhost only)."
     if not parts.path.endswith("/oauth") or parts.query or parts.fragment:
         return "The path must end in /oauth, with nothing behind it."
     if cloud is not None and is_loopback(urlsplit(cloud.login).hostname or ""):
