@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import hiredis
 import msgspec
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Client: TypeAlias = "Redis"
 
 
-class _Packing:
-    """Has commands packed by hiredis; redis-py's asyncio client does it in Python, at several times the cost."""
+class _Writing(AbstractConnection):
+    """Writes commands in other ways than redis-py.
+
+    hiredis packs them: redis-py's asyncio client does it in Python, at several times the cost. The time limit of a
+    write is an `asyncio.timeout`: `asyncio.wait_for`, which redis-py uses, makes a task for every command, and in
+    Python 3.11 swallows a cancellation that comes when it is about to end.
+    """
 
     def pack_command(self, *command: Any) -> list[bytes]:
         """Return the octets of a command, whose name may hold several words."""
@@ -25,20 +34,48 @@ class _Packing:
         """Return the octets of several commands."""
         return [b"".join(self.pack_command(*command)[0] for command in commands)]
 
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        """Write what `pack_command` or `pack_commands` returned.
 
-class _Connection(_Packing, Connection):
+        Raises:
+            redis.exceptions.TimeoutError: it could not be written in time.
+            redis.exceptions.ConnectionError: the connection is gone.
+        """
+        if not self.is_connected:
+            await self.connect_check_health(check_health=False)
+        if check_health:
+            await self.check_health()  # type: ignore[no-untyped-call]
+        if isinstance(command, str):
+            command = command.encode()
+        pieces = [command] if isinstance(command, bytes) else command
+        try:
+            async with asyncio.timeout(self.socket_timeout):
+                await self._send_packed_command(pieces)
+        except TimeoutError:
+            await self.disconnect(nowait=True)
+            raise RedisTimeoutError("Timeout writing to socket") from None
+        except OSError as error:
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError(f"Error while writing to socket: {type(error).__name__}") from error
+        except BaseException:
+            # What was written of the command is unknown.
+            await self.disconnect(nowait=True)
+            raise
+
+
+class _Connection(_Writing, Connection):
     """Over TCP."""
 
 
-class _SSLConnection(_Packing, SSLConnection):
+class _SSLConnection(_Writing, SSLConnection):
     """Over TLS."""
 
 
-class _UnixConnection(_Packing, UnixDomainSocketConnection):
+class _UnixConnection(_Writing, UnixDomainSocketConnection):
     """Over a socket in the file system."""
 
 
-_PACKING: dict[type, type] = {
+_WRITING: dict[type, type] = {
     Connection: _Connection,
     SSLConnection: _SSLConnection,
     UnixDomainSocketConnection: _UnixConnection,
@@ -75,7 +112,7 @@ def open_client(url: str, *, blocking: bool = False) -> Client:
         socket_connect_timeout=5,
         health_check_interval=0,
     )
-    pool.connection_class = _PACKING[pool.connection_class]
+    pool.connection_class = _WRITING[pool.connection_class]
     # A client that is merely given a pool leaves its connections open when it is closed.
     return Redis.from_pool(pool)
 

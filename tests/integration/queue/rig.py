@@ -95,10 +95,10 @@ async def eventually(condition: Callable[[], Awaitable[Any] | Any], what: str, t
 
 
 @contextlib.contextmanager
-def worker_process(url: str, name: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker_process(url: str, name: str, *limits: str) -> Iterator[subprocess.Popen[bytes]]:
     """A worker in a process of its own, ready to work."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "workers")])}
-    command = [sys.executable, "-m", "tests.integration.queue.worker_process", url, name]
+    command = [sys.executable, "-m", "tests.integration.queue.worker_process", url, name, *limits]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     try:
         yield process

@@ -292,7 +292,7 @@ async def test_a_worker_that_stops_hands_over_at_once(redis_url: str, redis: Red
         running_worker(redis_url, HANDLERS, name="w-2", limits=limits, listeners=[listener]) as second,
         running_client(redis_url) as client,
     ):
-        with worker_process(redis_url, "w-1") as first:
+        with worker_process(redis_url, "w-1", "30") as first:
             await ready(redis, "w-1")
             await eventually(lambda: shares(redis)["w-1"] >= 25, "it has a share", 20)
             mine = [account for account in accounts if owner_of(redis, account) == "w-1"]

@@ -1,4 +1,4 @@
-"""A worker as a process of its own, for tests that kill it: ``python worker_process.py URL NAME``.
+"""A worker as a process of its own, for tests that kill it: ``python worker_process.py URL NAME [LEASE]``.
 
 Its handlers wait until the key `RELEASE` exists, and note in a list whom they answered; what it hears of accounts goes
 to another list.
@@ -11,9 +11,10 @@ import contextlib
 import sys
 from typing import Any
 
-from redis.asyncio import Redis
+import msgspec
 
 from gateway.queue.operations import ALLOWLIST, Lane
+from gateway.redis.client import open_client
 from gateway_workers.context import JobContext
 from gateway_workers.ownership import Listener
 from gateway_workers.sessions import SessionPool
@@ -23,7 +24,7 @@ from tests.integration.queue.rig import Answer
 RELEASE = "test:release"
 ANSWERED = "test:answered"
 SLOTS: dict[Lane, int] = {"read": 64, "send": 8, "background": 8, "webhook": 8}
-LIMITS = Limits(slots=SLOTS, lease=1.0, beat=0.2, grace=1.0, records_beat=1.0)
+LIMITS = Limits(slots=SLOTS, lease=1.5, beat=0.2, grace=1.0, records_beat=1.0)
 
 
 def heard(name: str) -> str:
@@ -35,7 +36,7 @@ class Reporting(Listener):
     """Writes down what it hears."""
 
     def __init__(self, url: str, name: str) -> None:
-        self._redis, self._list = Redis.from_url(url), heard(name)
+        self._redis, self._list = open_client(url), heard(name)
 
     async def on_gained(self, account: str, epoch: int) -> None:
         """Note the account."""
@@ -61,7 +62,7 @@ class Waiting:
     """A handler that waits for `RELEASE`."""
 
     def __init__(self, url: str) -> None:
-        self._redis = Redis.from_url(url)
+        self._redis = open_client(url)
 
     async def __call__(self, context: JobContext, arguments: Any) -> Answer:
         """Wait, then answer with the account."""
@@ -71,7 +72,7 @@ class Waiting:
         return Answer(context.account)
 
 
-def main(url: str, name: str) -> None:
+def main(url: str, name: str, lease: str = str(LIMITS.lease)) -> None:
     """Work until SIGTERM."""
     waiting = Waiting(url)
     MailWorker(
@@ -79,7 +80,7 @@ def main(url: str, name: str) -> None:
         dict.fromkeys(ALLOWLIST, waiting),
         SessionPool(lambda account: contextlib.nullcontext()),  # type: ignore[arg-type,return-value]
         name=name,
-        limits=LIMITS,
+        limits=msgspec.structs.replace(LIMITS, lease=float(lease)),
         listeners=[Reporting(url, name)],
     ).work()
 
