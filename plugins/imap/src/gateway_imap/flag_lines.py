@@ -15,10 +15,14 @@ from gateway_imap.fetch_parser import Attributes, Record, UnusualError, fast_val
 Flags = tuple[str, ...]
 
 _NUMBER = rb"([1-9]\d{0,9})"
+_UID = rb"UID ([1-9]\d{0,8}|[1-3]\d{9})"
+_FLAGS = rb"FLAGS \(([^()\r\n]*)\)"
+_MODSEQ = rb"MODSEQ \(\d+\)"
+_USUAL = re.compile(
+    rb"\* %b FETCH \((?:%b )?(?:%b )?%b(?: %b)?(?: %b)?\)" % (_NUMBER, _UID, _MODSEQ, _FLAGS, _UID, _MODSEQ)
+)
 # The flags have to stand first, where no text of a mail can have been before.
-_BEGINNING = _NUMBER + rb" \((?:UID " + _NUMBER + rb" )?FLAGS \(([^()\r\n]*)\)"
-_USUAL = re.compile(rb"\* " + _BEGINNING.replace(rb" \(", rb" FETCH \(", 1) + rb"(?: MODSEQ \(\d+\))?\)")
-_STARTS_USUAL = re.compile(_BEGINNING + rb"[ )]")
+_STARTS_USUAL = re.compile(rb"%b \((?:%b )?%b[ )]" % (_NUMBER, _UID, _FLAGS))
 _ONLY_FLAGS = re.compile(rb"\d+ \((?:(?:UID \d+|FLAGS \([^()]*\)|MODSEQ \(\d+\))(?: |(?=\))))+\)")
 _REMEMBERED = 10_000
 _known: dict[bytes, Flags] = {}
@@ -38,7 +42,8 @@ def read_flag_line(line: bytes) -> Told | None:
     found = _USUAL.fullmatch(line)
     if found is None:
         return None
-    number, uid, octets = found.groups()
+    number, uid, octets, uid_after = found.groups()
+    uid = uid or uid_after
     flags = _known.get(octets)
     if flags is None and (flags := _flags(octets)) is None:
         return None

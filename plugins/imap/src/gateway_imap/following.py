@@ -147,7 +147,7 @@ class Follower:
 
     def _enter(self, found: Told) -> None:
         index = found.number - 1
-        if index >= len(self._uids):
+        if not 0 <= index < len(self._uids):
             self.broken = True
             return
         uid = self._uids[index]
