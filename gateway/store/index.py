@@ -19,7 +19,7 @@ from gateway.errors import FencedError
 from gateway.model.message import SpecialUse
 from gateway.redis import keys
 from gateway.store.events import MAX_EVENTS, EventFields
-from gateway.store.scripts import APPLY, CONFIRM, DIRTY, FENCE, FORGET, PAGE, START
+from gateway.store.scripts import APPLY, CONFIRM, DIRTY, FENCE, FORGET, PAGE, SIGHTS, START
 from gateway.store.store import Store, to_json
 
 #: Entries of the newest messages of a watched mailbox that are held; older pages come from the mail server.
@@ -269,9 +269,10 @@ class IndexStore:
         """Forget the starts of batches that ended in good order."""
         await self._data.call("HDEL", keys.box_starts(account), *batches)
 
-    async def first_sight(self, account: str, message: str) -> bool:
-        """Note a Message-ID and tell whether it is new here; wrong once in a hundred times."""
-        return bool(await self._data.call("PFADD", keys.seen(account), message))
+    async def first_sights(self, account: str, messages: Sequence[str]) -> list[bool]:
+        """Note Message-IDs and tell of each whether it is new here; wrong once in a hundred times."""
+        found = await SIGHTS.run(self._data, [keys.seen(account)], *messages)
+        return [bool(each) for each in found]
 
     # --- freshness ----------------------------------------------------------------------------------------------------
 

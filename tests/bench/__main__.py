@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import delivery, measures
+from tests.bench import delivery, measures, syncing
 from tests.bench.figures import Figures
 from tests.bench.installation import running_installation
 from tests.rigs.requirement import REQUIREMENTS
@@ -22,6 +22,7 @@ WITH_ACCOUNTS = {
     "attachment": measures.attachment,
     "submit": measures.submission,
     "webhook": lambda figures, installation, extent: delivery.webhooks(figures, installation, extent.sent // 10),
+    "sync": lambda figures, installation, extent: syncing.first_sync(figures, installation, extent.large),
     "wrk": measures.second_opinion,
 }
 NAMES = ("start", "memory", *WITH_ACCOUNTS)

@@ -26,6 +26,8 @@ from tests.rigs.redis_server import RedisServer
 #: The user with the large mailbox, and the mailbox with the large attachment.
 LARGE_USER = next(iter(PASSWORD_USERS))
 LARGE_MAILBOX = "Archive"
+#: A mailbox like the inbox that nobody watches: its listings go through a worker.
+UNWATCHED = "Stored"
 ATTACHMENT_OCTETS = 5 * 1024 * 1024
 
 _CONNECT_SECONDS = 120.0
@@ -78,8 +80,8 @@ class Gateway:
         """Name -> process id."""
         return {name: pid for name, part in self._parts.items() if (pid := part.pid) is not None}
 
-    def ask(self, path: str, payload: Mapping[str, Any] | None = None) -> Any:
-        """Call the API outside of what is measured.
+    def ask(self, path: str, payload: Mapping[str, Any] | None = None, *, method: str | None = None) -> Any:
+        """Call the API outside of what is measured: GET, with a payload POST, or another method.
 
         Raises:
             urllib.error.HTTPError: refused.
@@ -87,7 +89,7 @@ class Gateway:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         data = None if payload is None else json.dumps(payload).encode()
         with urllib.request.urlopen(
-            urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers), timeout=120
+            urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method), timeout=120
         ) as answer:
             return json.load(answer)
 
@@ -121,23 +123,26 @@ class Installation:
         report(f"filling {len(passwords)} mailboxes ...")
         for user in passwords:
             count = large if user == LARGE_USER else small
-            self.dovecot.fill(user, count, message=partial(letter, user))
+            for mailbox in ("INBOX", UNWATCHED):
+                self.dovecot.fill(user, count, mailbox, partial(letter, user))
         self.dovecot.fill(LARGE_USER, 1, LARGE_MAILBOX, lambda _: large_letter(LARGE_USER, ATTACHMENT_OCTETS))
         report("connecting the accounts ...")
         for user, password in passwords.items():
-            self.gateway.ask("/v1/account", self._account(user, password))
-        wait_until(lambda: all(map(self._connected, passwords)), "all accounts connected", _CONNECT_SECONDS)
+            self.gateway.ask("/v1/account", self.account(user, password))
+        wait_until(lambda: all(map(self.connected, passwords)), "all accounts connected", _CONNECT_SECONDS)
         self.users = list(passwords)
 
     def read_everything(self) -> None:
         """List each mailbox once, so that what Dovecot has yet to cache is not part of what is measured."""
         for user in self.users:
-            page: int | None = 0
-            while page is not None:
-                found = self.gateway.ask(f"{messages_path(user)}&pageSize=250&page={page}")
-                page = page + 1 if page + 1 < found["pages"] else None
+            for mailbox in ("INBOX", UNWATCHED):
+                page: int | None = 0
+                while page is not None:
+                    found = self.gateway.ask(f"{messages_path(user, mailbox)}&pageSize=250&page={page}")
+                    page = page + 1 if page + 1 < found["pages"] else None
 
-    def _account(self, user: str, password: str) -> dict[str, Any]:
+    def account(self, user: str, password: str) -> dict[str, Any]:
+        """Return the payload that creates the account of a user."""
         server = {"host": "127.0.0.1", "secure": True, "tls": {"rejectUnauthorized": False}}
         auth = {"user": user, "pass": password}
         return {
@@ -148,7 +153,12 @@ class Installation:
             "smtp": {**server, "auth": auth, "port": self._postfix.submissions_port},
         }
 
-    def _connected(self, user: str) -> bool:
+    def delete(self, user: str) -> None:
+        """Delete the account of a user."""
+        self.gateway.ask(f"/v1/account/{quote(user)}", method="DELETE")
+
+    def connected(self, user: str) -> bool:
+        """Tell whether the account of a user is connected."""
         return bool(self.gateway.ask(f"/v1/account/{quote(user)}")["state"] == "connected")
 
 

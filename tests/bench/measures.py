@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from tests.bench.figures import Figures
-from tests.bench.installation import LARGE_MAILBOX, LARGE_USER, Gateway, Installation, messages_path
+from tests.bench.installation import (
+    LARGE_MAILBOX,
+    LARGE_USER,
+    UNWATCHED,
+    Gateway,
+    Installation,
+    messages_path,
+)
 from tests.bench.letters import letter
 from tests.bench.load import Call, Job, Seen
 from tests.bench.meters import MIB, Memory, cpu_seconds, memory
@@ -99,14 +106,18 @@ def _milliseconds(cpu: dict[str, float]) -> dict[str, float]:
 
 
 def listing(figures: Figures, installation: Installation, extent: Extent) -> None:
-    """Pages of 20: the newest and any page of a large mailbox, and the newest of each account."""
-    pages = random.Random(extent.large).sample(range(extent.large // 20), min(200, extent.large // 20))
-    cases = {
-        "list, page 0 of the large mailbox": [messages_path(LARGE_USER)],
-        "list, any page of the large mailbox": [f"{messages_path(LARGE_USER)}&page={page}" for page in pages],
-        "list, page 0 of each account": [messages_path(user) for user in installation.users[1:]],
-        "account, no worker involved": [f"/v1/account/{quote(LARGE_USER)}"],
-    }
+    """Pages of 20: the newest and any page of a large mailbox, and the newest of each account.
+
+    From the index, which is asked of the watched inbox, and through a worker.
+    """
+    numbers = random.Random(extent.large).sample(range(extent.large // 20), min(200, extent.large // 20))
+    cases: dict[str, list[str]] = {}
+    for kind, mailbox in (("index", "INBOX"), ("list", UNWATCHED)):
+        newest = messages_path(LARGE_USER, mailbox)
+        cases[f"{kind}, page 0 of the large mailbox"] = [newest]
+        cases[f"{kind}, any page of the large mailbox"] = [f"{newest}&page={number}" for number in numbers]
+        cases[f"{kind}, page 0 of each account"] = [messages_path(user, mailbox) for user in installation.users[1:]]
+    cases["account, no worker involved"] = [f"/v1/account/{quote(LARGE_USER)}"]
     for name, paths in cases.items():
         for at_once in extent.crowds:
             _read(figures, installation, f"{name}, {at_once} at once", paths, at_once, extent.seconds)

@@ -70,7 +70,7 @@ class Batches:
                 yield await self._one(session, owned, path, part[0])
                 continue
             before = 0
-            if not any(_mark(path, id, alone=True) in started for id in part):
+            if not (started and any(_mark(path, id, alone=True) in started for id in part)):
                 mark = _mark(path, part[0], alone=False)
                 before = await self._index.start(owned.account, owned.epoch, mark) - 1
                 if not before:

@@ -62,6 +62,7 @@ class TakingIn:
         self._entries = entries
         self._uids = found.uid_validity is not None
         self._wanted: ContentSettings | None = None
+        self._first: dict[str, bool] = {}
         self.writer = Writer(tools.index, tools.events, owned, box.path)
         self.count = box.count
 
@@ -183,6 +184,7 @@ class TakingIn:
             absent = [id for id in read.asked if id not in read.entries and id not in read.quarantined]
             batch, gone = await self._asked_again(read, absent) if absent else (read, frozenset())
             self.count -= len(gone)
+            await self._see(batch)
             yield batch, [by_id[id] for id in batch.asked if id not in gone]
 
     async def _asked_again(self, batch: Batch, absent: list[str]) -> tuple[Batch, frozenset[str]]:
@@ -200,6 +202,14 @@ class TakingIn:
                 break
         return batch._replace(entries=entries), frozenset(gone)
 
+    async def _see(self, batch: Batch) -> None:
+        """Find out which messages nobody has seen in this account before."""
+        ids = list(batch.entries)
+        if ids:
+            messages = [entry.message_id or entry.id for entry in batch.entries.values()]
+            firsts = await self._tools.index.first_sights(self._owned.account, messages)
+            self._first |= zip(ids, firsts, strict=True)
+
     async def _tell(self, entry: MessageEntry) -> None:
         event = await self._news(entry)
         if event is not None:
@@ -207,13 +217,13 @@ class TakingIn:
 
     async def _news(self, entry: MessageEntry) -> Event | None:
         """Return `messageNew`, unless the message is older than the account wants to be told of."""
-        first = await self._tools.index.first_sight(self._owned.account, entry.message_id or entry.id)
         if not self._is_news(entry):
             return None
         if self._wanted is None:
             self._wanted = await self._tools.content.settings()
-        use = self._box.special_use
-        data = await self._tools.content.message_new(self._session, entry, self._wanted, use=use, first=first)
+        data = await self._tools.content.message_new(
+            self._session, entry, self._wanted, use=self._box.special_use, first=self._first[entry.id]
+        )
         return self._event("messageNew", data)
 
     def _is_news(self, entry: MessageEntry) -> bool:
