@@ -220,7 +220,7 @@ class Connection:
         """Have the selected mailbox take in a response of a type in `NEWS`, which every one of them has to be.
 
         Raises:
-            ProtocolError, ValueError: not IMAP.
+            ValueError: not IMAP.
         """
         if self.selected is not None:
             self.selected.hear(kind, record)

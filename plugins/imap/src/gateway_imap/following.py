@@ -11,6 +11,8 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 
+from imapclient.exceptions import ProtocolError
+
 from gateway_imap.fetch_parser import Record
 from gateway_imap.flag_lines import Flags, Told, read_flag_line, read_told
 
@@ -101,13 +103,16 @@ class Follower:
         """Hear an untagged response as imaplib has it.
 
         Raises:
-            ProtocolError, ValueError: it is none.
+            ValueError: it is none.
         """
         if kind == "FETCH":
             self._literals.append(record)
             if not isinstance(record, tuple):
                 records, self._literals = self._literals, []
-                self._enter(read_told(records))
+                try:
+                    self._enter(read_told(records))
+                except (ProtocolError, ValueError):
+                    self.broken = True
         elif isinstance(record, bytes) and kind == "EXISTS":
             self._grow(int(record))
         elif isinstance(record, bytes) and kind == "EXPUNGE":

@@ -80,6 +80,7 @@ class _Gathered:
             for number, row in parse_fetch(records):
                 if row.keys() >= _WHOLE and isinstance(row["UID"], int):
                     self._entries[number] = self._make(row)
+                    self._pieces.pop(number, None)
                 else:
                     # Flags of any message may come in between, and a message in more than one piece.
                     self._pieces[number] = self._pieces.get(number, {}) | row

@@ -35,6 +35,7 @@ class _Phase(Enum):
     IDLE = auto()
     ENDING = auto()
     OVER = auto()
+    GIVEN_BACK = auto()
 
 
 def begin(connection: Connection, path: str, name: bytes) -> IdleWatch | None:
@@ -76,7 +77,7 @@ class IdleWatch(SocketWatch):
 
     def poll(self) -> bool:
         """See `SocketWatch.poll`; it goes on to be true until somebody asks for changes."""
-        if not self._dead:
+        if not self._dead and self._phase is not _Phase.GIVEN_BACK:
             try:
                 self._receive()
                 for response in self._responses():
@@ -117,6 +118,7 @@ class IdleWatch(SocketWatch):
         if self._dead:
             self._connection.abort()
         elif self._connection.alive:
+            self._phase = _Phase.GIVEN_BACK
             self._connection.take_back()
 
     # --- reading ------------------------------------------------------------------------------------------------------

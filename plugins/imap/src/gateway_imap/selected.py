@@ -44,7 +44,7 @@ class Selected(msgspec.Struct, kw_only=True):
         """Take in a response of one of the types in `NEWS`, as imaplib has it, in the order of arrival.
 
         Raises:
-            ProtocolError, ValueError: not IMAP.
+            ValueError: not IMAP.
         """
         if kind == "EXISTS" and isinstance(record, bytes):
             # Some servers repeat the number at every command.
