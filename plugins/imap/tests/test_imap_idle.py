@@ -213,6 +213,37 @@ async def test_change_that_was_heard_before_the_watch_is_not_forgotten(scripted:
         assert watched.watch.poll()
 
 
+@pytest.mark.parametrize(
+    ("told", "news"),
+    [
+        (b"* 1 FETCH (UID 5 FLAGS () MODSEQ (90) RFC822.SIZE 1)\r\n", False),
+        (b"* 1 FETCH (UID 5 FLAGS (x) MODSEQ (91) RFC822.SIZE 1)\r\n", True),
+        (b"* 1 FETCH (UID 5 FLAGS () RFC822.SIZE 1)\r\n* 1 FETCH (UID 5 FLAGS (x))\r\n", True),
+        (b"* 1 FETCH (UID 5 FLAGS () RFC822.SIZE 1)\r\n* VANISHED 5\r\n", True),
+    ],
+)
+async def test_change_of_flags_that_was_heard_before_the_watch_is_not_forgotten(
+    scripted: Start, told: bytes, news: bool
+) -> None:
+    """A server with modification sequences takes flags that it told with an entry for told, and so they are."""
+    selected = b"* 1 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n* OK [HIGHESTMODSEQ 90] x\r\n"
+    answers = {
+        b"CAPABILITY": b"* CAPABILITY IMAP4rev1 AUTH=PLAIN UNSELECT IDLE ENABLE QRESYNC\r\n" + DONE,
+        b"ENABLE": DONE,
+        b"EXAMINE": selected + DONE,
+    }
+    server = await scripted(ANSWERS | answers)
+
+    async def read_entries(session: Session) -> None:
+        known = await session.changes("INBOX", None)
+        server.answers[b"UID FETCH"] = told + DONE
+        await session.entries("INBOX", [message.id for message in known.changed])
+
+    async with _watched(server, read_entries) as watched:
+        assert watched.watch.poll() is news
+        assert [command for command in server.commands if b"ENVELOPE" in command and b"MODSEQ" in command]
+
+
 async def test_watch_of_a_mailbox_that_nobody_asked_about_says_ask(scripted: Start) -> None:
     """What happened before it was selected cannot be known."""
     server = await scripted(ANSWERS)
