@@ -21,6 +21,7 @@ from gateway.model.message import (
     MessageUpdate,
     MessageUpdateResult,
     MoveResult,
+    SearchQuery,
     TextType,
 )
 from gateway.model.submission import AppendRequest
@@ -41,6 +42,19 @@ class MessageListQuery(Payload, frozen=True, kw_only=True):
     ) = None
     page: Annotated[int, Meta(ge=0, le=1048576, description="Page, from 0")] = 0
     page_size: Annotated[int, Meta(ge=1, le=1000, description="Messages on a page")] = 20
+
+
+class MessageSearchQuery(MessageListQuery, frozen=True, kw_only=True):
+    """Where to search, and which part of what is found."""
+
+    path: MailboxPath = "INBOX"
+    use_outlook_search: Annotated[bool, Meta(description="Of accounts over MS Graph only; others ignore it")] = False
+
+
+class SearchRequest(Payload, frozen=True, kw_only=True):
+    """What to look for."""
+
+    search: SearchQuery
 
 
 class TextQuery(Payload, frozen=True, kw_only=True):
@@ -95,6 +109,30 @@ async def list_messages(call: Call, query: MessageListQuery) -> bytes:
         return found
     arguments = operations.ListMessages(path=query.path, page=query.page, page_size=query.page_size, cursor=cursor)
     return await ask(call, operations.MESSAGES_LIST, arguments)
+
+
+@operation(
+    "POST",
+    f"{_ACCOUNT}/search",
+    operation_id="postV1AccountAccountSearch",
+    summary="Search for messages",
+    tag="Message",
+    action="read",
+    group="message",
+    returns=MessageList,
+)
+async def search_messages(call: Call, query: MessageSearchQuery, body: SearchRequest) -> bytes:
+    """Search a mailbox; all terms have to match. Answers like a listing, newest first."""
+    cursor = query.cursor or None
+    found = await call.services.listings.search(
+        call.account, query.path, body.search, page=query.page, size=query.page_size, cursor=cursor
+    )
+    if found is not None:
+        return found
+    arguments = operations.SearchMessages(
+        path=query.path, query=body.search, page=query.page, page_size=query.page_size, cursor=cursor
+    )
+    return await ask(call, operations.MESSAGES_SEARCH, arguments)
 
 
 @operation(
@@ -243,6 +281,7 @@ def _refuse(name: str, asked: bool) -> None:
 
 OPERATIONS = (
     list_messages,
+    search_messages,
     get_message,
     get_text,
     get_source,

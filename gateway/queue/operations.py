@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.model.message import MessageUpdate, TextType
+from gateway.model.message import MessageUpdate, SearchQuery, TextType
 
 Lane = Literal["read", "send", "background", "webhook"]
 
@@ -55,6 +55,16 @@ class ListMessages(Arguments, frozen=True, kw_only=True):
     """One page of a mailbox; `page` counts from 0, a cursor wins over it."""
 
     path: str
+    page: int = 0
+    page_size: int = 20
+    cursor: str | None = None
+
+
+class SearchMessages(Arguments, frozen=True, kw_only=True):
+    """One page of what a search finds in a mailbox; `page` counts from 0, a cursor wins over it."""
+
+    path: str
+    query: SearchQuery
     page: int = 0
     page_size: int = 20
     cursor: str | None = None
@@ -217,6 +227,7 @@ MAILBOXES_RENAME = Operation("mailboxes.rename", RenameMailbox, "read", repeatab
 MAILBOXES_DELETE = Operation("mailboxes.delete", DeleteMailbox, "read", repeatable=False)
 
 MESSAGES_LIST = Operation("messages.list", ListMessages, "read", repeatable=True)
+MESSAGES_SEARCH = Operation("messages.search", SearchMessages, "read", repeatable=True)
 MESSAGES_GET = Operation("messages.get", GetMessage, "read", repeatable=True)
 MESSAGES_TEXT = Operation("messages.text", GetText, "read", repeatable=True)
 # Its reader may already have had a part of the octets.
@@ -250,6 +261,7 @@ ALLOWLIST: dict[str, Operation] = {
         MAILBOXES_RENAME,
         MAILBOXES_DELETE,
         MESSAGES_LIST,
+        MESSAGES_SEARCH,
         MESSAGES_GET,
         MESSAGES_TEXT,
         MESSAGES_SOURCE,

@@ -17,9 +17,12 @@ import msgspec
 
 from gateway.model.account import OPERATIONAL_STATES
 from gateway.model.base import Resource
+from gateway.model.message import SearchQuery
 from gateway.provider import page_cursor
 from gateway.queue.ownership import OwnershipClient
 from gateway.store.index import IndexPage, IndexStore
+
+_UNSEEN = (SearchQuery(unseen=True), SearchQuery(seen=False), SearchQuery(unseen=True, seen=False))
 
 _CURSOR = re.compile(r"([a-z]+)_([A-Za-z0-9_-]+)")
 
@@ -50,7 +53,17 @@ class ListingService:
         self._index = index
         self._ownership = ownership
 
-    async def page(self, account: str, path: str, *, page: int, size: int, cursor: str | None) -> bytes | None:
+    async def search(
+        self, account: str, path: str, query: SearchQuery, *, page: int, size: int, cursor: str | None
+    ) -> bytes | None:
+        """Return one page of a search likewise (`page`), if it is one for which the index is made: for unseen mail."""
+        if query not in _UNSEEN:
+            return None
+        return await self.page(account, path, page=page, size=size, cursor=cursor, unseen=True)
+
+    async def page(
+        self, account: str, path: str, *, page: int, size: int, cursor: str | None, unseen: bool = False
+    ) -> bytes | None:
         """Return one page of a mailbox, newest first, as JSON (`MessageList`); None when a worker has to be asked.
 
         Args:
@@ -59,6 +72,7 @@ class ListingService:
             page: from 0.
             size: messages on a page.
             cursor: of an earlier listing; wins over `page`.
+            unseen: only messages without ``\\Seen``.
         """
         kind = None
         if cursor is not None:
@@ -67,7 +81,7 @@ class ListingService:
                 return None
         path = "INBOX" if path.upper() == "INBOX" else path
         owner, found = await asyncio.gather(
-            self._ownership.owner(account), self._index.page(account, path, page * size, size)
+            self._ownership.owner(account), self._index.page(account, path, page * size, size, unseen=unseen)
         )
         if owner is None or found is None or owner.epoch != found.epoch or found.state not in OPERATIONAL_STATES:
             return None

@@ -20,8 +20,9 @@ from gateway.model.message import (
     MessageUpdateResult,
     MovedTo,
     MoveResult,
+    SearchQuery,
 )
-from gateway.provider import PageRequest, Session
+from gateway.provider import MessagePage, PageRequest, Session
 
 #: Mailboxes from which a message is deleted for good.
 _FINAL = ("\\Trash", "\\Junk")
@@ -34,7 +35,15 @@ async def list_mailboxes(session: Session, *, counters: bool) -> MailboxList:
 
 async def list_messages(session: Session, path: str, request: PageRequest) -> MessageList:
     """Return one page of a mailbox, newest first."""
-    page = await session.messages(path, request)
+    return _page(await session.messages(path, request), request)
+
+
+async def search_messages(session: Session, path: str, query: SearchQuery, request: PageRequest) -> MessageList:
+    """Return one page of the messages of a mailbox that match, newest first."""
+    return _page(await session.search(path, query, request), request)
+
+
+def _page(page: MessagePage, request: PageRequest) -> MessageList:
     return MessageList(
         total=page.total,
         page=page.page,

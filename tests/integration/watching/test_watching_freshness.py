@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.model.message import FlagUpdate, MessageUpdate
+from gateway.model.message import FlagUpdate, MessageUpdate, SearchQuery
 from gateway.queue import operations as ask
 from tests.integration.queue.rig import eventually
 from tests.integration.watching.rig import Account, Watching, letter
@@ -134,6 +134,31 @@ async def test_pages_and_cursors_of_the_index_are_those_of_a_worker(world: Watch
         if cursor is None:
             break
     assert number == 3
+
+
+async def test_unseen_messages_are_found_in_the_index_as_a_worker_finds_them(world: Watching) -> None:
+    account, messages = await _with_messages(world, 4)
+    account.phone.select()
+    await asyncio.to_thread(account.phone.flag, "2:3", "\\Seen")
+    await account.told("messageUpdated", 2)
+    await account.confirmed()
+    query = SearchQuery(unseen=True)
+    found = await world.services.listings.search(account.id, "INBOX", query, page=0, size=10, cursor=None)
+    assert found is not None
+    arguments = ask.SearchMessages(path="INBOX", query=query, page_size=10)
+    assert msgspec.json.decode(found) == msgspec.json.decode(await account.call(ask.MESSAGES_SEARCH, arguments))
+    listed = [messages[0]["id"], messages[3]["id"]]
+    assert [message["id"] for message in msgspec.json.decode(found)["messages"]] == listed
+
+
+async def test_other_searches_are_left_to_a_worker(world: Watching) -> None:
+    account, messages = await _with_messages(world, 2)
+    for query in (SearchQuery(subject="1"), SearchQuery(unseen=True, subject="1"), SearchQuery()):
+        found = await world.services.listings.search(account.id, "INBOX", query, page=0, size=10, cursor=None)
+        assert found is None
+    arguments = ask.SearchMessages(path="INBOX", query=SearchQuery(subject="1"))
+    answer = msgspec.json.decode(await account.call(ask.MESSAGES_SEARCH, arguments))
+    assert [message["id"] for message in answer["messages"]] == [messages[0]["id"]]
 
 
 async def test_a_cursor_of_another_kind_is_left_to_a_worker_to_refuse(world: Watching) -> None:

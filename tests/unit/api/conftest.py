@@ -20,6 +20,7 @@ from gateway.api.paths import keep_encoded_slashes
 from gateway.api.services import Services
 from gateway.api.shortcut import with_shortcut
 from gateway.errors import AccountNotReadyError, ResourceNotFoundError
+from gateway.model.message import SearchQuery
 from gateway.model.stream import StreamHead
 from gateway.model.submission import ComposeFields
 from gateway.model.token import Allowance, TokenRecord
@@ -118,6 +119,11 @@ class FakeListings:
     async def page(self, account: str, path: str, *, page: int, size: int, cursor: str | None) -> bytes | None:
         self.asked.append((account, path, page, size, cursor))
         return self.found
+
+    async def search(
+        self, account: str, path: str, query: SearchQuery, *, page: int, size: int, cursor: str | None
+    ) -> bytes | None:
+        return await self.page(account, path, page=page, size=size, cursor=cursor)
 
 
 class FakeComposer:

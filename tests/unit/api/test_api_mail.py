@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.api.replies import StreamBrokenError, content_disposition, safe_content_type
 from gateway.errors import WorkerLostError
-from gateway.model.message import FlagUpdate, MessageUpdate
+from gateway.model.message import FlagUpdate, MessageUpdate, SearchQuery
 from gateway.model.stream import StreamHead
 from gateway.queue import operations
 
@@ -47,6 +47,20 @@ pytestmark = pytest.mark.anyio
             None,
             "messages.list",
             operations.ListMessages(path="\\Sent", cursor="c"),
+        ),
+        (
+            "POST",
+            "search?path=Sent&page=1&pageSize=7&useOutlookSearch=true",
+            {"search": {"from": "ann", "unseen": True}},
+            "messages.search",
+            operations.SearchMessages(path="Sent", query=SearchQuery(from_="ann", unseen=True), page=1, page_size=7),
+        ),
+        (
+            "POST",
+            "search",
+            {"search": {}},
+            "messages.search",
+            operations.SearchMessages(path="INBOX", query=SearchQuery()),
         ),
         ("GET", "message/m", None, "messages.get", operations.GetMessage(message="m")),
         (

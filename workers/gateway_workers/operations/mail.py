@@ -55,6 +55,13 @@ async def list_messages(job: JobContext, arguments: ask.ListMessages) -> Message
         return await mail.list_messages(session, arguments.path, request)
 
 
+async def search_messages(job: JobContext, arguments: ask.SearchMessages) -> MessageList:
+    """One page of what a search finds."""
+    request = PageRequest(page=arguments.page, size=arguments.page_size, cursor=arguments.cursor)
+    async with job.session() as session:
+        return await mail.search_messages(session, arguments.path, arguments.query, request)
+
+
 async def get_message(job: JobContext, arguments: ask.GetMessage) -> MessageDetail:
     """One message."""
     async with job.session() as session:
@@ -131,6 +138,7 @@ HANDLERS: Mapping[str, Handler] = {
     ask.MAILBOXES_RENAME.name: rename_mailbox,
     ask.MAILBOXES_DELETE.name: delete_mailbox,
     ask.MESSAGES_LIST.name: list_messages,
+    ask.MESSAGES_SEARCH.name: search_messages,
     ask.MESSAGES_GET.name: get_message,
     ask.MESSAGES_TEXT.name: get_text,
     ask.MESSAGES_SOURCE.name: get_source,
