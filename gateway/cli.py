@@ -1,4 +1,4 @@
-"""The command line: ``gateway serve | worker | dev | demo | check | tokens | secrets | plugins | openapi``.
+"""The command line: ``gateway serve | worker | dev | demo | check | events | tokens | secrets | plugins | openapi``.
 
 Commands of other packages, such as the worker, are found by their entry point in the group ``gateway.commands``.
 """
@@ -154,15 +154,21 @@ def dev(host: str | None, port: int | None, data_dir: Path | None, no_sandbox: b
         fail(error)
 
 
-@main.command(short_help="Show the whole flow against a running gateway.")
-@click.option("--url", default=None, help="Where the gateway is; by default where `gateway dev` is.")
-@click.option("--token", default=None, help="An API token; by default the one of `gateway dev`.")
-@click.option(
-    "--data-dir", type=click.Path(path_type=Path), default=None, help="That of `gateway dev`; default ./data."
-)
-def demo(url: str | None, token: str | None, data_dir: Path | None) -> None:
-    """Sign in to the sandbox, read, act and send, and print each step with its time."""
-    from gateway.demo import run_demo  # noqa: PLC0415
+def client_options(command: Command) -> Command:
+    """Add the options of commands that are clients of a running gateway."""
+    for decorate in (
+        click.option(
+            "--data-dir", type=click.Path(path_type=Path), default=None, help="That of `gateway dev`; default ./data."
+        ),
+        click.option("--token", default=None, help="An API token; by default the one of `gateway dev`."),
+        click.option("--url", default=None, help="Where the gateway is; by default where `gateway dev` is."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def target_or_exit(url: str | None, token: str | None, data_dir: Path | None) -> tuple[str, str]:
+    """Return URL and token of the gateway that a client command is meant for, or say what is missing and leave."""
     from gateway.dev import read_token, read_url  # noqa: PLC0415
 
     settings = settings_or_exit()
@@ -171,8 +177,54 @@ def demo(url: str | None, token: str | None, data_dir: Path | None) -> None:
     if value is None:
         click.echo("gateway: no token: give --token, or start `gateway dev` first", err=True)
         sys.exit(2)
-    target = url or read_url(directory) or "http://127.0.0.1:3000"
-    sys.exit(asyncio.run(run_demo(target.rstrip("/"), value, click.echo)))
+    return (url or read_url(directory) or "http://127.0.0.1:3000").rstrip("/"), value
+
+
+@main.command(short_help="Show the whole flow against a running gateway.")
+@client_options
+def demo(url: str | None, token: str | None, data_dir: Path | None) -> None:
+    """Sign in to the sandbox, read, act and send, and print each step with its time."""
+    from gateway.demo import run_demo  # noqa: PLC0415
+
+    sys.exit(asyncio.run(run_demo(*target_or_exit(url, token, data_dir), click.echo)))
+
+
+@main.group(short_help="Watch what happens in a running gateway.")
+def events() -> None:
+    """Events."""
+
+
+@events.command("tail")
+@click.option("--account", "-a", default=None, help="Only events of this account.")
+@click.option("--types", "-t", default="*", help="Names of events, separated by commas; default all of them.")
+@click.option("--forward", metavar="URL", default=None, help="Post each event there, as a webhook would.")
+@click.option("--secret", default=None, help="Key of the signatures, `whsec_...`; by default a new one.")
+@client_options
+def tail_events(
+    account: str | None,
+    types: str,
+    forward: str | None,
+    secret: str | None,
+    url: str | None,
+    token: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Print each event in one line as it happens, until Ctrl-C.
+
+    Nothing is missed while the gateway restarts. With --forward, an event is posted until the receiver takes it, and
+    those behind it wait.
+    """
+    from gateway.services.webhooks.requests import new_secret  # noqa: PLC0415
+    from gateway.tail import run_tail  # noqa: PLC0415
+
+    target, value = target_or_exit(url, token, data_dir)
+    if forward is not None and secret is None:
+        secret = new_secret()
+        click.echo(f"deliveries are signed with {secret}", err=True)
+    running = run_tail(
+        target, value, account=account, types=types, forward=forward, secret=secret or "", report=click.echo
+    )
+    sys.exit(asyncio.run(running))
 
 
 @main.command(short_help="Find what is wrong with this installation.")

@@ -24,6 +24,9 @@ AccountState = Literal[
 #: States in which calls that need the mail server are passed on to a worker.
 OPERATIONAL_STATES: frozenset[str] = frozenset({"connected", "connecting", "syncing"})
 
+#: States that an error leads to.
+ERROR_STATES: frozenset[str] = frozenset({"authenticationError", "connectError"})
+
 AccountId = Annotated[str, Meta(max_length=256, description="Id of the account, chosen by the caller or generated")]
 Name = Annotated[str, Meta(max_length=256)]
 MailPath = Annotated[str, Meta(max_length=1024)]

@@ -206,7 +206,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         index=index,
         sync=AccountSync(tools, account_store),
         listings=ListingService(index, ownership),
-        feed=FeedReader(event_store, events, settings.broker_url or settings.redis_url),
+        feed=FeedReader(event_store, account_store, events, settings.broker_url or settings.redis_url),
         webhooks=build_webhooks(
             store,
             http=HttpClient(settings.egress),

@@ -12,8 +12,10 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
+from gateway.model.account import ERROR_STATES
 from gateway.redis import keys, open_client
 from gateway.services.events import EventService, wire
+from gateway.store.accounts import AccountStore
 from gateway.store.events import EventStore, FeedEntry, order
 
 log = structlog.get_logger(__name__)
@@ -43,9 +45,10 @@ class Selection(NamedTuple):
 class FeedReader:
     """Reads the feed while somebody listens; what a listener needs of the past it reads by itself."""
 
-    def __init__(self, store: EventStore, events: EventService, url: str) -> None:
-        """Take the store, and the address of the control tier for the connection that waits."""
+    def __init__(self, store: EventStore, accounts: AccountStore, events: EventService, url: str) -> None:
+        """Take the stores, and the address of the control tier for the connection that waits."""
         self._store = store
+        self._accounts = accounts
         self._events = events
         self._client = open_client(url, blocking=True)
         self._recent: deque[FeedEntry] = deque()
@@ -88,12 +91,21 @@ class FeedReader:
     async def frames(self, entries: list[FeedEntry], selection: Selection, service_url: str | None) -> list[bytes]:
         """Return the entries that were selected as events of a stream (HTML standard, section 9.2.6)."""
         wanted = [entry for entry in entries if selection.takes(entry)]
-        contents = await asyncio.gather(*map(self._events.content, wanted))
+        contents = await asyncio.gather(*map(self._content, wanted))
         return [
             _frame(entry, content, service_url)
             for entry, content in zip(wanted, contents, strict=True)
             if entry.state or content
         ]
+
+    async def _content(self, entry: FeedEntry) -> bytes | None:
+        """Return the event, or the error that a change of state tells of, JSON; None when there is none any more."""
+        if not entry.state:
+            return await self._events.content(entry)
+        if entry.state not in ERROR_STATES:
+            return None
+        state, error = await self._accounts.state(entry.account) or (None, None)
+        return msgspec.json.encode(error) if error is not None and state == entry.state else None
 
     def close(self) -> None:
         """End every stream; those who listen find `closed` set."""
@@ -166,7 +178,7 @@ _NULL = msgspec.Raw(b"null")
 
 def _frame(entry: FeedEntry, content: bytes | None, service_url: str | None) -> bytes:
     if entry.state:
-        payload = msgspec.Raw(b'{"error":' + entry.content + b"}") if entry.content else _NULL
+        payload = msgspec.Raw(b'{"error":' + content + b"}") if content else _NULL
         change = _Change(entry.account, "state", entry.state, payload)
     else:
         change = _Change(entry.account, "event", entry.name, msgspec.Raw(wire(content or b"", service_url)))

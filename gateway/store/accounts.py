@@ -164,7 +164,7 @@ class AccountStore:
             if not await self.exists(account):
                 # The index is in the other tier: a deletion may have come in between.
                 await self._store.control.call("HDEL", keys.ACCOUNTS, account)
-        await announce_state(self._store, account, state, error)
+        await announce_state(self._store, account, state)
         return True
 
     async def note_connected(self, account: str, at: datetime) -> int:

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias
 
-import msgspec
-
 from gateway.model.event import Event
 from gateway.redis import Script, keys
 from gateway.store.store import Store, to_json
@@ -103,7 +101,8 @@ class FeedEntry(NamedTuple):
         name: of the event; empty for a change of state.
         logged: id of the event in the account's log; empty when `content` is the event itself, as its log is gone.
         state: that the account is in now; empty for an event.
-        content: of a change of state the error, of an event without a log the event, JSON; else empty.
+        content: of an event without a log the event, JSON; else empty. No more is held here of any account than its id,
+            as the feed outlives accounts.
     """
 
     id: str
@@ -202,10 +201,9 @@ class EventStore:
         await self._store.control.call("DEL", keys.event_counts(account))
 
 
-async def announce_state(store: Store, account: str, state: str, error: msgspec.Struct | None) -> None:
+async def announce_state(store: Store, account: str, state: str) -> None:
     """Tell the feed that an account is in another state."""
-    fields = ("a", account, "k", state, "d", to_json(error) if error is not None else "")
-    await store.control.call("XADD", keys.FEED, "MAXLEN", "~", FEED_LENGTH, "*", *fields)
+    await store.control.call("XADD", keys.FEED, "MAXLEN", "~", FEED_LENGTH, "*", "a", account, "k", state)
 
 
 def id_before(time: datetime) -> str:

@@ -78,7 +78,7 @@ def test_nothing_is_read_that_can_run_code() -> None:
 # --- who may know what ------------------------------------------------------------------------------------------------
 
 #: What speaks HTTP: the API and the pages as a server, the others as clients of it.
-HTTP = ("gateway/api/", "gateway/web/", "gateway/http/", "gateway/demo.py", "gateway/dev.py")
+HTTP = ("gateway/api/", "gateway/web/", "gateway/http/", "gateway/demo.py", "gateway/dev.py", "gateway/tail.py")
 STATUSES = {400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 501, 502, 503, 504}
 #: Names of numbers that are no status although they look like one.
 SIZE_NAME = re.compile(r"^_?([A-Z]+_)*(BATCH|SIZE|LENGTH|MOST)$")
