@@ -1,4 +1,4 @@
-"""The sandbox as the other side, found the way an installation finds it: by its entry in the clouds file."""
+"""The sandbox as the other side, found as an installation finds it: by its entry in the clouds file."""
 
 from __future__ import annotations
 
@@ -125,3 +125,8 @@ def outlook(running_outlook: World) -> Iterator[World]:
     """A running world, shared by a module, with every failure off."""
     yield running_outlook
     running_outlook.sandbox.reset()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the rigs' fixtures known."""
+    config.pluginmanager.import_plugin("tests.rigs.fixtures")
