@@ -11,8 +11,13 @@ import pytest
 from redis import Redis
 
 from gateway.errors import WorkerLostError
-from gateway.queue import operations
+from gateway.provider import utc_now
+from gateway.queue import operations, transitions
+from gateway.queue.records import JobRecords
+from gateway.queue.transitions import NotAliveError
 from gateway.redis import keys
+from gateway.redis.client import open_client
+from gateway.redis.coalescer import Coalescer
 from tests.integration.queue.rig import answer, eventually, ready, running_client, running_worker, worker_process
 from tests.integration.queue.worker_process import LIMITS, RELEASE
 from tests.rigs.redis_server import RedisServer
@@ -77,6 +82,29 @@ async def test_jobs_that_were_taken_but_not_started_are_not_lost(redis_url: str)
             redis.lmove(keys.rq_queue("mail"), keys.taken("w-dead", "mail"))
             async with running_worker(redis_url, {CONNECT.name: answer}):
                 assert await call == b'{"text":"ada"}'
+
+
+async def test_a_worker_that_was_declared_dead_starts_nothing(redis_url: str) -> None:
+    """It slept, was buried, and has yet to notice: nobody would recover what it starts now."""
+    with Redis.from_url(redis_url) as redis:
+        async with running_client(redis_url) as client:
+            await client.enqueue(CONNECT, "ada", NOTHING)
+        control = open_client(redis_url)
+        with pytest.raises(NotAliveError):
+            await transitions.start(Coalescer(control), worker="w-1", queue="mail", count=1, now=utc_now())
+        await control.aclose()
+        assert redis.llen(keys.rq_queue("mail")) == 1
+        assert redis.zcard(keys.rq_started("mail")) == 0
+
+
+async def test_a_worker_that_comes_back_in_the_last_moment_is_not_buried(redis_url: str) -> None:
+    """RQ's records of it, and of what it has started since, are needed."""
+    with Redis.from_url(redis_url) as redis:
+        async with running_worker(redis_url, {CONNECT.name: answer}, name="w-1") as worker:
+            await ready(redis, "w-1")
+            await asyncio.to_thread(JobRecords(worker).forget, "w-1")
+            assert redis.exists(keys.rq_worker("w-1"))
+            assert redis.sismember(keys.WORKERS, "w-1")
 
 
 async def die_of_a_job(redis: Redis, url: str, name: str) -> None:
