@@ -132,7 +132,9 @@ class MessageDeliveryErrorData(Resource, frozen=True, kw_only=True):
     message_id: str
     error: str
     error_code: str | None = None
+    smtp_response: str | None = None
     smtp_response_code: int | None = None
+    smtp_command: str | None = None
     job: DeliveryJob
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 
-from gateway.errors import GatewayError, ProviderError
+from gateway.errors import GatewayError
 from gateway.model.event import DeliveryJob, MessageDeliveryErrorData, MessageFailedData, MessageSentData
 from gateway.model.submission import OutboxEntry
 from gateway.provider import SubmitReceipt
-
-_REPLY_CODE = re.compile(r"[245][0-9]{2}", re.ASCII)
 
 
 def sent(entry: OutboxEntry, receipt: SubmitReceipt) -> MessageSentData:
@@ -27,14 +24,15 @@ def sent(entry: OutboxEntry, receipt: SubmitReceipt) -> MessageSentData:
 
 def attempt_failed(entry: OutboxEntry, error: GatewayError, next_attempt: datetime | None) -> MessageDeliveryErrorData:
     """Return what is told of an attempt that failed."""
-    native = error.native_code if isinstance(error, ProviderError) else None
     return MessageDeliveryErrorData(
         queue_id=entry.queue_id,
         envelope=entry.envelope,
         message_id=entry.message_id,
         error=error.message,
         error_code=error.error_code,
-        smtp_response_code=int(native) if native is not None and _REPLY_CODE.fullmatch(native) else None,
+        smtp_response=error.details.get("smtp_response"),
+        smtp_response_code=error.details.get("smtp_response_code"),
+        smtp_command=error.details.get("smtp_command"),
         job=DeliveryJob(
             id=entry.queue_id,
             attempts_made=entry.attempts_made,

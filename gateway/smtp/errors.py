@@ -50,6 +50,16 @@ class Phase(IntEnum):
     HANDED_OVER = 5
 
 
+#: What the server answered to, by how far the submission had come.
+_COMMANDS = {
+    Phase.CONNECT: "CONN",
+    Phase.LOGIN: "AUTH",
+    Phase.ENVELOPE: "MAIL FROM",
+    Phase.CONTENT: "DATA",
+    Phase.HANDED_OVER: "DATA",
+}
+
+
 def smtp_error(error: Exception, *, phase: Phase, explain: Explain | None = None) -> ProviderError:
     """Return the gateway's error for anything that aiosmtplib or the network under it raises.
 
@@ -79,10 +89,25 @@ def smtp_error(error: Exception, *, phase: Phase, explain: Explain | None = None
     return ConnectError("the submission server could not be used", native_code=type(error).__name__)
 
 
-def answer_error(code: int, text: str, *, phase: Phase, explain: Explain | None = None) -> ProviderError:
-    """Return the error for a negative answer (RFC 5321 section 4.2)."""
-    if explain is not None and (explained := explain(code, text)) is not None:
-        return explained
+def answer_error(
+    code: int, text: str, *, phase: Phase, explain: Explain | None = None, command: str | None = None
+) -> ProviderError:
+    """Return the error for a negative answer (RFC 5321 section 4.2).
+
+    Its details hold `smtp_response`, `smtp_response_code` and `smtp_command`, the latter by default what the phase
+    tells.
+    """
+    explained = explain(code, text) if explain is not None else None
+    error = explained or _judged(code, text, phase)
+    error.details |= {
+        "smtp_response": f"{code} {masked(text)}",
+        "smtp_response_code": code,
+        "smtp_command": command or _COMMANDS[phase],
+    }
+    return error
+
+
+def _judged(code: int, text: str, phase: Phase) -> ProviderError:
     native = enhanced_status(text) or str(code)
     words = f"{code} {masked(text)}"
     if 400 <= code < 500:
@@ -110,4 +135,4 @@ def _recipients_error(refused: list[aiosmtplib.SMTPRecipientRefused], explain: E
     """Every recipient was refused: one that may be accepted later makes it worth trying again."""
     later = [each for each in refused if 400 <= each.code < 500]
     decisive = (later or refused)[0]
-    return answer_error(decisive.code, decisive.message, phase=Phase.ENVELOPE, explain=explain)
+    return answer_error(decisive.code, decisive.message, phase=Phase.ENVELOPE, explain=explain, command="RCPT TO")

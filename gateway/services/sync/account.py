@@ -59,12 +59,14 @@ class AccountSync:
         for mailbox in synced:
             if mailbox.path in beside:
                 continue
-            box = known.get(mailbox.path)
+            box, new = known.get(mailbox.path), False
             if box is None:
-                box = await self._appeared(session, owned, mailbox, vanished, lost=owned.indexed and not known)
+                lost = owned.indexed and not known
+                box, new = await self._appeared(session, owned, mailbox, vanished, lost=lost)
             revision = revisions.get(mailbox.path)
-            if revision is None or revision != box.revision or (mailbox in watched) != box.entries:
-                opened = await self._run(session, owned, mailbox, box, entries=mailbox in watched, revision=revision)
+            entries = mailbox in watched
+            if revision is None or revision != box.revision or entries != box.entries:
+                opened = await self._run(session, owned, mailbox, box, new=new, entries=entries, revision=revision)
                 if not opened and mailbox in watched:
                     watched.remove(mailbox)
         for box in vanished.values():
@@ -91,12 +93,13 @@ class AccountSync:
         mailbox: Mailbox,
         box: BoxRecord,
         *,
+        new: bool,
         entries: bool,
         revision: str | None,
     ) -> bool:
         box = msgspec.structs.replace(box, name=mailbox.name, special_use=mailbox.special_use)
         try:
-            await self._mailbox_sync.run(session, owned, box, entries=entries, revision=revision)
+            await self._mailbox_sync.run(session, owned, box, new=new, entries=entries, revision=revision)
         except PermanentError as error:
             log.warning("mailbox_not_synced", account=owned.account, error=type(error).__name__, code=error.error_code)
             return False
@@ -104,21 +107,17 @@ class AccountSync:
 
     async def _appeared(
         self, session: Session, owned: Owned, mailbox: Mailbox, vanished: dict[str, BoxRecord], *, lost: bool
-    ) -> BoxRecord:
-        """Note a mailbox that is not known: because the account is new, or it is, or all that was known is lost."""
+    ) -> tuple[BoxRecord, bool]:
+        """Return the record of a mailbox that is not known, and whether it is one that is to be told of.
+
+        It is not known because the account is new, or it is, or it was renamed, or all that was known is lost.
+        """
         if lost:
-            return await self._mailbox_sync.reset(owned, _record(mailbox, "nothing"), validity=None, lost=True)
+            return await self._mailbox_sync.reset(owned, _record(mailbox, "nothing"), validity=None, lost=True), False
         if not owned.indexed:
-            return _record(mailbox, "recent")
+            return _record(mailbox, "recent"), False
         renamed = await self._renaming.follow(session, owned, _record(mailbox, "above"), vanished)
-        if renamed is not None:
-            return renamed
-        box = _record(mailbox, "all")
-        data = payloads.mailbox_new(box)
-        event = self._tools.events.make("mailboxNew", owned.account, data, path=box.path, special_use=box.special_use)
-        await self._tools.index.apply(owned.account, owned.epoch, box.path, box=box, events=[event_fields(event)])
-        await self._tools.events.announce(owned.account)
-        return box
+        return (renamed, False) if renamed is not None else (_record(mailbox, "all"), True)
 
     async def _disappeared(self, owned: Owned, box: BoxRecord) -> None:
         data = payloads.mailbox_deleted(box)

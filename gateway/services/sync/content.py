@@ -11,7 +11,7 @@ import structlog
 
 from gateway.errors import PermanentError
 from gateway.model.event import MessageNewData, NotifiedAttachment
-from gateway.model.message import Attachment, MessageDetail, MessageEntry, SpecialUse
+from gateway.model.message import Attachment, MessageDetail, MessageEntry, MessageText, SpecialUse
 from gateway.provider import Session
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sync.batches import TIME_LIMIT
@@ -73,6 +73,8 @@ class Content:
             if name != "text" and (value := getattr(entry, name, None)) is not None
         }
         fields |= {"attachments": _notified(entry.attachments), "seems_like_new": first and use != "\\Sent"}
+        if entry.text is not None:
+            fields["text"] = MessageText(id=entry.text.id, encoded_size=entry.text.encoded_size)
         if wanted.any:
             try:
                 async with asyncio.timeout(TIME_LIMIT):

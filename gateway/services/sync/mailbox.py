@@ -24,7 +24,14 @@ class MailboxSync:
         self._tools = tools
 
     async def run(
-        self, session: Session, owned: Owned, box: BoxRecord, *, entries: bool, revision: str | None = None
+        self,
+        session: Session,
+        owned: Owned,
+        box: BoxRecord,
+        *,
+        entries: bool,
+        new: bool = False,
+        revision: str | None = None,
     ) -> BoxRecord:
         """Bring index and log up to date with a mailbox, and return its new record.
 
@@ -33,6 +40,7 @@ class MailboxSync:
             owned: the account.
             box: the mailbox as it is known.
             entries: hold the entries of its messages, because it is watched.
+            new: tell of the mailbox before its messages.
             revision: what the provider told of the mailbox beforehand.
 
         Raises:
@@ -41,6 +49,8 @@ class MailboxSync:
             ProviderError: the service could not be asked; what was taken in before is kept.
         """
         box, found = await self._found(session, owned, box)
+        if new:
+            box = await self._tell(owned, msgspec.structs.replace(box, uid_validity=found.uid_validity))
         taking_in = TakingIn(self._tools, session, owned, box, found, entries=entries)
         if owned.only_new:
             await taking_in.tell_new_only()
@@ -70,6 +80,13 @@ class MailboxSync:
         except CursorExpiredError:
             log.info("sync_state_expired", account=owned.account)
         return box, await collect(session, box.path, None)
+
+    async def _tell(self, owned: Owned, box: BoxRecord) -> BoxRecord:
+        events, data = self._tools.events, payloads.mailbox_new(box)
+        event = events.make("mailboxNew", owned.account, data, path=box.path, special_use=box.special_use)
+        await self._tools.index.apply(owned.account, owned.epoch, box.path, box=box, events=[event_fields(event)])
+        await events.announce(owned.account)
+        return box
 
     async def reset(self, owned: Owned, box: BoxRecord, *, validity: int | None, lost: bool) -> BoxRecord:
         """Forget what is known of a mailbox and say so; its messages are read anew without being announced."""

@@ -62,6 +62,7 @@ class TakingIn:
         self._entries = entries
         self._uids = found.uid_validity is not None
         self._wanted: ContentSettings | None = None
+        self._late: dict[str, int] = {}
         self._first: dict[str, bool] = {}
         self.writer = Writer(tools.index, tools.events, owned, box.path)
         self.count = box.count
@@ -136,10 +137,7 @@ class TakingIn:
             log.warning("message_quarantined", account=self._owned.account, message=message.id)
             await self.writer.put(message, _failed(message, uid), self._event("messageQuarantined", quarantined))
         elif entry is None:
-            delay = round(sum(MISSING_DELAYS) * 1000)
-            missing = MessageMissingData(
-                id=message.id, uid=uid, missing_retries=len(MISSING_DELAYS), missing_delay=delay
-            )
+            missing = MessageMissingData(id=message.id, uid=uid, **_lateness(len(MISSING_DELAYS)))
             await self.writer.put(message, _failed(message, uid), self._event("messageMissing", missing))
         else:
             shown = _encode(entry) if self._entries else b""
@@ -191,10 +189,12 @@ class TakingIn:
         """Find out about messages that were listed but not given out: gone, late, or missing."""
         entries = dict(batch.entries)
         gone: set[str] = set()
-        for delay in (0.0, *MISSING_DELAYS):
+        for retries, delay in enumerate((0.0, *MISSING_DELAYS)):
             if delay:
                 await self._tools.sleep(delay)
-                entries |= {entry.id: entry for entry in await self._session.entries(self._box.path, absent)}
+                late = {entry.id: entry for entry in await self._session.entries(self._box.path, absent)}
+                entries |= late
+                self._late |= dict.fromkeys(late, retries)
             now = await collect(self._session, self._box.path, None)
             gone |= {id for id in absent if id not in now.changed}
             absent = [id for id in absent if id not in gone and id not in entries]
@@ -224,6 +224,8 @@ class TakingIn:
         data = await self._tools.content.message_new(
             self._session, entry, self._wanted, use=self._box.special_use, first=self._first[entry.id]
         )
+        if retries := self._late.get(entry.id):
+            data = msgspec.structs.replace(data, **_lateness(retries))
         return self._event("messageNew", data)
 
     def _is_news(self, entry: MessageEntry) -> bool:
@@ -244,6 +246,11 @@ class TakingIn:
 def _as_read(message: MessageState, entry: MessageEntry) -> MessageState:
     """Return a message as it is announced: its flags may have changed since it was listed."""
     return MessageState(id=message.id, position=message.position, flags=entry.flags, labels=entry.labels)
+
+
+def _lateness(retries: int) -> dict[str, int]:
+    """Return what is told of a message that was listed and not given out; delay in milliseconds."""
+    return {"missing_retries": retries, "missing_delay": round(sum(MISSING_DELAYS[:retries]) * 1000)}
 
 
 def _failed(message: MessageState, uid: int | None) -> bytes:

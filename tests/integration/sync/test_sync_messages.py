@@ -18,6 +18,9 @@ async def test_a_message_that_comes_late_is_waited_for(taking: Taking) -> None:
     taking.session.withheld = {"1": 2}
     await taking.take()
     assert await taking.ids() == ["1", "2"]
+    late, punctual = [event["data"] for event in await taking.events("messageNew")]
+    assert (late["id"], late["missingRetries"], late["missingDelay"]) == ("1", 2, 2700)
+    assert "missingRetries" not in punctual
     assert await taking.events("messageMissing") == []
 
 

@@ -44,6 +44,9 @@ async def test_every_new_message_is_announced_once_and_in_order(world: Watching)
     assert event["path"] == "INBOX"
     assert event["data"]["messageId"] == "<0@example.org>"
     assert event["data"]["seemsLikeNew"] is True
+    assert event["data"]["messageSpecialUse"] == "\\Inbox"
+    assert event["data"]["text"]["id"]
+    assert event["data"]["text"]["encodedSize"]["plain"] > 0
 
 
 async def test_changed_flags_are_told_with_what_was_added_and_deleted(world: Watching) -> None:
@@ -87,6 +90,8 @@ async def test_a_moved_message_is_gone_here_and_new_there(world: Watching) -> No
     await account.told("messageNew", 2)
     (appeared,) = [event for event in await account.events("mailboxNew") if event["path"] == "Projects"]
     assert appeared["data"]["name"] == "Projects"
+    assert appeared["data"]["specialUse"] is False
+    assert appeared["data"]["uidValidity"].isdigit()
     first, second = await account.events("messageNew")
     assert (first["path"], second["path"]) == ("INBOX", "Projects")
     assert first["data"]["seemsLikeNew"] is True

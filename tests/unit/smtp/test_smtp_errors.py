@@ -94,6 +94,27 @@ def test_answer_that_cannot_be_understood_after_the_final_dot_is_an_unknown_outc
     assert isinstance(smtp_error(error, phase=Phase.CONTENT), ConnectError)
 
 
+@pytest.mark.parametrize(
+    ("error", "phase", "expected"),
+    [
+        (aiosmtplib.SMTPAuthenticationError(535, "5.7.8 bad"), Phase.LOGIN, ("535 5.7.8 bad", 535, "AUTH")),
+        (aiosmtplib.SMTPSenderRefused(550, "5.1.8 no", ADDRESS), Phase.ENVELOPE, ("550 5.1.8 no", 550, "MAIL FROM")),
+        (
+            aiosmtplib.SMTPRecipientsRefused([aiosmtplib.SMTPRecipientRefused(550, f"5.1.1 {ADDRESS}?", ADDRESS)]),
+            Phase.ENVELOPE,
+            ("550 5.1.1 <…>", 550, "RCPT TO"),
+        ),
+        (aiosmtplib.SMTPDataError(452, "4.3.1 full"), Phase.HANDED_OVER, ("452 4.3.1 full", 452, "DATA")),
+    ],
+)
+def test_an_answer_is_told_with_its_code_and_what_it_answered(
+    error: Exception, phase: Phase, expected: tuple[str, int, str]
+) -> None:
+    """Clients are told of it in `messageDeliveryError`; it names nobody."""
+    details = smtp_error(error, phase=phase).details
+    assert (details["smtp_response"], details["smtp_response_code"], details["smtp_command"]) == expected
+
+
 def test_recipients_who_may_be_accepted_later_are_tried_again() -> None:
     """One greylisting among the refusals is a reason to come back."""
     refused = [aiosmtplib.SMTPRecipientRefused(code, "no", ADDRESS) for code in (550, 450)]
