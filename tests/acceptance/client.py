@@ -113,6 +113,10 @@ class Client:
         """Return one page of a mailbox."""
         return self.get(f"{account_path(account)}/messages", path=path, **query)
 
+    def unwatched(self, account: str) -> Any:
+        """Return a page of a mailbox that nobody watches: it has to be asked of the mail server."""
+        return self.messages(account, "\\Sent", pageSize=1)
+
     def with_subject(self, account: str, subject: str, path: str = "INBOX") -> list[Any]:
         """Return the messages with a subject among the newest."""
         return [

@@ -121,9 +121,9 @@ def test_lost_consent_parks_the_account_until_somebody_signs_in_again(
     lab = sandbox_stack.lab
     with sandbox_stack.connected(CAROL) as account:
         switches.switch("consent_needed", user=CAROL)
-        lab.expire_access_tokens()
+        lab.expire_access_tokens(CAROL)
         with pytest.raises(RefusedError) as refused:
-            client.messages(account)
+            client.unwatched(account)
         assert refused.value.status == 503
         found = client.wait_for_state(account, "authenticationError")
         assert found["lastError"]["remedy"]["code"]
@@ -139,11 +139,11 @@ def test_a_token_endpoint_that_says_not_now_does_not_mark_the_account(
     lab = sandbox_stack.lab
     with sandbox_stack.connected(CAROL) as account:
         switches.switch(failure, seconds=1 if failure == "throttled" else None)
-        lab.expire_access_tokens()
+        lab.expire_access_tokens(CAROL)
         statuses = set()
         for _ in range(3):
             with pytest.raises(RefusedError) as refused:
-                client.messages(account)
+                client.unwatched(account)
             statuses.add(refused.value.status)
         assert statuses <= {429, 503}
         assert client.account(account)["state"] != "authenticationError"
@@ -177,9 +177,9 @@ def test_a_client_secret_that_expired_is_the_apps_trouble(
     lab = sandbox_stack.lab
     with sandbox_stack.connected(CAROL) as account:
         switches.switch("secret_expired")
-        lab.expire_access_tokens()
+        lab.expire_access_tokens(CAROL)
         with pytest.raises(RefusedError):
-            client.messages(account)
+            client.unwatched(account)
         found = client.wait_for_state(account, "authenticationError")
         assert found["lastError"]["remedy"]["who"] != "user"
         assert client.get(f"/v1/oauth2/{sandbox_stack.app}")["lastError"]["serverResponseCode"]

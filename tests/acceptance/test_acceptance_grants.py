@@ -19,12 +19,12 @@ def test_an_ended_access_token_recovers_by_itself(gateway_stack: GatewayStack, a
     """The mail server refuses a token before its time is up: one refresh, and the caller notices nothing."""
     lab = gateway_stack.lab
     with gateway_stack.connected(lab.users[2]) as account:
-        api.messages(account)
+        api.unwatched(account)
         before = lab.refresh_count()
-        lab.expire_access_tokens()
-        assert api.messages(account)["messages"] is not None
+        lab.expire_access_tokens(lab.users[2])
+        assert api.unwatched(account)["messages"] is not None
         assert lab.refresh_count() == before + 1
-        api.messages(account)
+        api.unwatched(account)
         assert lab.refresh_count() == before + 1
         assert api.account(account)["state"] == "connected"
 
@@ -36,11 +36,11 @@ def test_twenty_calls_on_three_workers_refresh_once(gateway_stack: GatewayStack,
     with gateway_stack.connected(lab.users[2]) as account:
         # Every worker has a warm connection first.
         with ThreadPoolExecutor(20) as pool:
-            list(pool.map(lambda _: api.messages(account, pageSize=1), range(20)))
+            list(pool.map(lambda _: api.unwatched(account), range(20)))
         before = lab.refresh_count()
-        lab.expire_access_tokens()
+        lab.expire_access_tokens(lab.users[2])
         with ThreadPoolExecutor(20) as pool:
-            pages = list(pool.map(lambda _: api.messages(account, pageSize=1), range(20)))
+            pages = list(pool.map(lambda _: api.unwatched(account), range(20)))
         assert lab.refresh_count() == before + 1
         assert len(pages) == 20
         assert api.account(account)["state"] == "connected"
@@ -53,7 +53,7 @@ def test_a_revoked_grant_is_asked_about_once_and_tells_who_must_act(gateway_stac
     with gateway_stack.connected(user) as account:
         lab.revoke(user)
         with pytest.raises(RefusedError) as refused:
-            api.messages(account)
+            api.unwatched(account)
         assert refused.value.status == 503
         assert refused.value.code == "AuthenticationFails"
         found = api.wait_for_state(account, "authenticationError")
@@ -81,7 +81,7 @@ def test_a_reconnect_asks_a_refused_grant_once_more(gateway_stack: GatewayStack,
     with gateway_stack.connected(user) as account:
         lab.revoke(user)
         with pytest.raises(RefusedError):
-            api.messages(account)
+            api.unwatched(account)
         api.wait_for_state(account, "authenticationError")
         before = lab.refresh_count()
         api.put(f"{account_path(account)}/reconnect", {"reconnect": True})

@@ -46,8 +46,8 @@ class Lab(Protocol):
         """Put a message into the user's INBOX as if it had just come in."""
         ...
 
-    def expire_access_tokens(self) -> None:
-        """End every access token issued so far, with the sessions that they opened; refresh tokens stay good."""
+    def expire_access_tokens(self, user: str) -> None:
+        """End the access tokens that `user` has, with the sessions that they opened; refresh tokens stay good."""
         ...
 
     def revoke(self, user: str) -> None:

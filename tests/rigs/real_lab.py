@@ -68,9 +68,9 @@ class RealLab:
     def deliver(self, user: str, raw: bytes) -> None:
         self.dovecot.deliver(user, raw)
 
-    def expire_access_tokens(self) -> None:
-        self.introspection.end_all()
-        self._end_sessions(*self.users)
+    def expire_access_tokens(self, user: str) -> None:
+        self.introspection.end_user(user)
+        self._end_sessions(user)
 
     def revoke(self, user: str) -> None:
         self.identity_provider.revoke(user)
@@ -80,11 +80,10 @@ class RealLab:
     def refresh_count(self) -> int:
         return int(self.identity_provider.statistics()["refreshes"])
 
-    def _end_sessions(self, *users: str) -> None:
-        for user in users:
-            if self.front is not None:
-                self.loop.run(self.front.end_sessions(user))
-            self.dovecot.kick(user)
+    def _end_sessions(self, user: str) -> None:
+        if self.front is not None:
+            self.loop.run(self.front.end_sessions(user))
+        self.dovecot.kick(user)
 
 
 @contextlib.contextmanager

@@ -48,8 +48,8 @@ class SandboxLab:
     def deliver(self, user: str, raw: bytes) -> None:
         self._control("deliver", params={"user": user}, content=raw)
 
-    def expire_access_tokens(self) -> None:
-        self._control("tokens/expire", json={})
+    def expire_access_tokens(self, user: str) -> None:
+        self._control("tokens/expire", json={"user": user})
 
     def revoke(self, user: str) -> None:
         # Switching it on is what ends the grants; off again, the user may sign in anew.

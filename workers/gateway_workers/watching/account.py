@@ -208,7 +208,7 @@ class AccountWatcher:
                     found = await tools.sync.full_pass(session, owned, beside=paths)
             except TransientError as error:
                 log.warning("full_pass_failed", account=self._account, error=type(error).__name__)
-                self._full_pass_at = tools.clock() + tools.periods.probe
+                self._full_pass_at = tools.clock() + tools.periods.full_pass_again
                 continue
             self._plan_full_pass()
             if [mailbox.path for mailbox in found] != paths:

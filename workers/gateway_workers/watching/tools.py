@@ -26,6 +26,7 @@ class Periods(msgspec.Struct, frozen=True, kw_only=True):
         probe: between two questions whether the other side of a connection is still there.
         answer: in which it has to answer. Together they are the longest time that a dead connection goes unnoticed.
         full_pass: between two looks at every mailbox of an account, give or take a fifth.
+        full_pass_again: after one that failed.
         survival: for which a connection must have lived to count as sound: its loss is no failure then.
         tick: between two looks at the clock.
         retry: before an account is tried again when its own state could not be read.
@@ -34,6 +35,7 @@ class Periods(msgspec.Struct, frozen=True, kw_only=True):
     probe: float = 30.0
     answer: float = 15.0
     full_pass: float = 900.0
+    full_pass_again: float = 10.0
     survival: float = 300.0
     tick: float = 1.0
     retry: float = 2.0

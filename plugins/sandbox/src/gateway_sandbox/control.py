@@ -25,9 +25,10 @@ class SwitchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ExpireRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of ``POST /sandbox/tokens/expire``: the lifetime in seconds of the access tokens to come."""
+    """Body of ``POST /sandbox/tokens/expire``: whose tokens, and the lifetime in seconds of those to come."""
 
     lifetime: int | None = None
+    user: str | None = None
 
 
 class Control:
@@ -93,7 +94,7 @@ class Control:
             return json_response({"error": str(error)}, 400)
         if wanted.lifetime is not None:
             self._tokens.lifetime = wanted.lifetime
-        self._tokens.invalidate()
+        self._tokens.invalidate(wanted.user)
         self._imap.drop_invalid()
         return json_response({"lifetime": self._tokens.lifetime})
 
