@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,22 @@ async def ready(redis: Redis, *names: str) -> None:
     """Wait until these workers live."""
     workers = [keys.rq_worker(name) for name in names]
     await eventually(lambda: redis.exists(*workers) == len(workers), f"workers {names} are there", 20)
+
+
+def add_accounts(redis: Redis, count: int) -> list[str]:
+    """Create accounts, as far as ownership is concerned."""
+    accounts = [f"a{number}" for number in range(count)]
+    redis.hset(keys.ACCOUNTS, mapping=dict.fromkeys(accounts, "1"))
+    return accounts
+
+
+def owner_of(redis: Redis, account: str) -> str | None:
+    """Name of the worker that the map names."""
+    found: Any = redis.hget(keys.OWNERS, account)
+    return found.split()[0].decode() if found else None
+
+
+def shares(redis: Redis) -> Counter[str]:
+    """How many accounts each worker owns."""
+    found: Any = redis.hvals(keys.OWNERS)
+    return Counter(owner.split()[0].decode() for owner in found)

@@ -1,10 +1,9 @@
-"""Accounts change hands: workers join, leave, die, sleep, and forget; each account has one owner throughout."""
+"""Accounts are spread over workers, and change hands; each has one owner at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -16,7 +15,6 @@ import pytest
 from redis import Redis
 
 from gateway.queue import operations
-from gateway.queue.client import JobClient
 from gateway.queue.ownership import OwnershipClient
 from gateway.queue.signals import Signal, SignalKind, Signals
 from gateway.redis import keys
@@ -24,8 +22,15 @@ from gateway.redis.client import open_client
 from gateway.redis.coalescer import Coalescer
 from gateway_workers.ownership import Listener
 from gateway_workers.worker import Limits
-from tests.integration.queue.rig import answer, eventually, ready, running_client, running_worker, worker_process
-from tests.integration.queue.worker_process import ANSWERED, RELEASE, SLOTS, heard
+from tests.integration.queue.rig import (
+    add_accounts,
+    answer,
+    eventually,
+    owner_of,
+    running_client,
+    running_worker,
+    shares,
+)
 from tests.rigs.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -42,31 +47,6 @@ def redis(redis_url: str) -> Iterator[Redis]:
     """A client for looking at Redis."""
     with Redis.from_url(redis_url) as client:
         yield client
-
-
-def add_accounts(redis: Redis, count: int) -> list[str]:
-    """Create accounts, as far as ownership is concerned."""
-    accounts = [f"a{number}" for number in range(count)]
-    redis.hset(keys.ACCOUNTS, mapping=dict.fromkeys(accounts, "1"))
-    return accounts
-
-
-def owner_of(redis: Redis, account: str) -> str | None:
-    """Name of the worker that the map names."""
-    found: Any = redis.hget(keys.OWNERS, account)
-    return found.split()[0].decode() if found else None
-
-
-def shares(redis: Redis) -> Counter[str]:
-    """How many accounts each worker owns."""
-    found: Any = redis.hvals(keys.OWNERS)
-    return Counter(owner.split()[0].decode() for owner in found)
-
-
-def told(redis: Redis, name: str) -> list[str]:
-    """What a worker process heard of accounts so far."""
-    found: Any = redis.lrange(heard(name), 0, -1)
-    return [entry.decode() for entry in found]
 
 
 class Told(Listener):
@@ -202,112 +182,6 @@ async def test_a_full_queue_of_its_own_does_not_shut_out_the_other(redis_url: st
     assert Counter(order) == {"a0": 60, "": 3}
 
 
-def call_all(client: JobClient, accounts: list[str]) -> list[asyncio.Task[bytes]]:
-    """Ask for every account at once."""
-    return [asyncio.create_task(client.call(CONNECT, account, NOTHING, timeout=40)) for account in accounts]
-
-
-async def test_everything_a_killed_worker_had_is_taken_over_once(redis_url: str, redis: Redis) -> None:
-    """kill -9 with jobs under way and jobs that wait for it: all are answered, by others, which own its accounts."""
-    accounts = add_accounts(redis, 300)
-    with (
-        worker_process(redis_url, "w-1") as first,
-        worker_process(redis_url, "w-2"),
-        worker_process(redis_url, "w-3"),
-    ):
-        await ready(redis, "w-1", "w-2", "w-3")
-        await eventually(lambda: len(shares(redis)) == 3 and min(shares(redis).values()) >= 75, "all have a share", 30)
-        async with running_client(redis_url) as client:
-            calls = call_all(client, accounts * 2)
-            await eventually(lambda: redis.scard(keys.rq_worker_executions("w-1")) == SLOTS["read"], "it is busy")
-            await eventually(lambda: redis.llen(keys.rq_queue("mail-w-1")) > 40, "jobs wait for it")
-            first.kill()
-            await eventually(lambda: adopted(redis, "w-1"), "its accounts are adopted", 20)
-            redis.set(RELEASE, 1)
-            await asyncio.gather(*calls)
-        answered: Any = redis.lrange(ANSWERED, 0, -1)
-        assert Counter(account.decode() for account in answered) == Counter(accounts * 2)
-        await eventually(lambda: not redis.exists(keys.rq_worker("w-1")), "its records are gone")
-        assert left_of(redis, "w-1") == []
-        assert redis.zcard(keys.rq_started("mail")) == 0
-        sizes = shares(redis)
-        assert max(sizes.values()) <= 1.2 * 150
-
-
-def adopted(redis: Redis, dead: str) -> bool:
-    """Whether every account has an owner, which is not this one."""
-    found = shares(redis)
-    return sum(found.values()) == redis.hlen(keys.ACCOUNTS) and dead not in found
-
-
-def left_of(redis: Redis, name: str) -> list[str]:
-    """Every key and every member of RQ's and our sets that names a worker; its place among the departed has an end."""
-    found = [key.decode() for key in redis.scan_iter("*") if name.encode() in key and key != heard(name).encode()]
-    for key in (keys.RQ_QUEUES, keys.RQ_WORKERS, keys.WORKERS):
-        members: Any = redis.smembers(key)
-        found += [f"{key} {member.decode()}" for member in members if name.encode() in member]
-    return found
-
-
-async def test_a_worker_that_slept_too_long_lets_go_of_everything(redis_url: str, redis: Redis) -> None:
-    """SIGSTOP beyond its lease, SIGCONT: others own its accounts; it ends what it did for them, and starts afresh."""
-    accounts = add_accounts(redis, 20)
-    with worker_process(redis_url, "w-1") as first:
-        await ready(redis, "w-1")
-        await eventually(lambda: shares(redis)["w-1"] == 20, "it has all accounts")
-        async with running_client(redis_url) as client:
-            calls = call_all(client, accounts)
-            await eventually(lambda: redis.scard(keys.rq_worker_executions("w-1")) == 20, "it is busy")
-            first.send_signal(signal.SIGSTOP)
-            try:
-                with worker_process(redis_url, "w-2"):
-                    await ready(redis, "w-2")
-                    await eventually(lambda: shares(redis) == {"w-2": 20}, "the other has all", 20)
-                    late = redis.hgetall(keys.OWNERS)
-                    first.send_signal(signal.SIGCONT)
-                    await eventually(lambda: lost(redis, "w-1") == Counter(accounts), "it knows that it lost them all")
-                    await eventually(lambda: shares(redis)["w-1"] >= 8, "it gets a share again", 20)
-                    redis.set(RELEASE, 1)
-                    await asyncio.gather(*calls)
-                    answered: Any = redis.lrange(ANSWERED, 0, -1)
-                    # What it had begun was broken off: nobody answered twice.
-                    assert Counter(account.decode() for account in answered) == Counter(accounts)
-                    now = redis.hgetall(keys.OWNERS)
-                    assert all(int(now[a].split()[1]) >= int(late[a].split()[1]) for a in now)
-            finally:
-                first.send_signal(signal.SIGCONT)
-
-
-def lost(redis: Redis, name: str) -> Counter[str]:
-    """How often a worker process heard of the loss of each account."""
-    return Counter(entry.split()[1] for entry in told(redis, name) if entry.startswith("lost"))
-
-
-async def test_a_worker_that_stops_hands_over_at_once(redis_url: str, redis: Redis) -> None:
-    """A deployment: nobody waits for a lease, nothing waits in its queues, and it lets go before others begin."""
-    accounts = add_accounts(redis, 60)
-    listener = Told()
-    limits = Limits(lease=30.0, beat=0.1, grace=1.0)
-    async with (
-        running_worker(redis_url, HANDLERS, name="w-2", limits=limits, listeners=[listener]) as second,
-        running_client(redis_url) as client,
-    ):
-        with worker_process(redis_url, "w-1", "30") as first:
-            await ready(redis, "w-1")
-            await eventually(lambda: shares(redis)["w-1"] >= 25, "it has a share", 20)
-            mine = [account for account in accounts if owner_of(redis, account) == "w-1"]
-            calls = call_all(client, mine * 4)
-            await eventually(lambda: redis.llen(keys.rq_queue("mail-w-1")) > 0, "jobs wait for it")
-            first.send_signal(signal.SIGTERM)
-            await eventually(lambda: set(second.ownership.owned) == set(accounts), "the other has all", 5)
-            # The jobs under way still run there.
-            assert first.poll() is None
-            assert lost(redis, "w-1") == Counter(mine)
-            assert await asyncio.to_thread(first.wait, 10) == 0
-            await asyncio.gather(*calls)
-        await eventually(lambda: left_of(redis, "w-1") == [], "it left nothing behind")
-
-
 async def test_a_worker_that_leaves_as_the_last_leaves_its_accounts_free(redis_url: str, redis: Redis) -> None:
     """The next one adopts them at once."""
     add_accounts(redis, 3)
@@ -417,29 +291,6 @@ async def test_a_listener_that_fails_or_hangs_costs_nobody_an_account(
     async with running_worker(redis_url, HANDLERS, **options) as worker:
         await eventually(lambda: set(listener.gained) == {"a0", "a1", "a2"}, "the other listener hears of all")
         assert set(worker.ownership.owned) == {"a0", "a1", "a2"}
-
-
-async def test_a_killed_worker_that_is_started_again_under_its_name_has_its_accounts_back(
-    redis_url: str, redis: Redis
-) -> None:
-    """A supervisor restarts it at once: it waits for the end of its own lease, and buries itself."""
-    accounts = add_accounts(redis, 10)
-    with worker_process(redis_url, "w-1") as first:
-        await ready(redis, "w-1")
-        await eventually(lambda: shares(redis)["w-1"] == 10, "it has all accounts")
-        before = redis.hgetall(keys.OWNERS)
-        async with running_client(redis_url) as client:
-            calls = call_all(client, accounts * 10)
-            await eventually(lambda: redis.llen(keys.rq_queue("mail-w-1")) > 20, "jobs wait for it")
-            first.kill()
-            redis.set(RELEASE, 1)
-            with worker_process(redis_url, "w-1"):
-                await asyncio.gather(*calls)
-                await eventually(lambda: shares(redis)["w-1"] == 10, "it has all accounts again")
-                now = redis.hgetall(keys.OWNERS)
-                assert all(int(now[a].split()[1]) > int(before[a].split()[1]) for a in before)
-        answered: Any = redis.lrange(ANSWERED, 0, -1)
-        assert Counter(account.decode() for account in answered) == Counter(accounts * 10)
 
 
 async def test_rq_info_shows_workers_and_their_queues(redis_url: str, redis: Redis) -> None:
