@@ -287,8 +287,8 @@ async def test_a_listener_that_fails_or_hangs_costs_nobody_an_account(
 
     add_accounts(redis, 3)
     listener = Told()
-    options = {"name": "w-1", "limits": STEADY, "listeners": [Broken(), listener]}
-    async with running_worker(redis_url, HANDLERS, **options) as worker:
+    listeners = [Broken(), listener]
+    async with running_worker(redis_url, HANDLERS, name="w-1", limits=STEADY, listeners=listeners) as worker:
         await eventually(lambda: set(listener.gained) == {"a0", "a1", "a2"}, "the other listener hears of all")
         assert set(worker.ownership.owned) == {"a0", "a1", "a2"}
 
