@@ -34,8 +34,10 @@ async def lasting_installation(anyio_backend: str, api_redis: RedisServer) -> As
 
 @pytest.fixture
 async def gateway(lasting_installation: Installation) -> Installation:
-    """A gateway in which nothing is stored but the prepared token and the service URL."""
+    """A gateway in which nothing is stored but the prepared token and the service URL, at the start of its time."""
     await lasting_installation.forget_everything()
+    clock = lasting_installation.clock
+    clock.advance((FakeClock()() - clock()).total_seconds())
     return lasting_installation
 
 
