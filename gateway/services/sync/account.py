@@ -59,14 +59,14 @@ class AccountSync:
         for mailbox in synced:
             if mailbox.path in beside:
                 continue
-            box, new = known.get(mailbox.path), False
+            box, fresh = known.get(mailbox.path), False
             if box is None:
                 lost = owned.indexed and not known
-                box, new = await self._appeared(session, owned, mailbox, vanished, lost=lost)
+                box, fresh = await self._appeared(session, owned, mailbox, vanished, lost=lost), True
             revision = revisions.get(mailbox.path)
             entries = mailbox in watched
             if revision is None or revision != box.revision or entries != box.entries:
-                opened = await self._run(session, owned, mailbox, box, new=new, entries=entries, revision=revision)
+                opened = await self._run(session, owned, mailbox, box, fresh=fresh, entries=entries, revision=revision)
                 if not opened and mailbox in watched:
                     watched.remove(mailbox)
         for box in vanished.values():
@@ -93,13 +93,14 @@ class AccountSync:
         mailbox: Mailbox,
         box: BoxRecord,
         *,
-        new: bool,
+        fresh: bool,
         entries: bool,
         revision: str | None,
     ) -> bool:
         box = msgspec.structs.replace(box, name=mailbox.name, special_use=mailbox.special_use)
+        new, lost = fresh and box.announce == "all", fresh and box.announce == "nothing"
         try:
-            await self._mailbox_sync.run(session, owned, box, new=new, entries=entries, revision=revision)
+            await self._mailbox_sync.run(session, owned, box, new=new, lost=lost, entries=entries, revision=revision)
         except PermanentError as error:
             log.warning("mailbox_not_synced", account=owned.account, error=type(error).__name__, code=error.error_code)
             return False
@@ -107,17 +108,17 @@ class AccountSync:
 
     async def _appeared(
         self, session: Session, owned: Owned, mailbox: Mailbox, vanished: dict[str, BoxRecord], *, lost: bool
-    ) -> tuple[BoxRecord, bool]:
-        """Return the record of a mailbox that is not known, and whether it is one that is to be told of.
+    ) -> BoxRecord:
+        """Return a record of a mailbox that is not known.
 
         It is not known because the account is new, or it is, or it was renamed, or all that was known is lost.
         """
         if lost:
-            return await self._mailbox_sync.reset(owned, _record(mailbox, "nothing"), validity=None, lost=True), False
+            return _record(mailbox, "nothing")
         if not owned.indexed:
-            return _record(mailbox, "recent"), False
+            return _record(mailbox, "recent")
         renamed = await self._renaming.follow(session, owned, _record(mailbox, "above"), vanished)
-        return (renamed, False) if renamed is not None else (_record(mailbox, "all"), True)
+        return renamed if renamed is not None else _record(mailbox, "all")
 
     async def _disappeared(self, owned: Owned, box: BoxRecord) -> None:
         data = payloads.mailbox_deleted(box)

@@ -31,6 +31,7 @@ class MailboxSync:
         *,
         entries: bool,
         new: bool = False,
+        lost: bool = False,
         revision: str | None = None,
     ) -> BoxRecord:
         """Bring index and log up to date with a mailbox, and return its new record.
@@ -41,6 +42,7 @@ class MailboxSync:
             box: the mailbox as it is known.
             entries: hold the entries of its messages, because it is watched.
             new: tell of the mailbox before its messages.
+            lost: tell that what was known of it is lost.
             revision: what the provider told of the mailbox beforehand.
 
         Raises:
@@ -48,7 +50,7 @@ class MailboxSync:
             FencedError: another worker owns the account.
             ProviderError: the service could not be asked; what was taken in before is kept.
         """
-        box, found = await self._found(session, owned, box)
+        box, found = await self._found(session, owned, box, lost=lost)
         if new:
             box = await self._tell(owned, msgspec.structs.replace(box, uid_validity=found.uid_validity))
         taking_in = TakingIn(self._tools, session, owned, box, found, entries=entries)
@@ -69,17 +71,25 @@ class MailboxSync:
         await taking_in.writer.flush(box=after if after != box else None)
         return after
 
-    async def _found(self, session: Session, owned: Owned, box: BoxRecord) -> tuple[BoxRecord, Collected]:
-        """Ask what happened; a mailbox that was made anew, or whose index was lost, starts again without announcing."""
-        if box.state is not None and await self._tools.index.lost(owned.account, box):
-            box = await self.reset(owned, box, validity=box.uid_validity, lost=True)
+    async def _found(
+        self, session: Session, owned: Owned, box: BoxRecord, *, lost: bool
+    ) -> tuple[BoxRecord, Collected]:
+        """Ask what happened; a mailbox that was made anew, or whose index was lost, starts again without announcing.
+
+        It is read before that is told: what comes after `mailboxReset` is announced.
+        """
+        lost = lost or (box.state is not None and await self._tools.index.lost(owned.account, box))
         try:
-            return box, await collect(session, box.path, box.state)
+            found = await collect(session, box.path, None if lost else box.state)
         except MailboxResetError as error:
-            box = await self.reset(owned, box, validity=error.details.get("uid_validity"), lost=False)
+            found = await collect(session, box.path, None)
+            return await self._reset(owned, box, validity=error.details.get("uid_validity"), lost=False), found
         except CursorExpiredError:
             log.info("sync_state_expired", account=owned.account)
-        return box, await collect(session, box.path, None)
+            found = await collect(session, box.path, None)
+        if lost:
+            box = await self._reset(owned, box, validity=found.uid_validity, lost=True)
+        return box, found
 
     async def _tell(self, owned: Owned, box: BoxRecord) -> BoxRecord:
         events, data = self._tools.events, payloads.mailbox_new(box)
@@ -88,7 +98,7 @@ class MailboxSync:
         await events.announce(owned.account)
         return box
 
-    async def reset(self, owned: Owned, box: BoxRecord, *, validity: int | None, lost: bool) -> BoxRecord:
+    async def _reset(self, owned: Owned, box: BoxRecord, *, validity: int | None, lost: bool) -> BoxRecord:
         """Forget what is known of a mailbox and say so; its messages are read anew without being announced."""
         events = self._tools.events
         data = payloads.mailbox_reset(box, validity=validity, lost=lost)
