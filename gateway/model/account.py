@@ -240,6 +240,20 @@ class Counters(Resource, omit_defaults=False, frozen=True, kw_only=True):
     events: dict[str, int] = field(default_factory=dict)
 
 
+class StateOverview(Resource, frozen=True, kw_only=True):
+    """The accounts in one state: how many, and when the quietest of them gave its last sign of life.
+
+    None when one of them never gave any.
+    """
+
+    count: int
+    silent_since: datetime | None = None
+
+
+_SYNCED = "When a mailbox of the account was last brought up to date"
+_ALIVE = "When the account's mail server last gave a sign of life"
+
+
 class AccountEntry(Resource, frozen=True, kw_only=True):
     """An account as it stands in the list; `delegationError` tells why no account lends it a sign-in."""
 
@@ -253,7 +267,8 @@ class AccountEntry(Resource, frozen=True, kw_only=True):
     proxy: str | None = None
     smtp_ehlo_name: str | None = None
     counters: Counters | None = None
-    sync_time: datetime | None = None
+    sync_time: Annotated[datetime, Meta(description=_SYNCED)] | None = None
+    alive_time: Annotated[datetime, Meta(description=_ALIVE)] | None = None
     last_error: LastError | None = None
     delegation_error: str | None = None
 
@@ -392,7 +407,8 @@ class AccountDetail(Resource, frozen=True, kw_only=True):
     base_scopes: str | None = None
     counters: Counters | None = None
     quota: QuotaInfo | bool | UnsetType = UNSET
-    sync_time: datetime | None = None
+    sync_time: Annotated[datetime, Meta(description=_SYNCED)] | None = None
+    alive_time: Annotated[datetime, Meta(description=_ALIVE)] | None = None
     last_error: LastError | None | UnsetType = UNSET
 
 

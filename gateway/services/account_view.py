@@ -24,13 +24,14 @@ from gateway.model.oauth2 import MASK, AppRecord
 from gateway.services.sessions import account_type
 from gateway.store.accounts import AccountConfig, StoredAccount
 from gateway.store.grants import StoredGrant
+from gateway.store.signs import Signs
 
 #: Seconds between two passes over an account's mailboxes, unless the account says otherwise.
 RESYNC_DELAY = 900
 
 
 def entry(
-    stored: StoredAccount, app: AppRecord | None, delegation_error: str | None, events: dict[str, int]
+    stored: StoredAccount, signs: Signs, app: AppRecord | None, delegation_error: str | None, events: dict[str, int]
 ) -> AccountEntry:
     """Return an account as it stands in the list."""
     config = stored.config
@@ -45,7 +46,8 @@ def entry(
         proxy=config.proxy,
         smtp_ehlo_name=config.smtp_ehlo_name,
         counters=Counters(events=events),
-        sync_time=stored.sync_time,
+        sync_time=signs.synced,
+        alive_time=signs.alive,
         last_error=None if stored.state == "connected" else stored.last_error,
         delegation_error=delegation_error,
     )
@@ -53,6 +55,7 @@ def entry(
 
 def detail(
     stored: StoredAccount,
+    signs: Signs,
     app: AppRecord | None,
     grant: StoredGrant | None,
     delegation_error: str | None,
@@ -90,7 +93,8 @@ def detail(
         app=config.oauth2.app if config.oauth2 else None,
         base_scopes=app.base_scopes if app else None,
         counters=Counters(events=events),
-        sync_time=stored.sync_time,
+        sync_time=signs.synced,
+        alive_time=signs.alive,
         last_error=None if stored.state == "connected" else stored.last_error or UNSET,
     )
 

@@ -58,6 +58,7 @@ from gateway.store.accounts import AccountConfig, AccountSecrets, AccountStore, 
 from gateway.store.due import DueStore, DueWork
 from gateway.store.index import IndexStore
 from gateway.store.outbox import OutboxStore
+from gateway.store.signs import SignStore
 from gateway.store.tokens import TokenStore
 
 log = structlog.get_logger(__name__)
@@ -93,6 +94,7 @@ class AccountService:
         self,
         *,
         accounts: AccountStore,
+        signs: SignStore,
         tokens: TokenStore,
         outbox: OutboxStore,
         due: DueStore,
@@ -107,6 +109,7 @@ class AccountService:
         clock: Clock,
     ) -> None:
         self._accounts = accounts
+        self._signs = signs
         self._tokens = tokens
         self._outbox = outbox
         self._due = due
@@ -171,11 +174,11 @@ class AccountService:
         chunk, pages = page_of(found, page, page_size)
         entries = []
         apps: dict[str, AppRecord | None] = {}
-        for account in chunk:
+        for account, signs in zip(chunk, await self._signs.of(chunk), strict=True):
             stored = await self._accounts.get(account)
             if stored is not None:
                 app, lost = await self._app(stored.config, apps), await self._grants.delegation_error(stored.config)
-                entries.append(account_view.entry(stored, app, lost, await self._events.counts(account)))
+                entries.append(account_view.entry(stored, signs, app, lost, await self._events.counts(account)))
         return AccountList(
             total=len(found), page=page, pages=pages, query=query or False, state=state or "*", accounts=tuple(entries)
         )
@@ -186,7 +189,8 @@ class AccountService:
         grant = await self._grants.peek(account)
         lost = await self._grants.delegation_error(stored.config)
         app, counts = await self._app(stored.config, {}), await self._events.counts(account)
-        return account_view.detail(stored, app, grant, lost, counts)
+        (signs,) = await self._signs.of([account])
+        return account_view.detail(stored, signs, app, grant, lost, counts)
 
     async def recent_state(self, account: str) -> tuple[AccountState, LastError | None]:
         """Return state and last error."""
@@ -194,13 +198,6 @@ class AccountService:
         if found is None:
             raise _not_found()
         return found
-
-    async def states(self) -> dict[str, int]:
-        """Return how many accounts are in each state."""
-        counts: dict[str, int] = {}
-        for summary in (await self._accounts.summaries()).values():
-            counts[summary.state] = counts.get(summary.state, 0) + 1
-        return counts
 
     async def require_operational(self, account: str) -> None:
         """Make sure that mail operations on the account can work now.

@@ -24,6 +24,7 @@ from gateway.services.grants import GrantService
 from gateway.services.health import HealthService
 from gateway.services.health_check import HealthCheck
 from gateway.services.listings import ListingService
+from gateway.services.overview import OverviewService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
 from gateway.services.sign_in import SignInService
@@ -43,6 +44,7 @@ from gateway.store.index import IndexStore
 from gateway.store.outbox import OutboxStore
 from gateway.store.runtime_settings import RuntimeSettingsStore
 from gateway.store.sign_ins import SignInStore
+from gateway.store.signs import SignStore
 from gateway.store.store import Store
 from gateway.store.tokens import TokenStore
 
@@ -56,6 +58,7 @@ class Services:
     store: Store
     jobs: JobClient
     account_store: AccountStore
+    signs: SignStore
     due: DueStore
     ownership: OwnershipClient
     event_store: EventStore
@@ -71,6 +74,7 @@ class Services:
     grants: GrantService
     sessions: SessionService
     accounts: AccountService
+    overview: OverviewService
     sign_in: SignInService
     submissions: SubmissionService
     deliveries: DeliveryService
@@ -157,7 +161,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     if plugins is None:
         plugins = load_plugins(Environment(data_dir=settings.data_dir, clock=clock))
     jobs = JobClient(databases.control, settings.broker_url or settings.redis_url, clock=clock)
-    account_store, token_store = AccountStore(store), TokenStore(store)
+    account_store, token_store, signs = AccountStore(store), TokenStore(store), SignStore(store)
     outbox, due = OutboxStore(store), DueStore(store)
     event_store = EventStore(store)
     events = EventService(event_store, clock)
@@ -168,9 +172,10 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     apps = AppService(AppStore(store), plugins, runtime_settings, clock)
     grants = GrantService(GrantStore(store), account_store, apps, due, clock)
     sessions = SessionService(store, account_store, apps, grants, plugins)
-    account_health = HealthService(account_store, due, events, clock)
+    account_health = HealthService(account_store, signs, due, events, clock)
     accounts = AccountService(
         accounts=account_store,
+        signs=signs,
         tokens=token_store,
         outbox=outbox,
         due=due,
@@ -199,6 +204,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         store=store,
         jobs=jobs,
         account_store=account_store,
+        signs=signs,
         due=due,
         ownership=ownership,
         event_store=event_store,
@@ -225,6 +231,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         grants=grants,
         sessions=sessions,
         accounts=accounts,
+        overview=OverviewService(account_store, signs),
         sign_in=SignInService(
             sign_ins=SignInStore(store),
             apps=apps,

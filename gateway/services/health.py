@@ -33,6 +33,7 @@ from gateway.services.events import EventService
 from gateway.services.last_error import last_error, state_after
 from gateway.store.accounts import SUCCESS, AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
+from gateway.store.signs import SignStore
 
 log = structlog.get_logger(__name__)
 
@@ -49,8 +50,11 @@ _MENDABLE = (AppRefusedError, ConsentRequiredError, MailboxUnavailableError)
 class HealthService:
     """Keeps state and last error of accounts, and plans the next try."""
 
-    def __init__(self, accounts: AccountStore, due: DueStore, events: EventService, clock: Clock) -> None:
+    def __init__(
+        self, accounts: AccountStore, signs: SignStore, due: DueStore, events: EventService, clock: Clock
+    ) -> None:
         self._accounts = accounts
+        self._signs = signs
         self._due = due
         self._events = events
         self._clock = clock
@@ -68,7 +72,8 @@ class HealthService:
     async def connected(self, account: str) -> None:
         """The account was reached, logged in and answered."""
         if await self._accounts.set_state(account, "connected", None):
-            await self._tell_connected(account, await self._accounts.note_connected(account, self._clock()))
+            await self._signs.note(self._clock(), alive=[account])
+            await self._tell_connected(account, await self._accounts.count_connection(account))
         await self._due.done(DueWork("account.connect", account))
 
     async def proven(self, account: str) -> None:

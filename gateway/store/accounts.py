@@ -79,7 +79,6 @@ class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
     last_error: LastError | None = None
     connected: int = 0
     indexed: bool = False
-    sync_time: datetime | None = None
     smtp_status: SmtpStatus | None = None
 
 
@@ -163,13 +162,12 @@ class AccountStore:
             await self._index(stored.config, state)
             if not await self.exists(account):
                 # The index is in the other tier: a deletion may have come in between.
-                await self._store.control.call("HDEL", keys.ACCOUNTS, account)
+                await self._strike_out(account)
         await announce_state(self._store, account, state)
         return True
 
-    async def note_connected(self, account: str, at: datetime) -> int:
+    async def count_connection(self, account: str) -> int:
         """Count a successful connection and return how many there were."""
-        await _SET_FIELDS.run(self._store.data, [keys.account(account)], "sync_time", at.isoformat())
         return int(await _COUNT.run(self._store.data, [keys.account(account)], "connected"))
 
     async def forget_connections(self, account: str) -> None:
@@ -206,7 +204,7 @@ class AccountStore:
 
     async def delete(self, account: str) -> None:
         """Erase every key of an account, in both tiers."""
-        await self._store.control.call("HDEL", keys.ACCOUNTS, account)
+        await self._strike_out(account)
         # With the record goes the owner's right to write: nothing comes back behind the search.
         await self._store.data.call("DEL", keys.account(account), keys.grant(account), keys.live(account))
         cursor: Any = 0
@@ -223,6 +221,10 @@ class AccountStore:
         summary = AccountSummary(name=config.name, email=config.email, state=state)
         await self._store.control.call("HSET", keys.ACCOUNTS, config.account, to_json(summary))
 
+    async def _strike_out(self, account: str) -> None:
+        for name in (keys.ACCOUNTS, keys.ALIVE, keys.SYNCED):
+            await self._store.control.call("HDEL", name, account)
+
 
 def _flat(fields: Fields) -> list[str]:
     return [part for pair in fields.items() for part in pair]
@@ -235,6 +237,5 @@ def _stored(fields: Fields) -> StoredAccount:
         last_error=msgspec.json.decode(fields["error"], type=LastError) if fields.get("error") else None,
         connected=int(fields.get("connected", 0)),
         indexed=fields.get("indexed") == "1",
-        sync_time=datetime.fromisoformat(fields["sync_time"]) if "sync_time" in fields else None,
         smtp_status=msgspec.json.decode(fields["smtp_status"], type=SmtpStatus) if "smtp_status" in fields else None,
     )

@@ -29,7 +29,7 @@ async def show_dashboard(
     return page(
         request,
         "dashboard.html",
-        counts=await services.accounts.states(),
+        states=await services.overview.states(),
         apps=apps.total,
         service_url=service_url or str(request.base_url).rstrip("/"),
     )

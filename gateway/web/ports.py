@@ -13,6 +13,7 @@ from gateway.model.account import (
     FormLink,
     FormRequest,
     LastError,
+    StateOverview,
     VerifyResult,
 )
 from gateway.model.oauth2 import AppCreate, AppCreated, AppDeleted, AppDetail, AppList, AppUpdate, AppUpdated
@@ -67,9 +68,6 @@ class Accounts(Protocol):
     async def get(self, account: str, /) -> AccountDetail:
         """Return one account; raises `ResourceNotFoundError`."""
 
-    async def states(self) -> dict[str, int]:
-        """Return how many accounts are in each state."""
-
     async def delete(self, account: str, /, *, revoke: bool = False) -> AccountDeleted:
         """Delete an account, and withdraw its grant if `revoke`."""
 
@@ -78,6 +76,13 @@ class Accounts(Protocol):
 
     async def recent_state(self, account: str, /) -> tuple[AccountState, LastError | None]:
         """Return state and last error."""
+
+
+class Overview(Protocol):
+    """How the accounts are, all together."""
+
+    async def states(self) -> dict[AccountState, StateOverview]:
+        """Return how many accounts are in each state, and since when the quietest of them has been silent."""
 
 
 class Apps(Protocol):
@@ -187,6 +192,10 @@ class WebServices(Protocol):
     @property
     def accounts(self) -> Accounts:
         """Accounts."""
+
+    @property
+    def overview(self) -> Overview:
+        """How the accounts are, all together."""
 
     @property
     def apps(self) -> Apps:

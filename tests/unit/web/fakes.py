@@ -28,6 +28,7 @@ from gateway.model.account import (
     LastError,
     RemedyInfo,
     ServerVerdict,
+    StateOverview,
     VerifyResult,
 )
 from gateway.model.oauth2 import MASK, AppCreate, AppCreated, AppDeleted, AppDetail, AppList, AppUpdate, AppUpdated
@@ -180,6 +181,7 @@ class FakeAccounts:
                 type=detail.type,
                 state=detail.state,
                 sync_time=detail.sync_time,
+                alive_time=detail.alive_time,
                 last_error=detail.last_error if isinstance(detail.last_error, LastError) else None,
             )
             for detail in found[page * page_size : (page + 1) * page_size]
@@ -190,12 +192,6 @@ class FakeAccounts:
         if account not in self.details:
             raise ResourceNotFoundError("no such account", code="AccountNotFound")
         return self.details[account]
-
-    async def states(self) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for detail in self.details.values():
-            counts[detail.state] = counts.get(detail.state, 0) + 1
-        return counts
 
     async def delete(self, account: str, /, *, revoke: bool = False) -> AccountDeleted:
         await self.get(account)
@@ -413,11 +409,28 @@ class FakeWebhooks:
             raise self.refusal
 
 
+class FakeOverview:
+    """Looks at all accounts."""
+
+    def __init__(self, accounts: FakeAccounts) -> None:
+        self._accounts = accounts
+
+    async def states(self) -> dict[AccountState, StateOverview]:
+        heard: dict[AccountState, list[datetime | None]] = {}
+        for detail in self._accounts.details.values():
+            heard.setdefault(detail.state, []).append(detail.alive_time)
+        return {
+            state: StateOverview(count=len(times), silent_since=None if None in times else min(filter(None, times)))
+            for state, times in heard.items()
+        }
+
+
 class FakeServices:
     """Everything the pages call."""
 
     def __init__(self) -> None:
         self.accounts = FakeAccounts()
+        self.overview = FakeOverview(self.accounts)
         self.apps = FakeApps()
         self.tokens = FakeTokens()
         self.webhooks = FakeWebhooks()

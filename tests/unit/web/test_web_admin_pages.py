@@ -282,7 +282,7 @@ def test_failure_inside_is_a_page_that_tells_nothing(
     async def broken() -> dict[str, int]:
         raise RuntimeError("redis://secret@host")
 
-    monkeypatch.setattr(services.accounts, "states", broken)
+    monkeypatch.setattr(services.overview, "states", broken)
     answer = admin.get("/admin")
     assert answer.status_code == 500
     assert "secret" not in answer.text

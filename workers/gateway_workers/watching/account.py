@@ -169,6 +169,7 @@ class AccountWatcher:
             mailboxes = await self._tools.sync.full_pass(session, owned)
         except UnsupportedOperationError:
             return []
+        self._tools.synced.add(self._account)
         self._plan_full_pass()
         return mailboxes
 
@@ -210,6 +211,7 @@ class AccountWatcher:
                 log.warning("full_pass_failed", account=self._account, error=type(error).__name__)
                 self._full_pass_at = tools.clock() + tools.periods.full_pass_again
                 continue
+            tools.synced.add(self._account)
             self._plan_full_pass()
             if [mailbox.path for mailbox in found] != paths:
                 self.restart()

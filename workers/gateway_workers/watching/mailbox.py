@@ -49,6 +49,7 @@ class MailboxWatch:
                 self._wake.clear()
                 dirty = await self._tools.index.dirty_count(self._owned.account)
                 box = await self._tools.sync.watched_pass(self._session, self._owned, self._mailbox)
+                self._tools.synced.add(self._owned.account)
                 watch = await self._session.watch(self._mailbox.path)
                 if isinstance(watch, SocketWatch):
                     try:
@@ -109,6 +110,8 @@ class MailboxWatch:
                 self._wake.set()
             if watch.dead:
                 self._fail("the mail server closed the connection", "ECONNRESET")
+            elif not probing:
+                self._tools.alive.add(self._owned.account)
         except Exception as error:  # noqa: BLE001 (called by the loop: what a plugin raises here, nobody else would see)
             log.warning("watch_failed", account=self._owned.account, error=type(error).__name__)
             self._fail("the connection to the mail server broke", "ECONNRESET")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 from redis.exceptions import RedisError
 
+from gateway.provider import Clock
 from gateway.services.container import Services
 from gateway.services.events import EventService
 from gateway.services.health import HealthService
@@ -17,6 +18,7 @@ from gateway.services.sessions import SessionService
 from gateway.services.sync import AccountSync
 from gateway.store.accounts import AccountStore
 from gateway.store.index import IndexStore
+from gateway.store.signs import SignStore
 
 
 class Periods(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +51,12 @@ class WatchTools:
         ramp: accounts that connect, or look at all their mailboxes, at once: a restart must not trample the servers.
         clock: monotonic seconds.
         stale: marks that could not be taken off while Redis was away.
+        alive: accounts that gave a sign of life since that was last noted.
+        synced: accounts of which a mailbox was taken in since then.
     """
 
     accounts: AccountStore
+    signs: SignStore
     sessions: SessionService
     index: IndexStore
     sync: AccountSync
@@ -59,9 +64,12 @@ class WatchTools:
     health: HealthService
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float]
+    now: Clock
     periods: Periods
     ramp: asyncio.Semaphore
     stale: set[tuple[str, str]] = field(default_factory=set)
+    alive: set[str] = field(default_factory=set)
+    synced: set[str] = field(default_factory=set)
 
     async def unconfirm(self, account: str, path: str) -> None:
         """Take the mark off a mailbox, now or as soon as Redis is back."""
@@ -77,17 +85,27 @@ class WatchTools:
                 await self.index.unconfirm(*mark)
                 self.stale.discard(mark)
 
+    async def note_signs(self) -> None:
+        """Note who gave signs of life since the last call, all together."""
+        alive, synced = frozenset(self.alive | self.synced), frozenset(self.synced)
+        self.alive.clear()
+        self.synced.clear()
+        with contextlib.suppress(RedisError, OSError):
+            await self.signs.note(self.now(), alive=alive, synced=synced)
+
 
 def watch_tools(services: Services, *, periods: Periods | None = None, ramp: int = 32) -> WatchTools:
     """Take what watchers need out of the services."""
     return WatchTools(
         accounts=services.account_store,
+        signs=services.signs,
         sessions=services.sessions,
         index=services.index,
         sync=services.sync,
         events=services.events,
         health=services.account_health,
         clock=asyncio.get_running_loop().time,
+        now=services.clock,
         periods=periods or Periods(),
         ramp=asyncio.Semaphore(ramp),
     )

@@ -70,6 +70,7 @@ class Watchers(Listener):
         while True:
             await self._tools.sleep(self._tools.periods.tick)
             await self._tools.unconfirm_stale()
+            await self._tools.note_signs()
             now = self._tools.clock()
             for watcher in self._watchers.values():
                 watcher.tick(now)
