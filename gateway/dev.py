@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -19,8 +20,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,16 +30,11 @@ from gateway.errors import ConfigurationError
 from gateway.listening import check_address
 from gateway.plugins import load_plugins
 from gateway.provider import Environment, Sandbox, SandboxInfo
-from gateway.redis import keys, open_client
+from gateway.redis import UNREACHABLE, keys, open_client
 from gateway.settings import Settings, decode_token
-
-Report = Callable[[str], None]
+from gateway.supervision import Child, Report, supervised
 
 READY_SECONDS = 60.0
-STOP_SECONDS = 40.0
-
-#: Seconds before a child that died is started again.
-RESTART_DELAY = 0.5
 
 _TOKEN_FILE = "token"
 _KEY_FILE = "secret-key"
@@ -69,16 +64,6 @@ class Plan:
 class _RunningSandbox:
     sandbox: Sandbox
     info: SandboxInfo
-
-
-@dataclass(slots=True)
-class _Child:
-    """A process that is kept running once it has been ready; one that ended with an error before is not."""
-
-    name: str
-    process: asyncio.subprocess.Process
-    ready: bool = False
-    failed: bool = False
 
 
 async def run_dev(plan: Plan, report: Report) -> int:
@@ -117,12 +102,15 @@ async def _started(plan: Plan, report: Report, stack: AsyncExitStack, stop: asyn
         _trust(sandbox.info.ca_file, plan.data_dir / _TRUST_FILE, environment)
     with _step(report, "API and worker"):
         children = [
-            await stack.enter_async_context(_supervised(name, environment, report)) for name in ("worker", "serve")
+            await stack.enter_async_context(
+                supervised(f"The process `gateway {name}`", functools.partial(_spawn, name, environment), report)
+            )
+            for name in ("worker", "serve")
         ]
         if not await _ready(plan.url, redis_url, stop, children):
             return False
     if sandbox is not None:
-        await asyncio.to_thread(_prepare_app, plan.url, token, sandbox.sandbox)
+        await asyncio.to_thread(_prepare_app, plan.url, environment["GATEWAY_SERVICE_URL"], token, sandbox.sandbox)
     _write_state(plan, redis_url, sandbox)
     _welcome(plan, report, token, redis_url, sandbox, time.monotonic() - began)
     return True
@@ -212,36 +200,6 @@ def read_url(data_dir: Path) -> str | None:
         return None
 
 
-@asynccontextmanager
-async def _supervised(name: str, environment: dict[str, str], report: Report) -> AsyncIterator[_Child]:
-    """Keep a child process running until the context is left."""
-    child = _Child(name, await _spawn(name, environment))
-
-    async def watch() -> None:
-        while True:
-            code = await child.process.wait()
-            if code > 0 and not child.ready:
-                # It would only say the same again.
-                child.failed = True
-                return
-            report(f"The process `gateway {name}` {_ending(code)}; starting it again")
-            await asyncio.sleep(RESTART_DELAY)
-            child.process = await _spawn(name, environment)
-
-    watching = asyncio.create_task(watch())
-    try:
-        yield child
-    finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
-        await _stopped(child.process)
-
-
-def _ending(code: int) -> str:
-    return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-
-
 async def _spawn(name: str, environment: dict[str, str]) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -256,18 +214,7 @@ async def _spawn(name: str, environment: dict[str, str]) -> asyncio.subprocess.P
     )
 
 
-async def _stopped(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is not None:
-        return
-    child.terminate()
-    try:
-        await asyncio.wait_for(child.wait(), STOP_SECONDS)
-    except TimeoutError:
-        child.kill()
-        await child.wait()
-
-
-async def _ready(url: str, redis_url: str, stop: asyncio.Event, children: list[_Child]) -> bool:
+async def _ready(url: str, redis_url: str, stop: asyncio.Event, children: list[Child]) -> bool:
     """Wait until the children work; False when `stop` was set meanwhile."""
     deadline = time.monotonic() + READY_SECONDS
     # The worker is looked for first: the API would log each time that it was asked too early.
@@ -276,7 +223,7 @@ async def _ready(url: str, redis_url: str, stop: asyncio.Event, children: list[_
             return False
         for child in children:
             if child.failed:
-                raise ConfigurationError(f"`gateway {child.name}` does not start; its messages are above")
+                raise ConfigurationError(f"{child.name} does not start; its messages are above")
         if time.monotonic() > deadline:
             raise ConfigurationError("the API did not become ready; its messages are above")
         await asyncio.sleep(0.05)
@@ -290,6 +237,9 @@ async def _worker_alive(redis_url: str) -> bool:
     try:
         names = await client.smembers(keys.WORKERS)
         return bool(names) and bool(await client.exists(*(keys.worker(os.fsdecode(name)) for name in names)))
+    except UNREACHABLE:
+        # It died and is being started again.
+        return False
     finally:
         await client.aclose()
 
@@ -302,25 +252,31 @@ def _healthy(url: str) -> bool:
         return False
 
 
-def _request(url: str, token: str, payload: dict[str, Any] | None = None) -> Any:
+def _request(method: str, url: str, token: str, payload: dict[str, Any] | None = None) -> Any:
     data = json.dumps(payload).encode() if payload is not None else None
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(url, data, headers, method=method)
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise ConfigurationError(f"the API answered {error.code}: {error.read().decode(errors='replace')}") from error
 
 
-def _prepare_app(url: str, token: str, sandbox: Sandbox) -> None:
-    """Register the sandbox' OAuth2 app unless it is there."""
-    known = _request(f"{url}/v1/oauth2?pageSize=1000", token)["apps"]
-    if any(
-        app.get("clientId") == sandbox.app["clientId"] and app.get("cloud") == sandbox.app["cloud"] for app in known
-    ):
-        return
-    app = {"name": "Sandbox", "title": "Sign in with Microsoft", "enabled": True, "redirectUrl": f"{url}/oauth"}
-    _request(f"{url}/v1/oauth2", token, {**app, **sandbox.app})
+def _prepare_app(url: str, service_url: str, token: str, sandbox: Sandbox) -> None:
+    """Register the sandbox' OAuth2 app, or tell the one that is there where the gateway is now."""
+    redirect_url = f"{service_url}/oauth"
+    known = [
+        app
+        for app in _request("GET", f"{url}/v1/oauth2?pageSize=1000", token)["apps"]
+        if app.get("clientId") == sandbox.app["clientId"] and app.get("cloud") == sandbox.app["cloud"]
+    ]
+    for app in known:
+        if app.get("redirectUrl") != redirect_url:
+            _request("PUT", f"{url}/v1/oauth2/{app['id']}", token, {"redirectUrl": redirect_url})
+    if not known:
+        app = {"name": "Sandbox", "title": "Sign in with Microsoft", "enabled": True, "redirectUrl": redirect_url}
+        _request("POST", f"{url}/v1/oauth2", token, {**app, **sandbox.app})
 
 
 def _write_state(plan: Plan, redis_url: str, sandbox: _RunningSandbox | None) -> None:
@@ -340,8 +296,8 @@ def _welcome(
     report(f"  API token   {token}")
     if sandbox is not None:
         report(f"  Mailboxes   {', '.join(sandbox.sandbox.users)}   (pretend Microsoft 365: pick one when you sign in)")
-        if sandbox.info.password_mailbox is not None:
-            report(f"              {sandbox.info.password_mailbox}")
+        for line in sandbox.info.other_mailboxes:
+            report(f"              {line}")
         report(f"  Failures    {sandbox.info.control_url}/failures   switches the sandbox' failures on and off")
     report(f"  Redis       {redis_url}")
     report(f"\nTry `{_demo_command(plan.data_dir)}` in another terminal. Ctrl-C stops everything.\n")

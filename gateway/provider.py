@@ -748,12 +748,13 @@ class SandboxInfo(_Struct, frozen=True, kw_only=True):
     Attributes:
         control_url: where failures are switched on and off.
         ca_file: the authority that signed its servers' certificates.
-        password_mailbox: a mailbox for the form of plain IMAP accounts: address, password, servers, in one line.
+        other_mailboxes: those that nobody picks on the sign-in page, a line about each: shared ones and who opens them,
+            ones with a password and their servers.
     """
 
     control_url: str
     ca_file: Path | None = None
-    password_mailbox: str | None = None
+    other_mailboxes: tuple[str, ...] = ()
 
 
 class Sandbox(ABC):

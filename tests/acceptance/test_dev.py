@@ -110,14 +110,33 @@ def test_processes_that_are_killed_are_started_again(directory: Path) -> None:
     dev = DevGateway(directory / "data")
     try:
         dev.start()
-        for name in ("worker", "serve"):
-            (victim,) = [child for child in dev.process.family() if name in child.cmdline()]
+        for command, name in (
+            ("gateway worker", "The process `gateway worker`"),
+            ("gateway serve", "The process `gateway serve`"),
+            ("redis.sock", "The Redis server"),
+        ):
+            (victim,) = [child for child in dev.process.family() if command in " ".join(child.cmdline())]
             victim.kill()
-            wait_until(lambda said=f"`gateway {name}` was killed by signal 9": said in dev.process.log_tail(), name)
+            wait_until(lambda said=f"{name} was killed by signal 9": said in dev.log.read_text(), name)
         wait_until(lambda: demo("--data-dir", str(dev.data_dir)).returncode == 0, "a demonstration", 90)
         dev.stop()
     finally:
         dev.process.kill()
+
+
+def test_a_start_on_another_port_takes_the_sandbox_application_along(directory: Path) -> None:
+    """Its redirect URL would lead to whoever has the old port now, and nobody could sign in."""
+    for port in (reserve_port(), reserve_port()):
+        dev = DevGateway(directory / "data", port=port)
+        try:
+            dev.start()
+            client = Client(dev.url, dev.token)
+            (app,) = client.get("/v1/oauth2")["apps"]
+            client.close()
+            dev.stop()
+        finally:
+            dev.process.kill()
+        assert app["redirectUrl"] == f"{dev.url}/oauth"
 
 
 def test_a_mailbox_with_a_password_is_announced_and_trusted(gateway_dev: DevGateway, api: Client) -> None:

@@ -127,6 +127,7 @@ def test_hook_registers_the_sandbox() -> None:
     (sandbox,) = found
     assert sandbox.name == "microsoft"
     assert sandbox.app["clientId"] == directory.CLIENT_ID
+    assert sandbox.users == tuple(person.address for person in directory.sign_in_choices())
     assert ALICE in sandbox.users
 
 

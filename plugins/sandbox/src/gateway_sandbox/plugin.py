@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +17,7 @@ class MicrosoftSandbox(Sandbox):
 
     name: ClassVar[str] = "microsoft"
     app: ClassVar[Mapping[str, str]] = MappingProxyType(directory.registered_app())
-    users: ClassVar[tuple[str, ...]] = directory.ADDRESSES
+    users: ClassVar[tuple[str, ...]] = tuple(person.address for person in directory.sign_in_choices())
 
     def running(self, data_dir: Path) -> AbstractAsyncContextManager[SandboxInfo]:
         """Serve until the context is left, and keep its entry in the clouds file true.
@@ -39,11 +39,14 @@ async def _running(data_dir: Path) -> AsyncIterator[SandboxInfo]:
         yield SandboxInfo(
             control_url=f"{endpoints.origin}/sandbox",
             ca_file=endpoints.ca_file,
-            password_mailbox=_password_mailbox(endpoints),
+            other_mailboxes=tuple(_other_mailboxes(endpoints)),
         )
 
 
-def _password_mailbox(endpoints: clouds.Endpoints) -> str:
-    user = directory.DAVE
+def _other_mailboxes(endpoints: clouds.Endpoints) -> Iterator[str]:
     servers = f"IMAP localhost:{endpoints.imap_port} (TLS), SMTP localhost:{endpoints.smtp_port} (STARTTLS)"
-    return f"{user.address}, password {user.password}; {servers}"
+    for person in directory.PEOPLE:
+        if person.shared:
+            yield f"{person.address}, shared; {', '.join(sorted(person.delegates))} may open it"
+        if person.password is not None:
+            yield f"{person.address}, password {person.password}; {servers}"
