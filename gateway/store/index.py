@@ -22,8 +22,9 @@ from gateway.store.events import MAX_EVENTS, EventFields
 from gateway.store.scripts import APPLY, CONFIRM, DIRTY, FENCE, FORGET, PAGE, SIGHTS, START
 from gateway.store.store import Store, to_json
 
-#: Entries of the newest messages of a watched mailbox that are held; older pages come from the mail server.
-DEPTH = 20_000
+#: Entries of the newest messages of a watched mailbox that are held, some 600 octets each; older pages come from the
+#: mail server.
+DEPTH = 10_000
 
 
 Announce: TypeAlias = Literal["all", "recent", "above", "nothing"]
@@ -217,7 +218,7 @@ class IndexStore:
             *(keys.box_entries(account, key), keys.box_unseen(account, key), keys.box_starts(account)),
             keys.events(account),
         ]
-        arguments: list[Any] = [epoch, path, to_json(box) if box else "", MAX_EVENTS, *_writing(path)]
+        arguments: list[Any] = [epoch, path, to_json(box) if box else "", MAX_EVENTS, *_writing(path), DEPTH]
         arguments += [len(finished), len(messages), len(removed), len(events), *finished]
         for id, state, entry in messages:
             arguments += [id, state.position, _encode(state), entry, "0" if "\\Seen" in state.flags else "1"]

@@ -18,7 +18,7 @@ from gateway.services.sync.collected import Collected, Difference, collect, diff
 from gateway.services.sync.content import Content, ContentSettings
 from gateway.services.sync.owned import Owned
 from gateway.services.sync.writing import SIZE, Writer
-from gateway.store.index import BoxRecord, IndexStore
+from gateway.store.index import DEPTH, BoxRecord, IndexStore
 
 log = structlog.get_logger(__name__)
 
@@ -115,6 +115,11 @@ class TakingIn:
                 await self.writer.put(message, shown, self._event("messageUpdated", data))
 
     async def _add(self, new: Sequence[MessageState]) -> None:
+        if self._box.announce in ("recent", "nothing"):
+            # Of mail that is no news, only what is listed from the index has to be read.
+            for message in new[:-DEPTH]:
+                await self.writer.put(message, b"", None)
+            new = new[-DEPTH:]
         if self._entries or self._box.announce in ("all", "above"):
             async for batch, states in self._read(new):
                 for message in states:

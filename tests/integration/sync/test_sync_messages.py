@@ -144,3 +144,17 @@ async def test_a_message_seen_elsewhere_before_does_not_seem_like_new(taking: Ta
     first, second = await taking.events("messageNew")
     assert first["data"]["seemsLikeNew"] is True
     assert "seemsLikeNew" not in second["data"]
+
+
+async def test_of_a_large_mailbox_the_newest_entries_are_held(taking: Taking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.store.index.DEPTH", 5)
+    monkeypatch.setattr("gateway.services.sync.taking_in.DEPTH", 5)
+    taking.session.put(*map(str, range(1, 13)))
+    await taking.take(notify_from=taking.services.clock() + timedelta(hours=1))
+    assert sorted(map(int, await taking.held())) == [8, 9, 10, 11, 12]
+    assert sorted(map(int, taking.session.read)) == [8, 9, 10, 11, 12]
+    taking.session.put("13", "14")
+    await taking.take()
+    assert sorted(map(int, await taking.held())) == [10, 11, 12, 13, 14]
+    assert len(await taking.services.index.all_states(ACCOUNT, "INBOX")) == 14
+    assert await taking.ids() == ["13", "14"]

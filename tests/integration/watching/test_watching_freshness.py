@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -141,10 +142,9 @@ async def test_unseen_messages_are_found_in_the_index_as_a_worker_finds_them(wor
     account.phone.select()
     await asyncio.to_thread(account.phone.flag, "2:3", "\\Seen")
     await account.told("messageUpdated", 2)
-    await account.confirmed()
     query = SearchQuery(unseen=True)
-    found = await world.services.listings.search(account.id, "INBOX", query, page=0, size=10, cursor=None)
-    assert found is not None
+    search = partial(world.services.listings.search, account.id, "INBOX", query, page=0, size=10, cursor=None)
+    found = await eventually(search, "the index answers", 20)
     arguments = ask.SearchMessages(path="INBOX", query=query, page_size=10)
     assert msgspec.json.decode(found) == msgspec.json.decode(await account.call(ask.MESSAGES_SEARCH, arguments))
     listed = [messages[0]["id"], messages[3]["id"]]

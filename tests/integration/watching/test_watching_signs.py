@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.integration.watching.rig import Account, Watching, letter
 
 pytestmark = pytest.mark.anyio
 
-PERIODS = Periods(probe=0.2, answer=30, tick=0.05)
+PERIODS = Periods(probe=0.2, answer=30, tick=0.05, report=0.05)
 
 
 async def signs(world: Watching, account: Account) -> Signs:
@@ -71,6 +72,23 @@ async def test_a_connection_that_says_nothing_gives_no_sign_of_life(stopped: Wat
         # What was under way when it fell silent may still be noted.
         assert (now.alive - before[0].alive).total_seconds() < 0.5
         proxy.to_client = proxy.to_server = Faults()
+
+
+async def test_a_worker_tells_how_many_mailboxes_it_watches_and_how_long_looking_takes(stopped: Watching) -> None:
+    async with stopped.worker(periods=PERIODS):
+        account = await stopped.account(subconnections=["Sent"])
+        await account.confirmed()
+        await account.confirmed("Sent")
+
+        async def watched() -> bool:
+            text = (await stopped.services.metrics.text()).decode()
+            return re.search(r"^gateway_worker_watches\{[^}]*\} 2", text, re.MULTILINE) is not None
+
+        await eventually(watched, "two mailboxes are watched")
+        text = (await stopped.services.metrics.text()).decode()
+        for kind in ("full", "mailbox"):
+            found = re.search(rf'^gateway_sync_seconds_count\{{pass="{kind}"\}} (\S+)', text, re.MULTILINE)
+            assert found is not None and float(found[1]) >= 1
 
 
 async def test_nothing_is_noted_of_an_account_that_is_gone(world: Watching) -> None:
