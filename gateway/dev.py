@@ -203,6 +203,8 @@ def read_url(data_dir: Path) -> str | None:
 async def _spawn(name: str, environment: dict[str, str]) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
+        # A folder called `gateway` where this was started is not the gateway.
+        "-P",
         "-m",
         "gateway",
         name,

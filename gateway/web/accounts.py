@@ -11,6 +11,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from gateway.errors import InvalidRequestError, ResourceNotFoundError
 from gateway.model.account import AccountDetail, AccountState, FormRequest, LastError
 from gateway.model.oauth2 import SERVICE_PROVIDERS
+from gateway.services.sign_in import IMAP_TYPE
 from gateway.web.addresses import account_path, with_parameters
 from gateway.web.forms import decode, field_errors, read_form
 from gateway.web.injected import Services
@@ -75,7 +76,7 @@ async def _account_page(
         "account.html",
         account=detail,
         app=await _app_name(services, detail),
-        service_app=detail.type in SERVICE_PROVIDERS,
+        can_sign_in=_can_sign_in(detail),
         done=DONE.get(done),
         **_status(detail.state, problem),
     )
@@ -104,8 +105,7 @@ async def sign_in_again(request: Request[Any, Any, Any], services: Services) -> 
     wanted: dict[str, Any] = {"redirectUrl": "", "account": detail.account, "name": detail.name}
     if detail.email:
         wanted["email"] = detail.email
-    if detail.app and detail.oauth2 is not None:
-        wanted["type"] = detail.app
+    wanted["type"] = (detail.app or False) if detail.oauth2 is not None else IMAP_TYPE
     if detail.oauth2 is not None and detail.oauth2.auth is not None and detail.oauth2.auth.delegated_user:
         wanted["delegated"] = True
     link = await services.sign_in.form_link(decode(wanted, FormRequest))
@@ -149,6 +149,13 @@ async def add_account(request: Request[Any, Any, Any], services: Services) -> Re
 
 def _status(state: AccountState, problem: LastError | None) -> dict[str, Any]:
     return {"state": state, "state_words": STATES[state], "problem": None if state == "connected" else problem}
+
+
+def _can_sign_in(detail: AccountDetail) -> bool:
+    """Whether the hosted form is of use: not where an app or another account signs in, nor for other providers."""
+    if detail.oauth2 is None:
+        return detail.type == "imap"
+    return detail.type not in (*SERVICE_PROVIDERS, "delegated", "invalid")
 
 
 async def _app_name(services: WebServices, detail: AccountDetail) -> str | None:

@@ -18,11 +18,23 @@ from tests.rigs.processes import wait_until
 class GatewayProcess:
     """One `gateway` command. It ends with the test process, however that ends: its standard input closes."""
 
-    def __init__(self, name: str, arguments: Sequence[str], settings: Mapping[str, str], log: Path) -> None:
-        """Prepare ``gateway`` with `arguments`; `settings` are all the ``GATEWAY_`` variables that it sees."""
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        settings: Mapping[str, str],
+        log: Path,
+        *,
+        directory: Path | None = None,
+    ) -> None:
+        """Prepare ``gateway`` with `arguments`; `settings` are all the ``GATEWAY_`` variables that it sees.
+
+        It is started in `directory`, by default in this process' own.
+        """
         self.name = name
         self.log = log
-        self._command = [sys.executable, "-m", "gateway", *arguments]
+        self._command = [sys.executable, "-P", "-m", "gateway", *arguments]
+        self._directory = directory
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")}
         self._environment = {**inherited, **settings, "PYTHONUNBUFFERED": "1"}
         self._process: subprocess.Popen[bytes] | None = None
@@ -36,6 +48,7 @@ class GatewayProcess:
                 stdout=log,
                 stderr=log,
                 env=self._environment,
+                cwd=self._directory,
                 start_new_session=True,
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -137,6 +138,20 @@ def test_a_start_on_another_port_takes_the_sandbox_application_along(directory: 
         finally:
             dev.process.kill()
         assert app["redirectUrl"] == f"{dev.url}/oauth"
+
+
+def test_it_can_be_started_beside_a_folder_of_its_own_name(directory: Path) -> None:
+    """Python would take that for the package, and so would the child processes."""
+    (directory / "gateway").mkdir()
+    (directory / "gateway" / "__init__.py").write_text("raise SystemExit('the wrong package')")
+    arguments = ["dev", "--data-dir", "data", "--port", str(reserve_port()), "--no-sandbox"]
+    process = GatewayProcess("dev", arguments, {}, directory / "dev.log", directory=directory)
+    process.start()
+    try:
+        wait_until(lambda: "Ready after" in process.log_tail() or not process.running, "gateway dev ready", 90)
+        assert process.stop(signal.SIGINT) == 0, process.log_tail()
+    finally:
+        process.kill()
 
 
 def test_a_mailbox_with_a_password_is_announced_and_trusted(gateway_dev: DevGateway, api: Client) -> None:

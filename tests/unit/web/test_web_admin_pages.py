@@ -132,6 +132,25 @@ def test_signing_in_again_keeps_account_and_app(admin: Browser, services: FakeSe
     assert request.redirect_url == ""
 
 
+def test_an_account_with_a_password_signs_in_again_with_a_password(admin: Browser, services: FakeServices) -> None:
+    """A choice that offers Microsoft would only be a way to a mistake."""
+    services.accounts.add(AccountDetail(account="dave", email="dave@example.test", state="connected", type="imap"))
+    admin.submit("/admin/accounts/dave", "/admin/account-sign-in", {"account": "dave"})
+    [request] = services.sign_in.requests
+    assert (request.account, request.email, request.type) == ("dave", "dave@example.test", "imap")
+
+
+@pytest.mark.parametrize(
+    ("kind", "oauth2"), [("outlookService", OAuth2Info()), ("delegated", OAuth2Info()), ("maildir", None)]
+)
+def test_an_account_that_no_person_signs_in_to_offers_no_sign_in(
+    admin: Browser, services: FakeServices, kind: str, oauth2: OAuth2Info | None
+) -> None:
+    """The form would make another kind of account of it."""
+    services.accounts.add(AccountDetail(account="x", state="connected", type=kind, oauth2=oauth2))
+    assert "account-sign-in" not in admin.get("/admin/accounts/x").text
+
+
 def test_add_account_leads_to_the_form_without_a_redirect(admin: Browser, services: FakeServices) -> None:
     """The form then comes back to the account's page."""
     admin.submit("/admin/add-account", "/admin/add-account", {"account": " bob ", "name": "", "app": ""})
