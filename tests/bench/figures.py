@@ -37,6 +37,8 @@ GOALS: Mapping[str, tuple[Goal, ...]] = {
     "list, page 0 of the large mailbox, 16 at once": (Goal("req/s", 300.0, at_most=False),),
     "list, page 0 of each account, 1 at once": (Goal("p50 ms", 8.0),),
     "list, page 0 of each account, 16 at once": (Goal("req/s", 300.0, at_most=False),),
+    **{f"fleet, {size} accounts": (Goal("PSS KiB each", 100.0),) for size in (100, 500, 2000)},
+    "fleet, 2000 accounts, nothing happens": (Goal("worker % of a core", 2.0),),
     "webhook, one message": (Goal("p95 ms after IDLE", 60.0),),
     "webhook, burst of 10 messages to each account": (Goal("s", 1.5),),
 }

@@ -35,7 +35,12 @@ _RECIPIENTS = 10
 
 @dataclass(frozen=True)
 class Extent:
-    """How much to do: seconds of each load, messages to send, messages in the large and in each other mailbox."""
+    """How much to do: seconds of each load, messages to send, messages in the large and in each other mailbox.
+
+    Attributes:
+        fleet: numbers of accounts that are watched.
+        quiet: seconds for which nothing happens to them.
+    """
 
     seconds: float = 3.0
     sent: int = 200
@@ -43,9 +48,11 @@ class Extent:
     small: int = 200
     accounts: int = 50
     crowds: tuple[int, ...] = (1, 16, 64)
+    fleet: tuple[int, ...] = (100, 500, 2000)
+    quiet: float = 60.0
 
 
-QUICK = Extent(seconds=0.5, sent=20, large=1000, small=20, accounts=5, crowds=(1, 16))
+QUICK = Extent(seconds=0.5, sent=20, large=1000, small=20, accounts=5, crowds=(1, 16), fleet=(20, 60), quiet=10.0)
 
 
 # --- before there are accounts ----------------------------------------------------------------------------------------

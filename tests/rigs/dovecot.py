@@ -22,7 +22,7 @@ TOKEN_USERS = ("alice@contoso.test", "bob@contoso.test", "carol@contoso.test")
 PASSWORD_USERS = {"pat@example.test": "pat-password", "quinn@example.test": "quinn-password"}
 # Dovecot looks at its user files once a second: accounts that a test must have at once are there from the start.
 GUEST_PASSWORD = "guest-password"
-_GUESTS = 1000
+_GUESTS = 4000
 LOAD_USERS = {f"user{number:02}@example.test": f"password-{number:02}" for number in range(1, 51)}
 
 

@@ -87,7 +87,7 @@ default_internal_user = {user}
 default_internal_group = {group}
 default_login_user = {user}
 default_process_limit = 1200
-default_client_limit = 4000
+default_client_limit = 10000
 first_valid_uid = 1
 auth_mechanisms = xoauth2 oauthbearer plain login
 auth_verbose = yes
@@ -187,7 +187,7 @@ service ipc {{
 service imap-login {{
   chroot =
   service_count = 0
-  client_limit = 4000
+  client_limit = 10000
   inet_listener imap {{
     port = {ports.imap}
   }}
@@ -197,7 +197,7 @@ service imap-login {{
   }}
 }}
 service imap {{
-  process_limit = 4000
+  process_limit = 8000
 }}
 service lmtp {{
   inet_listener lmtp {{
