@@ -262,6 +262,24 @@ def test_sessions_end_when_tokens_are_invalidated(sandbox: RunningSandbox, act: 
         assert wire.line() == b""
 
 
+def test_a_client_that_speaks_after_the_goodbye_is_nothing_to_report(
+    sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its DONE and our BYE cross each other whenever a token runs out; OpenSSL complains then."""
+    with Wire(sandbox) as wire:
+        wire.command(b"AUTHENTICATE XOAUTH2 " + xoauth2(ALICE, sandbox.access_token()))
+        wire.command(b"SELECT INBOX")
+        wire.send(b"b IDLE")
+        wire.line()
+        sandbox.http.post("/sandbox/tokens/expire").raise_for_status()
+        wire.send(b"DONE")
+        while wire.line():
+            pass
+    with Wire(sandbox) as after:
+        assert after.greeting.startswith(b"* OK")
+    assert [record.name for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_not_connected_mailbox(sandbox: RunningSandbox) -> None:
     """Login succeeds and the next command fails: the classic of a mailbox whose IMAP is off."""
     sandbox.fail("mailbox_not_connected", user=ALICE)

@@ -204,6 +204,8 @@ class ImapServer:
             async with AsyncExitStack() as stack:
                 connection_exit.set(stack)
                 stack.enter_context(closing(connection))
+                # The client spoke before it heard the goodbye; OpenSSL calls that an error.
+                stack.enter_context(suppress(ssl.SSLError))
                 await connection.run(state)
         finally:
             self._states.discard(state)
