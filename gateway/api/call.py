@@ -44,6 +44,14 @@ async def nothing_to_close() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """Text that is ready, and its media type with its parameters."""
+
+    content: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class EventStream:
     """Server-sent events (HTML standard, section 9.2), sent as they arise until the client goes."""
 

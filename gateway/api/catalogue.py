@@ -8,6 +8,7 @@ from gateway.api import (
     health,
     mailboxes,
     messages,
+    metrics,
     oauth2,
     settings,
     submissions,
@@ -29,4 +30,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *webhooks.OPERATIONS,
     *settings.OPERATIONS,
     *health.OPERATIONS,
+    *metrics.OPERATIONS,
 )

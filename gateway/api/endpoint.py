@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler, route
 from litestar.types import ASGIApp, ExceptionHandlersMap
 
-from gateway.api.call import ANONYMOUS, Call, Download, EventStream
+from gateway.api.call import ANONYMOUS, Call, Download, EventStream, Text
 from gateway.api.errors import encode_failure, failure, log_failure
 from gateway.api.event_stream import EventStreamReply
 from gateway.api.guards import Admission, admit
@@ -110,6 +110,8 @@ def _reply(found: Any, call: Call, admission: Admission) -> ASGIApp:
         return DownloadReply(found, headers)
     if isinstance(found, EventStream):
         return EventStreamReply(found, headers)
+    if isinstance(found, Text):
+        return Reply(found.content, media_type=found.media_type, headers=headers)
     return Reply(found if isinstance(found, bytes) else _encoder.encode(found), headers=headers)
 
 

@@ -20,8 +20,8 @@ Method = Literal["GET", "POST", "PUT", "DELETE"]
 #: account, or none.
 Binding = Literal["path", "query", "optional", "none"]
 
-#: What a controller returns: a struct, JSON that is ready (`bytes`), or a `gateway.api.call.Download` or
-#: `EventStream`.
+#: What a controller returns: a struct, JSON that is ready (`bytes`), or a `gateway.api.call.Download`, `EventStream`
+#: or `Text`.
 Controller = Callable[..., Awaitable[Any]]
 
 #: Octets of a request body, unless the operation takes mail.

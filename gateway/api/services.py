@@ -16,6 +16,7 @@ from gateway.services.dispatch import Dispatcher
 from gateway.services.events import EventService
 from gateway.services.feed import FeedReader
 from gateway.services.listings import ListingService
+from gateway.services.metrics import MetricsService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sign_in import SignInService
 from gateway.services.submissions import SubmissionService
@@ -140,3 +141,6 @@ class Services(Protocol):
 
     @property
     def health(self) -> Health: ...
+
+    @property
+    def metrics(self) -> MetricsService: ...

@@ -20,6 +20,7 @@ WEBHOOK_ROUTES = f"{CONTROL}:webhook-routes"
 WEBHOOK_TROUBLES = f"{CONTROL}:webhook-troubles"
 WEBHOOK_COUNTS = f"{CONTROL}:webhook-counts"
 WORKERS = f"{CONTROL}:workers"
+METRICS = f"{CONTROL}:metrics"
 FEED = f"{CONTROL}:feed"
 ANNOUNCED = f"{CONTROL}:announced"
 DEPARTED = f"{CONTROL}:departed"
@@ -85,6 +86,11 @@ def form_probes(nonce: str) -> str:
 def worker(name: str) -> str:
     """Liveness of one worker; exists while the worker lives: "1" at work, "0" about to stop."""
     return f"{CONTROL}:worker:{name}"
+
+
+def figures(worker: str) -> str:
+    """Hash of what one worker tells of itself for metrics."""
+    return f"{CONTROL}:figures:{worker}"
 
 
 def owned(worker: str) -> str:

@@ -24,6 +24,7 @@ from gateway.services.grants import GrantService
 from gateway.services.health import HealthService
 from gateway.services.health_check import HealthCheck
 from gateway.services.listings import ListingService
+from gateway.services.metrics import MetricsService
 from gateway.services.overview import OverviewService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
@@ -41,6 +42,7 @@ from gateway.store.due import DueStore
 from gateway.store.events import EventStore
 from gateway.store.grants import GrantStore
 from gateway.store.index import IndexStore
+from gateway.store.metrics import MetricsStore
 from gateway.store.outbox import OutboxStore
 from gateway.store.runtime_settings import RuntimeSettingsStore
 from gateway.store.sign_ins import SignInStore
@@ -75,6 +77,8 @@ class Services:
     sessions: SessionService
     accounts: AccountService
     overview: OverviewService
+    metrics_store: MetricsStore
+    metrics: MetricsService
     sign_in: SignInService
     submissions: SubmissionService
     deliveries: DeliveryService
@@ -191,6 +195,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     )
     apps.changed = accounts.reconnect_app
     verification = VerificationService(store, jobs)
+    overview, metrics_store = OverviewService(account_store, signs), MetricsStore(store)
     tools = Tools(
         index=index,
         events=events,
@@ -231,7 +236,9 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         grants=grants,
         sessions=sessions,
         accounts=accounts,
-        overview=OverviewService(account_store, signs),
+        overview=overview,
+        metrics_store=metrics_store,
+        metrics=MetricsService(store, metrics_store, overview, due, clock),
         sign_in=SignInService(
             sign_ins=SignInStore(store),
             apps=apps,

@@ -67,3 +67,11 @@ class DueStore:
         stamp = now.timestamp()
         found = await _CLAIM.run(self._store.control, [keys.DUE], stamp, stamp + CLAIM, limit)
         return [msgspec.json.decode(member, type=DueWork) for member in found]
+
+    async def load(self, now: datetime) -> tuple[int, float]:
+        """Return how many things there are to do, and how many seconds the first of them is overdue."""
+        count = await self._store.control.call("ZCARD", keys.DUE)
+        first = await self._store.control.call("ZRANGE", keys.DUE, 0, 0, "WITHSCORES")
+        # The protocol's newer version pairs members with their scores.
+        due = float(first[0][1] if isinstance(first[0], list) else first[1]) if first else now.timestamp()
+        return int(count), max(0.0, now.timestamp() - due)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from gateway.model.event import Event
 from gateway.redis import Script, keys
+from gateway.store.metrics import counter
 from gateway.store.store import Store, to_json
 
 #: Entries that an account's log keeps at most, and for how long; in a log without new ones, none is older either.
@@ -59,8 +60,8 @@ local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 return { last and last[1] or '0-0', found }
 """)
 
-# KEYS: feed, marks, accounts, counts of the account
-# ARGV: account, length of the feed, milliseconds that it goes back, id, name, ...
+# KEYS: feed, marks, accounts, counts of the account, counters of the installation
+# ARGV: account, length of the feed, milliseconds that it goes back, prefix of the counters, id, name, ...
 _ANNOUNCE = Script("""
 if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 0 then return 0 end
 local function parts(id)
@@ -69,11 +70,12 @@ local function parts(id)
 end
 local ms, seq = parts(redis.call('HGET', KEYS[2], ARGV[1]) or '0-0')
 local announced = 0
-for at = 4, #ARGV, 2 do
+for at = 5, #ARGV, 2 do
   local entry_ms, entry_seq = parts(ARGV[at])
   if entry_ms > ms or (entry_ms == ms and entry_seq > seq) then
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'a', ARGV[1], 's', ARGV[at], 'e', ARGV[at + 1])
     redis.call('HINCRBY', KEYS[4], ARGV[at + 1], 1)
+    redis.call('HINCRBY', KEYS[5], ARGV[4] .. ARGV[at + 1], 1)
     redis.call('HSET', KEYS[2], ARGV[1], ARGV[at])
     announced = announced + 1
   end
@@ -170,14 +172,16 @@ class EventStore:
             account: whose.
             entries: everything that lies behind an entry that was announced, in order.
         """
-        names = [keys.FEED, keys.ANNOUNCED, keys.ACCOUNTS, keys.event_counts(account)]
+        names = [keys.FEED, keys.ANNOUNCED, keys.ACCOUNTS, keys.event_counts(account), keys.METRICS]
+        limits = (FEED_LENGTH, self._kept, counter("events", ""))
         parts = [part for entry in entries for part in entry]
-        return int(await _ANNOUNCE.run(self._store.control, names, account, FEED_LENGTH, self._kept, *parts))
+        return int(await _ANNOUNCE.run(self._store.control, names, account, *limits, *parts))
 
     async def announce_deleted(self, event: Event) -> None:
         """Announce the end of an account, whose log ends with it: the feed holds the event itself."""
         fields = ("a", event.account, *event_fields(event))
         await self._store.control.call("XADD", keys.FEED, "MAXLEN", "~", FEED_LENGTH, "*", *fields)
+        await self._store.control.call("HINCRBY", keys.METRICS, counter("events", event.event), 1)
 
     async def feed(self, *, after: str = FIRST, until: str = LAST, limit: int = BATCH) -> list[FeedEntry]:
         """Return what lies behind an entry of the feed, oldest first, up to and with the entry `until`."""

@@ -6,6 +6,7 @@ it last is the one whose word counts (`run`); a worker that was paused and comes
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,9 @@ import msgspec
 from msgspec import Meta
 
 from gateway.errors import InvalidRequestError
-from gateway.model.webhook import DeliveryState, WebhookDelivery
+from gateway.model.webhook import DEFAULT_ENDPOINT, DeliveryState, WebhookDelivery
 from gateway.redis import Script, keys
+from gateway.store.metrics import counter
 from gateway.store.store import Store, text_fields, to_json
 
 #: Attempts, and dead letters, that are kept of an endpoint, and how long.
@@ -234,13 +236,18 @@ class DeliveryStore:
 
     async def add(self, delivery: WebhookDelivery) -> None:
         """Note an attempt."""
-        name, length = keys.webhook_deliveries(delivery.endpoint), KEPT_DELIVERIES
+        call, endpoint = self._store.control.call, delivery.endpoint
+        name, length = keys.webhook_deliveries(endpoint), KEPT_DELIVERIES
         if delivery.state == "dead":
-            name, length = keys.webhook_dead_letters(delivery.endpoint), KEPT_DEAD_LETTERS
-        elif delivery.state == "delivered":
-            await self._store.control.call("HINCRBY", keys.WEBHOOK_COUNTS, delivery.endpoint, 1)
-        await self._store.control.call("XADD", name, "MAXLEN", "~", length, "*", "d", to_json(delivery))
-        await self._store.control.call("PEXPIRE", name, int(KEPT.total_seconds() * 1000))
+            name, length = keys.webhook_dead_letters(endpoint), KEPT_DEAD_LETTERS
+        kind = "default" if endpoint == DEFAULT_ENDPOINT else "route"
+        # Issued together, they make one round trip.
+        await asyncio.gather(
+            call("XADD", name, "MAXLEN", "~", length, "*", "d", to_json(delivery)),
+            call("PEXPIRE", name, int(KEPT.total_seconds() * 1000)),
+            call("HINCRBY", keys.WEBHOOK_COUNTS, endpoint, int(delivery.state == "delivered")),
+            call("HINCRBY", keys.METRICS, counter("webhooks", kind, delivery.state), 1),
+        )
 
     async def counts(self) -> dict[str, int]:
         """Return how many events were delivered, by endpoint."""

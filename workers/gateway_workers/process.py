@@ -8,6 +8,7 @@ from functools import partial
 
 from gateway.services.container import build_services
 from gateway.settings import Settings
+from gateway_workers.figures import report_figures
 from gateway_workers.maintenance import queue_due_work
 from gateway_workers.operations import handlers
 from gateway_workers.operations.accounts import judge
@@ -35,7 +36,8 @@ async def run_worker(
         return
     pool = SessionPool(services.open_session)
     url = settings.broker_url or settings.redis_url
-    watchers = Watchers(watch_tools(services, periods=periods))
+    tools = watch_tools(services, periods=periods)
+    watchers = Watchers(tools)
     worker = MailWorker(
         url,
         handlers(services, watchers),
@@ -48,6 +50,7 @@ async def run_worker(
     beside = [
         asyncio.create_task(queue_due_work(services, stop)),
         asyncio.create_task(watchers.run()),
+        asyncio.create_task(report_figures(services, worker.name, tools, watchers)),
         asyncio.create_task(_stop_when_set(stop, worker)),
     ]
     try:

@@ -21,6 +21,8 @@ ROOT_TOKEN = "a1" * 32
 SERVICE_URL = "https://gateway.example"
 ADDRESS = "192.0.2.7"
 
+#: What was told of what happened, which outlives it.
+_TOLD = (keys.FEED.encode(), keys.METRICS.encode())
 #: Members of a token's record that tell when it was used last.
 _ACCESS = (b"used", b"from")
 
@@ -61,7 +63,7 @@ class Installation:
     def keyspace(self) -> Mapping[bytes, Any]:
         """Return everything that is stored, except when tokens were used and what was told of that it happened."""
         with redis.Redis.from_url(self.url) as database:
-            found = {name: _content(database, name) for name in database.keys("*") if name != keys.FEED.encode()}
+            found = {name: _content(database, name) for name in database.keys("*") if name not in _TOLD}
         for name, content in found.items():
             if name.startswith(keys.token("").encode()):
                 for field in _ACCESS:

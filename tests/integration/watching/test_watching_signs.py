@@ -76,9 +76,11 @@ async def test_a_connection_that_says_nothing_gives_no_sign_of_life(stopped: Wat
 
 async def test_a_worker_tells_how_many_mailboxes_it_watches_and_how_long_looking_takes(stopped: Watching) -> None:
     async with stopped.worker(periods=PERIODS):
-        account = await stopped.account(subconnections=["Sent"])
+        user, phone = await stopped.user()
+        await asyncio.to_thread(phone.create, "Orders")
+        account = await stopped.create(user, phone, subconnections=("Orders",))
         await account.confirmed()
-        await account.confirmed("Sent")
+        await account.confirmed("Orders")
 
         async def watched() -> bool:
             text = (await stopped.services.metrics.text()).decode()

@@ -143,6 +143,13 @@ class FakeHealth:
         return self.checks
 
 
+class FakeMetrics:
+    """Counts nothing."""
+
+    async def text(self) -> bytes:
+        return b""
+
+
 class FakeFeed:
     """A feed that has ended."""
 
@@ -170,6 +177,7 @@ class FakeServices:
         self.listings = FakeListings()
         self.composer = FakeComposer()
         self.health = FakeHealth()
+        self.metrics = FakeMetrics()
         self.feed = FakeFeed()
 
 

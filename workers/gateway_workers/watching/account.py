@@ -53,6 +53,11 @@ class AccountWatcher:
         self._lived = 0.0
         self._full_pass_at = 0.0
 
+    @property
+    def connections(self) -> int:
+        """How many mailboxes are watched over a connection."""
+        return sum(watch.attached for watch in self._watches)
+
     async def run(self) -> None:
         """Connect whenever it is wanted, until cancelled."""
         if await self._expected():
@@ -166,7 +171,8 @@ class AccountWatcher:
             return []
         self._full_pass.clear()
         try:
-            mailboxes = await self._tools.sync.full_pass(session, owned)
+            with self._tools.durations.timed("sync", "full"):
+                mailboxes = await self._tools.sync.full_pass(session, owned)
         except UnsupportedOperationError:
             return []
         self._tools.synced.add(self._account)
@@ -206,7 +212,8 @@ class AccountWatcher:
             self._full_pass.clear()
             try:
                 async with tools.ramp, await tools.sessions.open(self._account) as session:
-                    found = await tools.sync.full_pass(session, owned, beside=paths)
+                    with tools.durations.timed("sync", "full"):
+                        found = await tools.sync.full_pass(session, owned, beside=paths)
             except TransientError as error:
                 log.warning("full_pass_failed", account=self._account, error=type(error).__name__)
                 self._full_pass_at = tools.clock() + tools.periods.full_pass_again

@@ -48,7 +48,8 @@ class MailboxWatch:
             while True:
                 self._wake.clear()
                 dirty = await self._tools.index.dirty_count(self._owned.account)
-                box = await self._tools.sync.watched_pass(self._session, self._owned, self._mailbox)
+                with self._tools.durations.timed("sync", "mailbox"):
+                    box = await self._tools.sync.watched_pass(self._session, self._owned, self._mailbox)
                 self._tools.synced.add(self._owned.account)
                 watch = await self._session.watch(self._mailbox.path)
                 if isinstance(watch, SocketWatch):
@@ -71,6 +72,11 @@ class MailboxWatch:
         finally:
             if confirmed:
                 await self._unconfirm()
+
+    @property
+    def attached(self) -> bool:
+        """Whether there is a connection on which the server tells of changes."""
+        return self._watch is not None
 
     def wake(self) -> None:
         """Look at the mailbox now."""

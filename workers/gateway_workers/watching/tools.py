@@ -14,6 +14,7 @@ from gateway.provider import Clock
 from gateway.services.container import Services
 from gateway.services.events import EventService
 from gateway.services.health import HealthService
+from gateway.services.metrics import Durations
 from gateway.services.sessions import SessionService
 from gateway.services.sync import AccountSync
 from gateway.store.accounts import AccountStore
@@ -31,6 +32,7 @@ class Periods(msgspec.Struct, frozen=True, kw_only=True):
         full_pass_again: after one that failed.
         survival: for which a connection must have lived to count as sound: its loss is no failure then.
         tick: between two looks at the clock.
+        report: between two reports of figures for metrics.
         retry: before an account is tried again when its own state could not be read.
     """
 
@@ -40,6 +42,7 @@ class Periods(msgspec.Struct, frozen=True, kw_only=True):
     full_pass_again: float = 10.0
     survival: float = 300.0
     tick: float = 1.0
+    report: float = 5.0
     retry: float = 2.0
 
 
@@ -50,6 +53,7 @@ class WatchTools:
     Attributes:
         ramp: accounts that connect, or look at all their mailboxes, at once: a restart must not trample the servers.
         clock: monotonic seconds.
+        durations: how long looks at mailboxes take.
         stale: marks that could not be taken off while Redis was away.
         alive: accounts that gave a sign of life since that was last noted.
         synced: accounts of which a mailbox was taken in since then.
@@ -67,6 +71,7 @@ class WatchTools:
     now: Clock
     periods: Periods
     ramp: asyncio.Semaphore
+    durations: Durations = field(default_factory=Durations)
     stale: set[tuple[str, str]] = field(default_factory=set)
     alive: set[str] = field(default_factory=set)
     synced: set[str] = field(default_factory=set)

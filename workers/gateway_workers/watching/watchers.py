@@ -23,6 +23,11 @@ class Watchers(Listener):
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._unchecked: list[str] = []
 
+    @property
+    def connections(self) -> int:
+        """How many mailboxes are watched over a connection."""
+        return sum(watcher.connections for watcher in self._watchers.values())
+
     async def on_gained(self, account: str, epoch: int) -> None:
         """Watch an account; in a new epoch, anew."""
         watcher = self._watchers.get(account)
