@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.enums import HttpMethod
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
 from litestar.handlers import HTTPRouteHandler, route
 from litestar.types import ASGIApp, ExceptionHandlersMap
 
@@ -23,7 +23,7 @@ from gateway.api.paths import check_path, decode_path
 from gateway.api.replies import DownloadReply, Reply
 from gateway.api.requests import NoQuery, decode_body, decode_query, parse_query, read_timeout
 from gateway.api.services import Services
-from gateway.errors import ServiceUnavailableError
+from gateway.errors import RequestError, ServiceUnavailableError
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -96,8 +96,16 @@ async def answer(operation: Operation, services: Services, request: AnyRequest, 
     if operation.query is not None:
         accepted["query"] = query
     if operation.body is not None:
-        accepted["body"] = decode_body(await request.body(), headers.get("content-type"), operation.body)
+        accepted["body"] = decode_body(await _body(request), headers.get("content-type"), operation.body)
     return _reply(await operation.controller(call, **accepted), call, admission)
+
+
+async def _body(request: AnyRequest) -> bytes:
+    try:
+        return await request.body()
+    except InternalServerException as error:
+        # Litestar's word for a client that went away, or lost its way in its own chunks.
+        raise RequestError("The request body is not complete", code="IncompleteBody") from error
 
 
 def _reply(found: Any, call: Call, admission: Admission) -> ASGIApp:

@@ -13,7 +13,7 @@ import pytest
 from gateway.api.catalogue import OPERATIONS
 from gateway.api.endpoint import MAIL_BODY_LIMIT
 from gateway.api.operation import BODY_LIMIT, PATH_PARAMETER, Operation
-from tests.integration.api.installation import Installation
+from tests.integration.api.installation import ROOT_TOKEN, Installation
 from tests.integration.api.payloads import bad, bad_in_query, valid
 from tests.integration.api.refusals import refusal
 
@@ -206,6 +206,24 @@ async def test_an_id_that_nothing_can_have_is_refused(
         answer = await client.request(op.method, url(op, **{name: id}), json=body)
         if judge(problems, name, answer, 400) is not None and answer.json()["fields"][0]["key"] != name:
             problems.append(f"{name}: {answer.text}")
+
+
+@with_body
+async def test_a_body_that_ends_in_the_middle_is_the_clients_fault(op: Operation, stocked: Installation) -> None:
+    """It went away, or its chunks are none; an error of the gateway would only fill the log."""
+
+    async def cut(scope: Any, receive: Any, send: Any) -> None:
+        events = iter([{"type": "http.request", "body": b'{"na', "more_body": True}])
+
+        async def interrupted() -> Any:
+            return next(events, {"type": "http.disconnect"})
+
+        await stocked._app(scope, interrupted, send)
+
+    transport = httpx.ASGITransport(app=cut)
+    headers = {**JSON, "authorization": f"Bearer {ROOT_TOKEN}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers) as client:
+        assert refusal(await client.request(op.method, url(op)), 400) == "IncompleteBody"
 
 
 LOOKALIKES = ("a*b", "axb", "a?b", "a[x]b", "a\\b", "ab", "a", "a}", "a}:b", "a}:out", "a}:record", "{a", "a%7D", "a:b")

@@ -204,8 +204,8 @@ class ImapServer:
             async with AsyncExitStack() as stack:
                 connection_exit.set(stack)
                 stack.enter_context(closing(connection))
-                # The client spoke before it heard the goodbye; OpenSSL calls that an error.
-                stack.enter_context(suppress(ssl.SSLError))
+                # A client speaks before it hears the goodbye, or does not hear it for long: TLS calls both an error.
+                stack.enter_context(suppress(OSError))
                 await connection.run(state)
         finally:
             self._states.discard(state)
