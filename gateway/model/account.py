@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, UnsetType, field
 
 from gateway.model.base import Payload, Resource
+from gateway.model.message import Mailbox
 
 AccountState = Literal[
     "init",
@@ -502,7 +503,7 @@ class VerifyResult(Resource, frozen=True, kw_only=True):
 
     imap: ServerVerdict | None = None
     smtp: ServerVerdict | None = None
-    mailboxes: tuple[Any, ...] | None = None
+    mailboxes: tuple[Mailbox, ...] | None = None
 
 
 class FormRequest(Payload, frozen=True, kw_only=True):
