@@ -69,6 +69,7 @@ class GatewayStack:
             # Where OpenSSL looks for the system's authorities: this stack's machine trusts its lab, others do not.
             self._settings["SSL_CERT_FILE"] = entry["ca_file"]
         self.server = GatewayProcess("serve", ["serve", "--with-parent"], self._settings, directory / "serve.log")
+        self.servers = [self.server]
         self.workers: list[GatewayProcess] = []
         self.api = Client(self.url, self.token)
         self.app = ""
@@ -94,14 +95,14 @@ class GatewayStack:
             AssertionError: a process did not end cleanly, or a log holds a secret.
         """
         self.api.close()
-        codes = {process.name: process.stop() for process in (self.server, *self.workers) if process.running}
+        codes = {process.name: process.stop() for process in self.processes if process.running}
         self._loop.run(self._close_proxy())
         assert set(codes.values()) <= {0}, f"{codes}\n{self.log_tail()}"
         self.scan.check(*self.logs)
 
     def abandon(self) -> None:
         """End whatever runs; for a stack that could not be stopped."""
-        for process in (self.server, *self.workers):
+        for process in self.processes:
             process.kill()
 
     def create_app(self, **members: Any) -> str:
@@ -110,6 +111,15 @@ class GatewayStack:
         payload = {**fields, "redirectUrl": f"{self.url}/oauth", **self.lab.app_fields(), **members}
         self.scan.plant(payload["clientSecret"])
         return str(self.api.post("/v1/oauth2", payload)["id"])
+
+    def start_server(self) -> str:
+        """Start one more API process and return its URL; nothing is known yet about how far it has come."""
+        name, port = f"serve-{len(self.servers)}", reserve_port()
+        settings = {**self._settings, "GATEWAY_PORT": str(port)}
+        server = GatewayProcess(name, ["serve", "--with-parent"], settings, self._directory / f"{name}.log")
+        self.servers.append(server)
+        server.start()
+        return f"http://127.0.0.1:{port}"
 
     def start_worker(self) -> GatewayProcess:
         """Start one more worker and wait until it is known."""
@@ -130,6 +140,11 @@ class GatewayStack:
         """End a worker as a power cut would."""
         self.workers[number].kill()
         return self.workers[number]
+
+    @property
+    def processes(self) -> list[GatewayProcess]:
+        """Everything of the gateway that was ever started here."""
+        return [*self.servers, *self.workers]
 
     @property
     def running_workers(self) -> list[GatewayProcess]:
@@ -197,11 +212,11 @@ class GatewayStack:
     @property
     def logs(self) -> list[Path]:
         """The logs of every process that ever ran here."""
-        return [process.log for process in (self.server, *self.workers)]
+        return [process.log for process in self.processes]
 
     def log_tail(self) -> str:
         """The ends of all logs, for a failing test to print."""
-        parts = [f"--- {process.name}\n{process.log_tail(2500)}" for process in (self.server, *self.workers)]
+        parts = [f"--- {process.name}\n{process.log_tail(2500)}" for process in self.processes]
         return "\n".join(parts)
 
     async def _close_proxy(self) -> None:
@@ -211,7 +226,7 @@ class GatewayStack:
             await asyncio.sleep(0)
 
     def _healthy(self) -> bool:
-        for process in (self.server, *self.workers):
+        for process in self.processes:
             assert process.running, f"{process.name} ended at once\n{process.log_tail()}"
         try:
             return httpx.get(f"{self.url}/health", timeout=5, trust_env=False).status_code == 200
@@ -220,11 +235,11 @@ class GatewayStack:
 
 
 @contextmanager
-def open_stack(lab: Lab) -> Iterator[GatewayStack]:
-    """Start a stack for a lab, and stop it in good order."""
+def open_stack(lab: Lab, *, durable: bool = False) -> Iterator[GatewayStack]:
+    """Start a stack for a lab, and stop it in good order; a `durable` one's Redis may be killed."""
     with ExitStack() as cleanup:
         directory = cleanup.enter_context(rig_directory(f"stack-{lab.name}"))
-        server = RedisServer(directory)
+        server = RedisServer(directory, append_only=durable)
         server.start()
         cleanup.callback(server.stop)
         loop = cleanup.enter_context(LoopThread())
