@@ -147,6 +147,10 @@ class EventService:
             if len(found) == limit or (len(taken) == len(wanted) and len(entries) < BATCH):
                 return found, place
 
+    async def recent(self, account: str, limit: int) -> list[Event]:
+        """Return the last events of an account, newest first."""
+        return [msgspec.json.decode(logged.json, type=Event) for logged in await self._store.recent(account, limit)]
+
     async def counts(self, account: str) -> dict[str, int]:
         """Return how many events of each name an account has had."""
         return await self._store.counts(account)

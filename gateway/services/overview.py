@@ -7,7 +7,7 @@ from datetime import datetime
 
 from gateway.model.account import AccountState, StateOverview
 from gateway.store.accounts import AccountStore
-from gateway.store.signs import SignStore
+from gateway.store.signs import Signs, SignStore
 
 
 class OverviewService:
@@ -27,3 +27,8 @@ class OverviewService:
             state: StateOverview(count=len(heard), silent_since=None if None in heard else min(filter(None, heard)))
             for state, heard in times.items()
         }
+
+    async def signs(self, account: str) -> Signs:
+        """Return when one account was last heard from, and when its mail was last looked at."""
+        (found,) = await self._signs.of([account])
+        return found

@@ -16,10 +16,13 @@ from gateway.web.addresses import account_path, with_parameters
 from gateway.web.forms import decode, field_errors, read_form
 from gateway.web.injected import Services
 from gateway.web.ports import WebServices
+from gateway.web.recent import ShownEvent, shown
 from gateway.web.rendering import data, fragment, page, see_other
 from gateway.web.words import DONE, STATES
 
 PAGE_SIZE = 20
+#: Events that the page of an account shows.
+RECENT = 10
 
 
 @get("/accounts")
@@ -78,16 +81,23 @@ async def _account_page(
         app=await _app_name(services, detail),
         can_sign_in=_can_sign_in(detail),
         done=DONE.get(done),
+        signs=await services.overview.signs(account),
+        events=await _recent(services, account),
         **_status(detail.state, problem),
     )
 
 
 @get("/account-state")
 async def poll_state(services: Services, account: FromQuery[str]) -> Response[Any]:
-    """Answer the script of the account page: how the account is now, and when to ask again."""
+    """Answer the script of the account page: how the account is now, part by part, and when to ask again."""
     state, problem = await services.accounts.recent_state(account)
     status = _status(state, problem)
-    return data({"state": state, "after": status["state_words"].poll_after, "html": fragment("_status.html", **status)})
+    parts = {
+        "status": fragment("_status.html", **status),
+        "signs": fragment("_signs.html", signs=await services.overview.signs(account)),
+        "recent": fragment("_recent.html", events=await _recent(services, account)),
+    }
+    return data({"state": state, "after": status["state_words"].poll_after, "parts": parts})
 
 
 @post("/account-reconnect")
@@ -156,6 +166,10 @@ def _can_sign_in(detail: AccountDetail) -> bool:
     if detail.oauth2 is None:
         return detail.type == "imap"
     return detail.type not in (*SERVICE_PROVIDERS, "delegated", "invalid")
+
+
+async def _recent(services: WebServices, account: str) -> list[ShownEvent]:
+    return [shown(event) for event in await services.events.recent(account, RECENT)]
 
 
 async def _app_name(services: WebServices, detail: AccountDetail) -> str | None:

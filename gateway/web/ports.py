@@ -16,6 +16,7 @@ from gateway.model.account import (
     StateOverview,
     VerifyResult,
 )
+from gateway.model.event import Event
 from gateway.model.oauth2 import AppCreate, AppCreated, AppDeleted, AppDetail, AppList, AppUpdate, AppUpdated
 from gateway.model.token import TokenCreate, TokenCreated, TokenDeleted, TokenList, TokenRecord
 from gateway.model.webhook import (
@@ -30,6 +31,7 @@ from gateway.model.webhook import (
 )
 from gateway.provider import AppGuide
 from gateway.services.sign_in import BegunSignIn, ImapFormData, SignInForm, SignInOutcome
+from gateway.store.signs import Signs
 
 
 class SignIn(Protocol):
@@ -83,6 +85,16 @@ class Overview(Protocol):
 
     async def states(self) -> dict[AccountState, StateOverview]:
         """Return how many accounts are in each state, and since when the quietest of them has been silent."""
+
+    async def signs(self, account: str, /) -> Signs:
+        """Return when one account was last heard from, and when its mail was last looked at."""
+
+
+class Events(Protocol):
+    """What happened."""
+
+    async def recent(self, account: str, limit: int, /) -> list[Event]:
+        """Return the last events of an account, newest first."""
 
 
 class Apps(Protocol):
@@ -196,6 +208,10 @@ class WebServices(Protocol):
     @property
     def overview(self) -> Overview:
         """How the accounts are, all together."""
+
+    @property
+    def events(self) -> Events:
+        """What happened."""
 
     @property
     def apps(self) -> Apps:

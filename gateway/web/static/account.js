@@ -2,19 +2,23 @@
 // Keeps the state of one account up to date; the server says when to ask again.
 
 const panel = document.getElementById("status");
-let seen = null;
+const seen = {};
+
+function replace(part, html) {
+  if (seen[part.id] === html) return;
+  seen[part.id] = html;
+  const open = [...part.querySelectorAll("details")].map((element) => element.open);
+  // The part was rendered and escaped by the same template as the whole page.
+  const parsed = new DOMParser().parseFromString(html, "text/html");
+  part.replaceChildren(...parsed.body.childNodes);
+  part.querySelectorAll("details").forEach((element, index) => { element.open = Boolean(open[index]); });
+  localTimes(part);
+  copyButtons(part);
+}
 
 function show(answer) {
   panel.dataset.state = answer.state;
-  if (answer.html === seen) return;
-  seen = answer.html;
-  const open = [...panel.querySelectorAll("details")].map((element) => element.open);
-  // The part was rendered and escaped by the same template as the whole page.
-  const parsed = new DOMParser().parseFromString(answer.html, "text/html");
-  panel.replaceChildren(...parsed.body.childNodes);
-  panel.querySelectorAll("details").forEach((element, index) => { element.open = Boolean(open[index]); });
-  localTimes(panel);
-  copyButtons(panel);
+  for (const [id, html] of Object.entries(answer.parts)) replace(document.getElementById(id), html);
 }
 
 async function poll() {

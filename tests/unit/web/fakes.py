@@ -31,6 +31,7 @@ from gateway.model.account import (
     StateOverview,
     VerifyResult,
 )
+from gateway.model.event import Event
 from gateway.model.oauth2 import MASK, AppCreate, AppCreated, AppDeleted, AppDetail, AppList, AppUpdate, AppUpdated
 from gateway.model.token import TokenCreate, TokenCreated, TokenDeleted, TokenList, TokenRecord
 from gateway.model.webhook import (
@@ -54,6 +55,7 @@ from gateway.services.sign_in import (
     SignInForm,
     SignInOutcome,
 )
+from gateway.store.signs import Signs
 
 SERVICE_URL = "http://testserver.local"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -424,6 +426,20 @@ class FakeOverview:
             for state, times in heard.items()
         }
 
+    async def signs(self, account: str, /) -> Signs:
+        detail = self._accounts.details[account]
+        return Signs(detail.alive_time, detail.sync_time)
+
+
+class FakeEvents:
+    """What happened, by account, newest first."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[Event]] = {}
+
+    async def recent(self, account: str, limit: int, /) -> list[Event]:
+        return self.told.get(account, [])[:limit]
+
 
 class FakeServices:
     """Everything the pages call."""
@@ -431,6 +447,7 @@ class FakeServices:
     def __init__(self) -> None:
         self.accounts = FakeAccounts()
         self.overview = FakeOverview(self.accounts)
+        self.events = FakeEvents()
         self.apps = FakeApps()
         self.tokens = FakeTokens()
         self.webhooks = FakeWebhooks()

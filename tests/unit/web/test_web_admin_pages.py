@@ -7,12 +7,14 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.model.account import AccountDetail, OAuth2AuthInfo, OAuth2Info
+from gateway.model.event import Event
 from gateway.model.oauth2 import MASK, AppDetail
 from tests.unit.web.conftest import Browser
-from tests.unit.web.fakes import ADMIN_CONSENT, ADMIN_TOKEN, CONSENT_ERROR, SERVICE_URL, FakeServices, digest
+from tests.unit.web.fakes import ADMIN_CONSENT, ADMIN_TOKEN, CONSENT_ERROR, NOW, SERVICE_URL, FakeServices, digest
 
 APP = {
     "provider": "outlook",
@@ -94,7 +96,46 @@ def test_account_state_is_polled_until_it_is_settled(admin: Browser, services: F
     last = admin.get("/admin/account-state?account=alice").json()
     assert last["state"] == "connected"
     assert last["after"] >= 5
-    assert ADMIN_CONSENT.title not in html.unescape(last["html"])
+    assert ADMIN_CONSENT.title not in html.unescape(last["parts"]["status"])
+
+
+def test_account_page_says_when_it_was_last_heard_from_and_what_happened(
+    admin: Browser, services: FakeServices, alice: str
+) -> None:
+    """The page and what keeps it up to date say the same. Nothing of a message's content is on it."""
+    assert "Nothing happened" in admin.get(alice).text
+    change(services, alive_time=NOW, sync_time=NOW.replace(hour=8))
+    new = msgspec.Raw(b'{"id":"m1","subject":"Secret plans","from":{"address":"eve@example.test"}}')
+    refused = msgspec.Raw(b'{"response":"No route to the server"}')
+    flags = msgspec.Raw(b'{"id":"m1","changes":{"flags":{"added":["\\\\Seen"],"deleted":["\\\\Flagged"],"value":[]}}}')
+    services.events.told["alice"] = [
+        Event(account="alice", date=NOW, event="messageUpdated", event_id="3", path="INBOX", data=flags),
+        Event(account="alice", date=NOW, event="connectError", event_id="2", data=refused),
+        Event(account="alice", date=NOW, event="messageNew", event_id="1", path="INBOX", data=new),
+    ]
+    parts = admin.get("/admin/account-state?account=alice").json()["parts"]
+    for shown in (admin.get(alice).text, parts["signs"] + parts["recent"]):
+        text = html.unescape(shown)
+        assert "2026-11-23 12:00 UTC" in text
+        assert "2026-11-23 08:00 UTC" in text
+        assert "+\\Seen -\\Flagged" in text
+        assert '<span class="badge bad">connectError</span>' in text
+        assert "No route to the server" in text
+        assert "messageNew" in text
+        assert "Secret" not in text
+        assert "eve@example.test" not in text
+
+
+def test_dashboard_says_since_when_an_account_may_have_been_silent(admin: Browser, services: FakeServices) -> None:
+    """Of each state the quietest one; nothing where one was never heard from."""
+    services.accounts.details.clear()
+    for account, hour in (("a", 9), ("b", 7), ("c", 11)):
+        alive = NOW.replace(hour=hour)
+        services.accounts.add(AccountDetail(account=account, state="connected", type="imap", alive_time=alive))
+    services.accounts.add(AccountDetail(account="d", state="init", type="imap"))
+    text = admin.get("/admin").text
+    assert "2026-11-23 07:00 UTC" in text
+    assert text.count("or later") == 1
 
 
 def test_unknown_account_is_404(admin: Browser) -> None:
