@@ -56,6 +56,10 @@ class DevGateway:
         code = self.process.stop(signal.SIGINT)
         assert code == 0, f"exit code {code}\n{self.process.log_tail()}"
 
+    def said(self, text: str) -> bool:
+        """Whether it printed this."""
+        return text in self.log.read_text()
+
     def _ready(self, state: Path) -> bool:
         assert self.process.running, self.process.log_tail()
         if not state.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
 import signal
@@ -118,7 +119,7 @@ def test_processes_that_are_killed_are_started_again(directory: Path) -> None:
         ):
             (victim,) = [child for child in dev.process.family() if command in " ".join(child.cmdline())]
             victim.kill()
-            wait_until(lambda said=f"{name} was killed by signal 9": said in dev.log.read_text(), name)
+            wait_until(functools.partial(dev.said, f"{name} was killed by signal 9"), name)
         wait_until(lambda: demo("--data-dir", str(dev.data_dir)).returncode == 0, "a demonstration", 90)
         dev.stop()
     finally:
@@ -152,6 +153,45 @@ def test_it_can_be_started_beside_a_folder_of_its_own_name(directory: Path) -> N
         assert process.stop(signal.SIGINT) == 0, process.log_tail()
     finally:
         process.kill()
+
+
+def test_an_app_that_signs_in_by_itself_opens_and_sends_for_a_mailbox(gateway_dev: DevGateway, api: Client) -> None:
+    """Client credentials (RFC 6749 section 4.4): nobody at the mailbox has to do anything."""
+    (sandbox_app,) = [app for app in api.get("/v1/oauth2")["apps"] if app["cloud"] == "sandbox"][:1]
+    app = api.post(
+        "/v1/oauth2",
+        {
+            "name": "By itself",
+            "provider": "outlookService",
+            "baseScopes": "imap",
+            "clientId": sandbox_app["clientId"],
+            "clientSecret": "sandbox-secret",
+            "authority": "contoso.test",
+            "cloud": "sandbox",
+        },
+    )["id"]
+    tried = api.post(f"/v1/oauth2/{app}/verify", {"account": "bob@contoso.test"})
+    assert [(step["id"], step["status"]) for step in tried["steps"]] == [
+        ("config", "ok"),
+        ("token", "ok"),
+        ("mailbox", "ok"),
+    ]
+    account = f"bob-{secrets.token_hex(3)}"
+    auth = {"user": "bob@contoso.test"}
+    api.post(
+        "/v1/account",
+        {"account": account, "name": "Bob", "email": auth["user"], "oauth2": {"provider": app, "auth": auth}},
+    )
+    try:
+        api.wait_for_state(account, "connected")
+        subject = f"To myself {account}"
+        api.post(f"{account_path(account)}/submit", {"to": {"address": auth["user"]}, "subject": subject, "text": "x"})
+        wait_until(
+            lambda: subject in {entry.get("subject") for entry in api.messages(account)["messages"]}, "the message", 30
+        )
+    finally:
+        api.delete(account_path(account))
+        api.delete(f"/v1/oauth2/{app}")
 
 
 def test_a_mailbox_with_a_password_is_announced_and_trusted(gateway_dev: DevGateway, api: Client) -> None:

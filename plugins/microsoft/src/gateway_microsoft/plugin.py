@@ -17,7 +17,7 @@ class MicrosoftIdentityProvider(IdentityProvider):
 
     name: ClassVar[str] = "microsoft"
     app_types: ClassVar[frozenset[tuple[str, str]]] = frozenset(
-        {("outlook", "imap"), ("outlook", "api"), ("outlookService", "api")}
+        {("outlook", "imap"), ("outlook", "api"), ("outlookService", "imap"), ("outlookService", "api")}
     )
 
     def __init__(self, environment: Environment) -> None:

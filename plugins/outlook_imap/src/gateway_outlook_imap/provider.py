@@ -22,10 +22,10 @@ _DEFAULT_CLOUD = "global"
 
 
 class OutlookImapProvider(Provider):
-    """Mailboxes on Exchange Online, opened for a person who signed in with OAuth2."""
+    """Mailboxes on Exchange Online, opened with OAuth2 for a person who signed in, or for an app by itself."""
 
     name: ClassVar[str] = "outlook_imap"
-    app_types: ClassVar[frozenset[tuple[str, str]]] = frozenset({("outlook", "imap")})
+    app_types: ClassVar[frozenset[tuple[str, str]]] = frozenset({("outlook", "imap"), ("outlookService", "imap")})
     capabilities: ClassVar[frozenset[Capability]] = ImapProvider.capabilities
     cursor_kind: ClassVar[str | None] = ImapProvider.cursor_kind
     # https://learn.microsoft.com/exchange/clients-and-mobile-in-exchange-online/authenticated-client-smtp-submission:
