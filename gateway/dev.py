@@ -59,6 +59,11 @@ class Plan:
         host = "127.0.0.1" if self.host in everywhere else self.host
         return f"http://{host}:{self.port}"
 
+    @property
+    def service_url(self) -> str:
+        """Where people and clients reach it."""
+        return self.settings.service_url or self.url
+
 
 @dataclass(frozen=True, slots=True)
 class _RunningSandbox:
@@ -110,7 +115,7 @@ async def _started(plan: Plan, report: Report, stack: AsyncExitStack, stop: asyn
         if not await _ready(plan.url, redis_url, stop, children):
             return False
     if sandbox is not None:
-        await asyncio.to_thread(_prepare_app, plan.url, environment["GATEWAY_SERVICE_URL"], token, sandbox.sandbox)
+        await asyncio.to_thread(_prepare_app, plan.url, plan.service_url, token, sandbox.sandbox)
     _write_state(plan, redis_url, sandbox)
     _welcome(plan, report, token, redis_url, sandbox, time.monotonic() - began)
     return True
@@ -147,7 +152,7 @@ def _environment(plan: Plan, redis_url: str, token: str) -> dict[str, str]:
         "GATEWAY_PORT": str(plan.port),
         "GATEWAY_DATA_DIR": str(plan.data_dir),
         "GATEWAY_PREPARED_TOKEN": token,
-        "GATEWAY_SERVICE_URL": plan.settings.service_url or plan.url,
+        "GATEWAY_SERVICE_URL": plan.service_url,
     }
     environment.setdefault("GATEWAY_LOG_LEVEL", "warning")
     # Whoever tries webhooks here receives them on this machine.
@@ -293,8 +298,8 @@ def _welcome(
     plan: Plan, report: Report, token: str, redis_url: str, sandbox: _RunningSandbox | None, seconds: float
 ) -> None:
     report(f"\nReady after {seconds:.1f} s.\n")
-    report(f"  Dashboard   {plan.url}/admin")
-    report(f"  API         {plan.url}/v1   reference at {plan.url}/docs")
+    report(f"  Dashboard   {plan.service_url}/admin")
+    report(f"  API         {plan.service_url}/v1   reference at {plan.service_url}/docs")
     report(f"  API token   {token}")
     if sandbox is not None:
         report(f"  Mailboxes   {', '.join(sandbox.sandbox.users)}   (pretend Microsoft 365: pick one when you sign in)")

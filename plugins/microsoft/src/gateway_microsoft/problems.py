@@ -74,7 +74,8 @@ def _redirect_problem(url: str, cloud: Cloud | None) -> str | None:
         return None
     if parts.scheme == "http" and is_loopback(host) and host != "localhost":
         # https://learn.microsoft.com/entra/identity-platform/reply-url#localhost-exceptions
-        return f"Microsoft accepts http for localhost only; write localhost instead of {host}."
+        instead = f"write localhost instead of {host}, here and in GATEWAY_SERVICE_URL"
+        return f"Microsoft accepts http for localhost only; {instead}."
     if parts.scheme == "http" and not is_loopback(host):
         return "Microsoft requires https, except for localhost."
     return None
