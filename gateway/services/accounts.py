@@ -230,7 +230,7 @@ class AccountService:
         )
         await self._accounts.save(config, None, stored.state)
         await self._accounts.forget_connections(account)
-        await self._accounts.set_indexed(account, indexed=False)
+        await self._accounts.set_index(account, "none")
         await self._index.erase(account)
         await self.reconnect(account)
 

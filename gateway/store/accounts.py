@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,9 @@ from gateway.model.account import (
 from gateway.redis import Script, keys
 from gateway.store.events import announce_state
 from gateway.store.store import Fields, Store, text_fields, to_json
+
+#: Of an account's mail: never looked at to the end, looked at and whole, or lost and about to be read again.
+IndexState: TypeAlias = Literal["none", "whole", "lost"]
 
 
 class StoredOAuth2(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -78,7 +81,7 @@ class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
     state: AccountState
     last_error: LastError | None = None
     connected: int = 0
-    indexed: bool = False
+    index: IndexState = "none"
     smtp_status: SmtpStatus | None = None
 
 
@@ -181,9 +184,9 @@ class AccountStore:
         """
         return str((await _SWAP.run(self._store.data, [keys.account(account)], "reported", report)).decode())
 
-    async def set_indexed(self, account: str, *, indexed: bool) -> None:
+    async def set_index(self, account: str, state: IndexState) -> None:
         """Remember whether a pass over all mailboxes was finished; survives a loss of the index."""
-        await _SET_FIELDS.run(self._store.data, [keys.account(account)], "indexed", int(indexed))
+        await _SET_FIELDS.run(self._store.data, [keys.account(account)], "index", state)
 
     async def count_failure(self, account: str) -> int:
         """Count a failure to connect and return how many there were in a row."""
@@ -236,6 +239,6 @@ def _stored(fields: Fields) -> StoredAccount:
         state=msgspec.convert(fields.get("state", "init"), AccountState),
         last_error=msgspec.json.decode(fields["error"], type=LastError) if fields.get("error") else None,
         connected=int(fields.get("connected", 0)),
-        indexed=fields.get("indexed") == "1",
+        index=msgspec.convert(fields.get("index", "none"), IndexState),
         smtp_status=msgspec.json.decode(fields["smtp_status"], type=SmtpStatus) if "smtp_status" in fields else None,
     )

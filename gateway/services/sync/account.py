@@ -15,7 +15,7 @@ from gateway.services.sync.mailbox import MailboxSync
 from gateway.services.sync.owned import Owned
 from gateway.services.sync.renaming import Renaming
 from gateway.services.sync.taking_in import Tools
-from gateway.store.accounts import AccountStore
+from gateway.store.accounts import AccountStore, IndexState
 from gateway.store.events import event_fields
 from gateway.store.index import Announce, BoxRecord
 
@@ -43,11 +43,19 @@ class AccountSync:
             beside: paths of mailboxes that are watched meanwhile, and not looked at here.
 
         Raises:
-            FencedError: another worker owns the account.
+            FencedError: another worker owns the account, or what was known is lost, and mailboxes are watched: all of
+                it has to be looked at again.
             ProviderError: the service could not be asked; nothing is taken for deleted because of that.
         """
         mailboxes = await session.mailboxes()
         known = await self._tools.index.boxes(owned.account)
+        state = owned.index
+        if state == "whole" and not known:
+            if beside:
+                raise FencedError("the index is lost")
+            # Remembered, lest what is still to be read is news to the next owner when this one dies in between.
+            state = "lost"
+            await self._accounts.set_index(owned.account, state)
         watched = owned.watched(mailboxes)
         synced = [mailbox for mailbox in owned.tracked(mailboxes) if mailbox not in watched] + watched[::-1]
         listed = {mailbox.path for mailbox in mailboxes if not mailbox.no_select}
@@ -61,8 +69,7 @@ class AccountSync:
                 continue
             box, fresh = known.get(mailbox.path), False
             if box is None:
-                lost = owned.indexed and not known
-                box, fresh = await self._appeared(session, owned, mailbox, vanished, lost=lost), True
+                box, fresh = await self._appeared(session, owned, mailbox, vanished, state), True
             revision = revisions.get(mailbox.path)
             entries = mailbox in watched
             if revision is None or revision != box.revision or entries != box.entries:
@@ -71,8 +78,8 @@ class AccountSync:
                     watched.remove(mailbox)
         for box in vanished.values():
             await self._disappeared(owned, box)
-        if not owned.indexed:
-            await self._accounts.set_indexed(owned.account, indexed=True)
+        if state != "whole":
+            await self._accounts.set_index(owned.account, "whole")
         return watched
 
     async def watched_pass(self, session: Session, owned: Owned, mailbox: Mailbox) -> BoxRecord:
@@ -107,15 +114,15 @@ class AccountSync:
         return True
 
     async def _appeared(
-        self, session: Session, owned: Owned, mailbox: Mailbox, vanished: dict[str, BoxRecord], *, lost: bool
+        self, session: Session, owned: Owned, mailbox: Mailbox, vanished: dict[str, BoxRecord], state: IndexState
     ) -> BoxRecord:
         """Return a record of a mailbox that is not known.
 
         It is not known because the account is new, or it is, or it was renamed, or all that was known is lost.
         """
-        if lost:
+        if state == "lost":
             return _record(mailbox, "nothing")
-        if not owned.indexed:
+        if state == "none":
             return _record(mailbox, "recent")
         renamed = await self._renaming.follow(session, owned, _record(mailbox, "above"), vanished)
         return renamed if renamed is not None else _record(mailbox, "all")

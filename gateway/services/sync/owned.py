@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from gateway.model.message import Mailbox
-from gateway.store.accounts import AccountConfig
+from gateway.store.accounts import AccountConfig, IndexState
 
 
 class Owned(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,12 +16,12 @@ class Owned(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         epoch: of its ownership.
-        indexed: a pass over all its mailboxes was finished before, so what is new now is news.
+        index: of its mail. A mailbox that is not known is news when the index is whole, and only then.
     """
 
     config: AccountConfig
     epoch: int
-    indexed: bool
+    index: IndexState
 
     @property
     def account(self) -> str:

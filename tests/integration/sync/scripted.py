@@ -143,7 +143,7 @@ class Taking:
         stored = await self.services.account_store.get(ACCOUNT)
         assert stored is not None
         config = msgspec.structs.replace(stored.config, **members)
-        await self.sync.full_pass(self.session, Owned(config=config, epoch=1, indexed=stored.indexed))
+        await self.sync.full_pass(self.session, Owned(config=config, epoch=1, index=stored.index))
 
     async def take_whatever_dies(self, most: int = 20, **members: Any) -> int:
         """Begin again after each death, as the next owner does; return how many there were.

@@ -158,3 +158,29 @@ async def test_of_a_large_mailbox_the_newest_entries_are_held(taking: Taking, mo
     assert sorted(map(int, await taking.held())) == [10, 11, 12, 13, 14]
     assert len(await taking.services.index.all_states(ACCOUNT, "INBOX")) == 14
     assert await taking.ids() == ["13", "14"]
+
+
+async def test_a_death_while_a_lost_index_is_read_again_makes_no_old_mail_news(taking: Taking) -> None:
+    taking.session.boxes |= {"Sent": {}, "Archive": {}}
+    for path in taking.session.boxes:
+        taking.session.put("1", "2", path=path)
+    await taking.take()
+    before = len(await taking.ids())
+    await taking.services.index.erase(ACCOUNT)
+    await taking.services.index.fence(ACCOUNT, 1)
+    reads = 0
+
+    async def die_at_inbox() -> None:
+        nonlocal reads
+        reads += 1
+        if reads == 1:
+            raise DeathError
+
+    taking.session.on_read = die_at_inbox
+    assert await taking.take_whatever_dies() == 1
+    assert len(await taking.ids()) == before
+    assert await taking.events("mailboxNew") == []
+    assert sorted({event["path"] for event in await taking.events("mailboxReset")}) == ["Archive", "INBOX", "Sent"]
+    taking.session.put("3")
+    await taking.take()
+    assert len(await taking.ids()) == before + 1

@@ -124,7 +124,7 @@ class AccountWatcher:
             return
         await tools.events.announce_missed(self._account)
         await tools.health.connecting(self._account)
-        owned = Owned(config=stored.config, epoch=self.epoch, indexed=stored.indexed)
+        owned = Owned(config=stored.config, epoch=self.epoch, index=stored.index)
         _, provider = await tools.sessions.provider(stored.config)
         try:
             async with AsyncExitStack() as opened:
@@ -148,12 +148,12 @@ class AccountWatcher:
             session = await opened.enter_async_context(await tools.sessions.open(self._account))
             await session.check()
             self._live_since = tools.clock()
-            if owned.indexed:
+            if owned.index != "none":
                 await tools.health.connected(self._account)
             else:
                 await tools.health.syncing(self._account)
             mailboxes = await self._first_pass(session, owned, provider)
-            if not owned.indexed:
+            if owned.index == "none":
                 await tools.health.connected(self._account)
             watched = [(mailbox, session) for mailbox in mailboxes[:1]]
             for mailbox in mailboxes[1:]:
@@ -161,7 +161,7 @@ class AccountWatcher:
                 if other is not None:
                     watched.append((mailbox, other))
         if watched:
-            await self._serve(msgspec.structs.replace(owned, indexed=True), watched, provider.cursor_kind)
+            await self._serve(msgspec.structs.replace(owned, index="whole"), watched, provider.cursor_kind)
         else:
             await tools.health.proven(self._account)
 
