@@ -22,6 +22,8 @@ from tests.rigs.real_lab import RealLab
 T = TypeVar("T")
 
 _THREADS = 16
+#: Seconds between two looks at all accounts, which cost the processes under test the machine.
+_PAUSE = 0.2
 _ANNOUNCED_SECONDS = 60.0
 
 
@@ -45,7 +47,7 @@ class Fleet:
         self.stack = stack
         self.lab = lab
         self.users = {user.partition("@")[0]: user for user in (lab.dovecot.new_user() for _ in range(size))}
-        self._redis = stack.redis()
+        self._redis: Any = stack.redis()
         self._inbox = f"box:{box_key('INBOX')}"
         self._threads = ThreadPoolExecutor(_THREADS)
 
@@ -60,7 +62,10 @@ class Fleet:
         self.each(self.users, lambda account: self.stack.api.post("/v1/account", self.payload(account)))
         self.wait_until_watched(timeout)
         self.deliver(self.users, "first")
-        wait_until(lambda: all(self.count(told, "messageNew") for told in self.told().values()), "the first", timeout)
+        wait_until(self._all_told, "the first message everywhere", timeout, _PAUSE)
+
+    def _all_told(self) -> bool:
+        return all(any(event.name == "messageNew" for event in told) for told in self.told().values())
 
     def payload(self, account: str) -> dict[str, Any]:
         """Return what creates an account."""
@@ -120,7 +125,7 @@ class Fleet:
 
     def wait_until_watched(self, timeout: float) -> None:
         """Wait until the index answers for every inbox."""
-        wait_until(lambda: not self.unwatched(), "every inbox is watched", timeout)
+        wait_until(lambda: not self.unwatched(), "every inbox is watched", timeout, _PAUSE)
 
     def wait_until_spread(self, timeout: float) -> None:
         """Wait until every worker has its share of the accounts, give or take a fifth."""
@@ -133,7 +138,8 @@ class Fleet:
 
     def redis(self) -> redis.Redis:
         """A client of the gateway's Redis."""
-        return self._redis
+        found: redis.Redis = self._redis
+        return found
 
     # --- the log ------------------------------------------------------------------------------------------------------
 
@@ -156,11 +162,6 @@ class Fleet:
             for account, entries in zip(self.users, found, strict=True)
         }
 
-    @staticmethod
-    def count(told: Sequence[Told], name: str) -> int:
-        """Return how many events have a name."""
-        return sum(event.name == name for event in told)
-
     def check_announced(self, since: Mapping[str, str], subjects: Mapping[str, Sequence[str]]) -> None:
         """Make sure that each account's log tells of these new messages since then, each once, and of nothing else."""
         expected = {account: [("messageNew", subject) for subject in sorted(of)] for account, of in subjects.items()}
@@ -176,7 +177,7 @@ class Fleet:
             return all(len(found[account]) >= len(events) for account, events in expected.items())
 
         with contextlib.suppress(TimeoutError):
-            wait_until(complete, "everything is announced", _ANNOUNCED_SECONDS)
+            wait_until(complete, "everything is announced", _ANNOUNCED_SECONDS, _PAUSE)
         found = short()
         assert found == {account: expected.get(account, []) for account in self.users}, {
             account: events for account, events in found.items() if events != expected.get(account, [])

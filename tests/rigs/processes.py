@@ -33,8 +33,8 @@ def rig_directory(name: str) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout: float = 15.0) -> None:
-    """Poll `condition` until it is true.
+def wait_until(condition: Callable[[], object], what: str, timeout: float = 15.0, pause: float = 0.01) -> None:
+    """Poll `condition` every `pause` seconds until it is true.
 
     Raises:
         TimeoutError: `timeout` seconds went by first; the text says `what` was awaited.
@@ -43,7 +43,7 @@ def wait_until(condition: Callable[[], object], what: str, timeout: float = 15.0
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {timeout} s")
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 def accepts_connections(port: int, host: str = "127.0.0.1") -> bool:
