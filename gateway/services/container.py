@@ -126,6 +126,7 @@ class Services:
 
     async def aclose(self) -> None:
         """Close every connection to Redis."""
+        await self.grants.settle()
         await self.webhooks.http.aclose()
         await self.feed.aclose()
         await self.jobs.aclose()

@@ -42,6 +42,9 @@ AHEAD = timedelta(minutes=5)
 #: How long a caller waits for the refresh that another worker is doing; longer than a token request may take.
 WAIT = 45.0
 
+#: How long a process that ends waits for the refreshes that it has begun.
+SETTLING = 20.0
+
 #: How far a chain of delegated accounts is followed.
 MAX_DELEGATION = 20
 
@@ -57,6 +60,12 @@ class GrantService:
         self._apps = apps
         self._due = due
         self._clock = clock
+        self._renewals: set[asyncio.Task[Grant | None]] = set()
+
+    async def settle(self) -> None:
+        """Wait for renewals that are under way, as long as a process can wait before it ends."""
+        if self._renewals:
+            await asyncio.wait(self._renewals, timeout=SETTLING)
 
     async def store(self, account: str, grant: Grant) -> None:
         """Store the grant of a new sign-in, or one that an administrator gave."""
@@ -136,11 +145,9 @@ class GrantService:
                 return stored.grant, True
             if stored is not None and stored.dead is not None:
                 raise from_record(stored.dead)
-            async with self._grants.refreshing(account) as won:
-                if won:
-                    renewed = await self._renew(config, refused, margin)
-                    if renewed is not None:
-                        return renewed, False
+            renewed = await self._renew_to_the_end(config, refused, margin)
+            if renewed is not None:
+                return renewed, False
             if asyncio.get_running_loop().time() > deadline:
                 raise ConnectError("the access token is being renewed by another process and that takes too long")
             await asyncio.sleep(0.05)
@@ -171,6 +178,26 @@ class GrantService:
         if not grant.access_token or grant.access_token == refused:
             return False
         return grant.expires_at - self._clock() > margin
+
+    async def _renew_to_the_end(self, config: AccountConfig, refused: str | None, margin: timedelta) -> Grant | None:
+        """Renew if nobody else does, also when the caller is cancelled meanwhile.
+
+        A refresh token may be good for one use: an answer that nobody stores would end the grant.
+        """
+        task = asyncio.create_task(self._renew_alone(config, refused, margin))
+        self._renewals.add(task)
+        task.add_done_callback(self._forget_renewal)
+        return await asyncio.shield(task)
+
+    def _forget_renewal(self, task: asyncio.Task[Grant | None]) -> None:
+        self._renewals.discard(task)
+        if not task.cancelled():
+            # Seen also when nobody waits for it any more.
+            task.exception()
+
+    async def _renew_alone(self, config: AccountConfig, refused: str | None, margin: timedelta) -> Grant | None:
+        async with self._grants.refreshing(config.account) as won:
+            return await self._renew(config, refused, margin) if won else None
 
     async def _renew(self, config: AccountConfig, refused: str | None, margin: timedelta) -> Grant | None:
         """Renew under the lock; None when another grant was stored meanwhile and has to be looked at first."""

@@ -308,3 +308,27 @@ async def test_whatever_happens_at_once_the_newest_grant_stays(world: World, see
     else:
         with pytest.raises(ReauthorizationError):
             await world.valid()
+
+
+async def test_a_caller_that_gives_up_costs_neither_the_new_token_nor_the_lock(world: World) -> None:
+    """A worker lets go of accounts in the middle of anything; the old refresh token is used up by then."""
+    await world.add_account()
+    world.clock.advance(7200)
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        asked.set()
+        await answer.wait()
+
+    world.identity.before_answer = wait
+    caller = asyncio.create_task(world.valid())
+    await asked.wait()
+    caller.cancel()
+    await asyncio.wait({caller})
+    assert caller.cancelled()
+    world.identity.before_answer = None
+    answer.set()
+    await world.services.grants.settle()
+    grant = await world.valid()
+    assert grant.refresh_token in world.identity.valid
+    assert sum(world.identity.refreshes.values()) == 1
