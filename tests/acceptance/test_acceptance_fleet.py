@@ -8,11 +8,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from signal import SIGTERM
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.acceptance.callers import asked
-from tests.acceptance.fleet import Fleet, open_fleet
+from gateway.redis import keys
+from tests.acceptance.callers import Balancer, Flagger, Load, Reader, asked
+from tests.acceptance.fleet import Fleet, Told, open_fleet
 from tests.rigs.processes import wait_until
 from tests.rigs.real_lab import RealLab
 
@@ -32,10 +36,16 @@ def fleet(full_lab: RealLab) -> Iterator[Fleet]:
         yield opened
 
 
-def test_the_mailboxes_of_a_killed_worker_answer_again_and_nothing_is_lost_or_invented(fleet: Fleet) -> None:
+@pytest.fixture
+def settled(fleet: Fleet) -> Fleet:
+    """All of them watched, by workers that have about as many each."""
     fleet.wait_until_spread(PATIENCE)
     fleet.wait_until_watched(PATIENCE)
-    since, subjects = fleet.ends(), {account: ["after"] for account in fleet.users}
+    return fleet
+
+
+def test_the_mailboxes_of_a_killed_worker_answer_again_and_nothing_is_lost_or_invented(settled: Fleet) -> None:
+    fleet, since, subjects = settled, settled.ends(), {account: ["after"] for account in settled.users}
     victim = fleet.stack.running_workers[0]
     orphans = fleet.owned_by(victim)
     assert orphans
@@ -56,3 +66,90 @@ def test_the_mailboxes_of_a_killed_worker_answer_again_and_nothing_is_lost_or_in
     fleet.deliver(fleet.users, "after")
     fleet.check_announced(since, subjects)
     fleet.stack.wait_for_worker(fleet.stack.start_worker())
+
+
+def test_a_restart_of_every_process_one_by_one_fails_no_call(settled: Fleet) -> None:
+    """Listings, reads and changes go on meanwhile, over a load balancer in front of two API processes."""
+    fleet, stack = settled, settled.stack
+    urls = [stack.url, stack.start_server()]
+    wait_until(lambda: _healthy(urls[1]), "the other API process", 30)
+    flagged = sorted(fleet.users)[:20]
+    messages = {account: stack.api.messages(account)["messages"][0]["id"] for account in flagged}
+    balancers = [Balancer(urls, stack.token) for _ in range(6)]
+    flagger = Flagger(balancers[0], messages)
+    others = sorted(set(fleet.users) - set(flagged))
+    readers = [Reader(balancer, others) for balancer in balancers[1:]]
+    with Load([flagger, *readers]) as load:
+        for worker in stack.running_workers:
+            stack.wait_for_worker(stack.start_worker())
+            assert worker.stop(SIGTERM) == 0
+        for url, server in zip(urls, stack.servers, strict=True):
+            assert server.stop(SIGTERM) == 0
+            server.start()
+            wait_until(lambda url=url: _healthy(url), "a new API process", 30)  # type: ignore[misc]
+    for balancer in balancers:
+        balancer.close()
+    print(dict(load.outcomes), f"slowest {load.slowest:.1f} s")
+    assert not load.failures
+    assert set(load.outcomes) == {(200, "")}
+    wait_until(lambda: _flags(fleet, messages) == flagger.acknowledged, "the last flags show")
+
+
+def test_accounts_whose_index_is_lost_read_their_mail_again_and_announce_none_of_it(settled: Fleet) -> None:
+    fleet, since = settled, settled.ends()
+    accounts = {account: fleet.stack.api.account(account) for account in list(fleet.users)[:20]}
+    before = {account: fleet.stack.api.messages(account)["messages"] for account in accounts}
+    records = _records(fleet)
+    assert _lose_index(fleet) >= 4 * len(fleet.users)
+    lost = time.monotonic()
+    wait_until(lambda: all(map(_read_again, fleet.told(since).values())), "all is read again", PATIENCE, 0.2)
+    fleet.wait_until_watched(PATIENCE)
+    print(f"{len(fleet.users)} accounts: read and watched again after {time.monotonic() - lost:.1f} s")
+    for account, told in fleet.told(since).items():
+        assert {event.name for event in told} == {"mailboxReset"}, (account, told)
+        assert {event.data["reason"] for event in told} == {"syncStateLost"}
+    assert _records(fleet) == records
+    for account, shown in accounts.items():
+        changing = ("syncTime", "aliveTime", "counters")
+        now = fleet.stack.api.account(account)
+        assert {**now, **dict.fromkeys(changing)} == {**shown, **dict.fromkeys(changing)}
+        assert fleet.stack.api.messages(account)["messages"] == before[account]
+    since = fleet.ends()
+    fleet.deliver(fleet.users, "news")
+    fleet.check_announced(since, {account: ["news"] for account in fleet.users})
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _flags(fleet: Fleet, messages: dict[str, str]) -> dict[str, bool]:
+    found = {}
+    for account, message in messages.items():
+        (entry,) = [entry for entry in fleet.stack.api.messages(account)["messages"] if entry["id"] == message]
+        found[account] = "\\Flagged" in entry.get("flags", ())
+    return found
+
+
+def _lose_index(fleet: Fleet) -> int:
+    """Delete every key of index and sync of every account; returns how many there were."""
+    client, deleted = fleet.redis(), 0
+    for account in fleet.users:
+        kept = {keys.account(account), keys.grant(account), keys.events(account)}
+        kept |= {keys.numbers(account), keys.numbers_back(account)}
+        found = [name.decode() for name in client.scan_iter(keys.account_pattern(account), count=100_000)]
+        deleted += client.unlink(*(name for name in found if name not in kept))
+    return deleted
+
+
+def _records(fleet: Fleet) -> dict[str, list[Any]]:
+    """What accounts were given: settings and secrets."""
+    client = fleet.redis()
+    return {account: client.hmget(keys.account(account), "config", "secrets") for account in fleet.users}
+
+
+def _read_again(told: list[Told]) -> bool:
+    return any(event.name == "mailboxReset" and event.path == "INBOX" for event in told)

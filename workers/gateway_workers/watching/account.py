@@ -80,11 +80,13 @@ class AccountWatcher:
         if self._life is None or self._life.done():
             self._wanted.set()
 
-    def restart(self) -> None:
-        """Give up the connections and build them anew, unless the account waits for its next try."""
-        if self._life is not None and not self._life.done():
-            self._wanted.set()
-            self._life.cancel()
+    def restart(self) -> bool:
+        """Give up the connections and build them anew; False when the account waits for its next try instead."""
+        if self._life is None or self._life.done():
+            return False
+        self._wanted.set()
+        self._life.cancel()
+        return True
 
     def kick(self) -> None:
         """Look at the watched mailboxes now."""

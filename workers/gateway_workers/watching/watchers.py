@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from math import ceil
 
 from redis.exceptions import RedisError
@@ -83,16 +84,27 @@ class Watchers(Listener):
                 await self._check_epochs()
 
     async def _check_epochs(self) -> None:
-        """Have the accounts begin again whose index was lost, or that others own; some at each tick, all in a while."""
+        """Have the accounts begin again whose index was lost, or that others own; some at each tick, all in a while.
+
+        One that is lost is rarely the only one: then all are looked at, at once.
+        """
         if not self._unchecked:
             self._unchecked = list(self._watchers)
         share = ceil(len(self._watchers) * self._tools.periods.tick / self._tools.periods.probe)
         accounts, self._unchecked = self._unchecked[:share], self._unchecked[share:]
+        if await self._restart_lost(accounts):
+            self._unchecked = []
+            await self._restart_lost(list(self._watchers))
+
+    async def _restart_lost(self, accounts: Sequence[str]) -> bool:
+        """Restart those of some accounts that have to begin again, and tell whether there are any."""
+        lost = False
         epochs = await asyncio.gather(*map(self._tools.index.epoch, accounts))
         for account, epoch in zip(accounts, epochs, strict=True):
             watcher = self._watchers.get(account)
             if watcher is not None and epoch != watcher.epoch:
-                watcher.restart()
+                lost = watcher.restart() or lost
+        return lost
 
 
 async def _run(watcher: AccountWatcher, *, after: asyncio.Task[None] | None) -> None:
