@@ -8,8 +8,8 @@ from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import Cookie
 from litestar.params import FromQuery, QueryParameter
 
-from gateway.errors import ConflictError, InvalidRequestError, RequestError
-from gateway.model.account import VerifyResult
+from gateway.errors import ConflictError, InvalidRequestError, RequestError, ResourceNotFoundError
+from gateway.model.account import AccountDetail, VerifyResult
 from gateway.services.sign_in import SignInForm
 from gateway.web import seals
 from gateway.web.addresses import is_web_url
@@ -101,8 +101,18 @@ async def _next_step(request: Request[Any, Any, Any], services: WebServices, lin
     if chosen == "imap":
         if not form.imap:
             raise RequestError("Signing in with a password is not offered here.", code="NotOffered")
-        return _imap_page(request, form, link, ImapValues.of(form))
+        return _imap_page(request, form, link, ImapValues.of(form, await _known(services, form)))
     return await _to_provider(request, services, form, chosen)
+
+
+async def _known(services: WebServices, form: SignInForm) -> AccountDetail | None:
+    """Return the account that the link is for when it exists: nobody has to type the servers again."""
+    if form.account is None:
+        return None
+    try:
+        return await services.accounts.get(form.account)
+    except ResourceNotFoundError:
+        return None
 
 
 async def _to_provider(

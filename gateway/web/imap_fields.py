@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from gateway.errors import InvalidRequestError
-from gateway.model.account import ServerVerdict, VerifyResult
+from gateway.model.account import AccountDetail, ImapInfo, ServerVerdict, SmtpInfo, VerifyResult
 from gateway.services.sign_in import ImapFormData, SignInForm
 from gateway.web.forms import Form, field_errors
 
@@ -28,10 +29,31 @@ class ImapValues(msgspec.Struct, frozen=True, kw_only=True):
     smtp_user: str = ""
 
     @classmethod
-    def of(cls, form: SignInForm) -> ImapValues:
-        """Return the fields as the link fills them in; an address that is expected cannot be changed."""
+    def of(cls, form: SignInForm, known: AccountDetail | None) -> ImapValues:
+        """Return the fields as the link, and the account that it is for, fill them in.
+
+        An address that is expected cannot be changed.
+        """
         pinned = form.expected_email or ""
-        return cls(name=form.name or "", email=pinned or form.email or "", email_fixed=bool(pinned))
+        values = cls(name=form.name or "", email=pinned or form.email or "", email_fixed=bool(pinned))
+        if known is None:
+            return values
+        values = structs.replace(values, name=values.name or known.name or "", email=values.email or known.email or "")
+        if known.imap is not None and known.imap.host:
+            values = structs.replace(values, **_server("imap", known.imap, values.email))
+        if known.smtp is not None and known.smtp.host:
+            values = structs.replace(values, **_server("smtp", known.smtp, values.imap_user or values.email))
+        return values
+
+
+def _server(kind: str, server: ImapInfo | SmtpInfo, usual_user: str) -> dict[str, Any]:
+    user = server.auth.user if server.auth is not None else usual_user
+    return {
+        f"{kind}_host": server.host,
+        f"{kind}_port": str(server.port or ""),
+        f"{kind}_secure": bool(server.secure),
+        f"{kind}_user": "" if user == usual_user else user,
+    }
 
 
 def submitted_values(form: Form, opened: SignInForm) -> ImapValues:

@@ -18,7 +18,7 @@ from gateway.errors import (
     ReauthorizationError,
     Remedy,
 )
-from gateway.model.account import ServerVerdict, VerifyResult
+from gateway.model.account import AccountDetail, AuthInfo, ImapInfo, ServerVerdict, SmtpInfo, VerifyResult
 from gateway.services.sign_in import SignInFailedError, SignInOutcome
 from gateway.web.seals import sign_in_cookie
 from tests.unit.web.conftest import Browser, form_token
@@ -293,6 +293,24 @@ def test_expected_address_cannot_be_typed_over(browser: Browser, services: FakeS
     data = json.dumps({"redirectUrl": "", "expectedEmail": "only@example.test"})
     browser.submit(page, "/accounts/new/imap", {**IMAP, "data": data, "email": "other@example.test"})
     assert [created.email for created in services.sign_in.created] == ["only@example.test"]
+
+
+def test_an_account_that_signs_in_again_has_its_servers_in_the_form(browser: Browser, services: FakeServices) -> None:
+    """Its password changed, and nothing else; who remembers the ports?"""
+    auth = AuthInfo(user="dave", pass_="******")
+    imap = ImapInfo(host="imap.example.test", port=143, secure=False, auth=auth)
+    smtp = SmtpInfo(host="smtp.example.test", port=587, secure=False, auth=auth)
+    services.accounts.add(
+        AccountDetail(account="dave", email="dave@example.test", state="connected", type="imap", imap=imap, smtp=smtp)
+    )
+    text = browser.get(link(account="dave") + "&type=imap").text
+    shown = dict(re.findall(r'<input id="field-(\w+)"[^>]*? value="([^"]*)"', text))
+    assert shown["email"] == "dave@example.test"
+    assert (shown["imap_host"], shown["imap_port"], shown["imap_user"]) == ("imap.example.test", "143", "dave")
+    # The same login is not shown twice.
+    assert (shown["smtp_host"], shown["smtp_port"], shown["smtp_user"]) == ("smtp.example.test", "587", "")
+    assert shown["imap_password"] == shown["smtp_password"] == ""
+    assert text.count('data-usual="143" selected') == text.count('data-usual="587" selected') == 1
 
 
 def test_forged_link_cannot_test_servers(browser: Browser, services: FakeServices) -> None:
