@@ -111,8 +111,8 @@ class HealthService:
         state = state_after(error)
         if not await self._accounts.set_state(account, state, described):
             return
-        await self._tell_error(account, state, described)
-        log.warning("account_failed", account=account, error=type(error).__name__, code=error.error_code)
+        if await self._tell_error(account, state, described):
+            log.warning("account_failed", account=account, error=type(error).__name__, code=error.error_code)
         if isinstance(error, AccountError) and not isinstance(error, _MENDABLE):
             await self._due.done(DueWork("account.connect", account))
             return
@@ -129,11 +129,11 @@ class HealthService:
             events.append(self._events.make("accountInitialized", account, AccountInitializedData()))
         await self._events.append(account, events)
 
-    async def _tell_error(self, account: str, state: AccountState, error: LastError) -> None:
-        """Tell of an error unless it is the one that was told last."""
+    async def _tell_error(self, account: str, state: AccountState, error: LastError) -> bool:
+        """Tell of an error unless it is the one that was told last; False when it is."""
         report = f"{state} {error.server_response_code}"
         if await self._accounts.swap_report(account, report) == report:
-            return
+            return False
         response, code, remedy = error.response, error.server_response_code, error.remedy
         if state == "authenticationError":
             refused = AuthenticationErrorData(
@@ -144,6 +144,7 @@ class HealthService:
             unreached = ConnectErrorData(response=response, server_response_code=code, remedy=remedy)
             event = self._events.make("connectError", account, unreached)
         await self._events.append(account, [event])
+        return True
 
 
 def _user(config: AccountConfig) -> str | None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gateway.errors import ConnectError
 from gateway.redis import keys
 from gateway.testing.fault_proxy import FaultProxy
 from gateway_workers.watching import Periods
@@ -71,6 +72,19 @@ async def test_a_server_that_hangs_up_again_and_again_is_asked_less_and_less(sto
         await account.state("connecting")
         await eventually(lambda: _planned(stopped), "another attempt is planned", 10)
         assert await account.indexed() is None
+
+
+async def test_a_job_that_cannot_connect_does_not_park_an_account_that_is_watched(world: Watching) -> None:
+    """A server may have had enough of connections: the one that is there says that the account is well."""
+    account = await world.account()
+    await account.confirmed()
+    await world.services.account_health.outcome(account.id, ConnectError("too many connections"))
+    await account.state("connectError")
+    await world.services.dispatcher.connect(account.id)
+    await account.state("connected")
+    assert await account.indexed() is not None
+    told = [event["event"] for event in await account.events("connectError", "authenticationSuccess")]
+    assert told == ["authenticationSuccess", "connectError", "authenticationSuccess"]
 
 
 async def test_an_account_that_waits_for_somebody_is_not_connected_by_its_next_owner(stopped: Watching) -> None:

@@ -34,7 +34,7 @@ def handlers(services: Services, watchers: Watchers) -> Mapping[str, Handler]:  
         """Connect the account, if this worker watches it; the outcome becomes its state."""
         if await services.account_store.state(job.account) is None:
             await services.due.done(DueWork("account.connect", job.account))
-        elif not watchers.connect(job.account):
+        elif not await watchers.connect(job.account):
             # Its owner has changed since the job was queued.
             await services.due.put(DueWork("account.connect", job.account), services.clock() + _ELSEWHERE)
 

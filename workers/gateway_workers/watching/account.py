@@ -75,10 +75,15 @@ class AccountWatcher:
             if not self._life.cancelled():
                 await self._after(self._life.exception())
 
-    def connect(self) -> None:
-        """Connect if there is no connection; the account's state tells what became of it."""
+    async def connect(self) -> None:
+        """Connect if there is no connection; the account's state tells what became of it.
+
+        A connection that lives says so: another one, which a job had opened, may have made the account look lost.
+        """
         if self._life is None or self._life.done():
             self._wanted.set()
+        elif self._watches:
+            await self._tools.health.connected(self._account)
 
     def restart(self) -> bool:
         """Give up the connections and build them anew; False when the account waits for its next try instead."""
@@ -95,7 +100,8 @@ class AccountWatcher:
 
     def sync(self) -> None:
         """Look at every mailbox now."""
-        self.connect()
+        if self._life is None or self._life.done():
+            self._wanted.set()
         self._full_pass.set()
         self.kick()
 

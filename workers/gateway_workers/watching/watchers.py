@@ -57,11 +57,11 @@ class Watchers(Listener):
         if watcher is not None:
             watcher.kick()
 
-    def connect(self, account: str) -> bool:
+    async def connect(self, account: str) -> bool:
         """Begin to connect an account; False when it is not this worker's."""
         watcher = self._watchers.get(account)
         if watcher is not None:
-            watcher.connect()
+            await watcher.connect()
         return watcher is not None
 
     def sync(self, account: str) -> bool:
