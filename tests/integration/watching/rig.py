@@ -72,7 +72,7 @@ class SecondClient:
         self._do("uid", "MOVE", uids, mailbox)
 
     def append(self, raw: bytes, mailbox: str = "INBOX", flags: str = "") -> None:
-        """Store a message."""
+        """Store a message; deliveries in quick succession may get their UIDs in another order, these do not."""
         self._do("append", mailbox, f"({flags})", None, raw)
 
     def create(self, mailbox: str) -> None:

@@ -29,7 +29,7 @@ async def test_old_mail_of_a_new_account_is_listed_and_not_announced(world: Watc
 async def test_the_index_answers_as_a_worker_does(world: Watching) -> None:
     account = await world.account()
     for number in range(5):
-        await asyncio.to_thread(world.dovecot.deliver, account.user, letter(number))
+        await asyncio.to_thread(account.phone.append, letter(number))
     indexed = await account.settled(["4", "3", "2", "1", "0"])
     assert indexed == await account.asked()
 
@@ -37,7 +37,7 @@ async def test_the_index_answers_as_a_worker_does(world: Watching) -> None:
 async def test_every_new_message_is_announced_once_and_in_order(world: Watching) -> None:
     account = await world.account()
     for number in range(20):
-        await asyncio.to_thread(world.dovecot.deliver, account.user, letter(number))
+        await asyncio.to_thread(account.phone.append, letter(number))
     await account.settled([str(number) for number in reversed(range(20))])
     assert await account.subjects() == [str(number) for number in range(20)]
     event = (await account.events("messageNew"))[0]
@@ -69,7 +69,7 @@ async def test_changed_flags_are_told_with_what_was_added_and_deleted(world: Wat
 async def test_removed_messages_are_told_and_no_longer_listed(world: Watching) -> None:
     account = await world.account()
     for number in range(4):
-        await asyncio.to_thread(world.dovecot.deliver, account.user, letter(number))
+        await asyncio.to_thread(account.phone.append, letter(number))
     listing = await account.settled(["3", "2", "1", "0"])
     account.phone.select()
     await asyncio.to_thread(account.phone.expunge, "2:3")

@@ -24,7 +24,7 @@ async def _subjects(account: Account) -> list[str]:
 async def _with_messages(world: Watching, count: int) -> tuple[Account, list[dict[str, Any]]]:
     account = await world.account()
     for number in range(count):
-        await asyncio.to_thread(world.dovecot.deliver, account.user, letter(number))
+        await asyncio.to_thread(account.phone.append, letter(number))
     listing = await account.settled([str(number) for number in reversed(range(count))])
     return account, listing["messages"]
 

@@ -66,7 +66,7 @@ async def test_a_lost_index_comes_back_by_itself_and_announces_no_old_mail(stopp
     async with stopped.worker(periods=Periods(probe=0.5, tick=0.1)):
         account = await stopped.account()
         for number in range(5):
-            await asyncio.to_thread(stopped.dovecot.deliver, account.user, letter(number))
+            await asyncio.to_thread(account.phone.append, letter(number))
         before = await account.settled(["4", "3", "2", "1", "0"])
         lost = await _index_keys(stopped, account.id)
         assert lost
@@ -83,7 +83,7 @@ async def test_messages_alone_can_be_lost_too(stopped: Watching) -> None:
     async with stopped.worker():
         account = await stopped.account()
         for number in range(3):
-            await asyncio.to_thread(stopped.dovecot.deliver, account.user, letter(number))
+            await asyncio.to_thread(account.phone.append, letter(number))
         await account.settled(["2", "1", "0"])
         for key in await _index_keys(stopped, account.id):
             if b":box:" in key:

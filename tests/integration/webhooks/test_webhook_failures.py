@@ -358,8 +358,10 @@ async def test_the_last_event_of_an_account_is_repeated_when_it_fails(hooks: Hoo
     hooks.receiver.then("/hook", FAILURE, FAILURE)
     await hooks.services.accounts.delete("ann")
     await hooks.recorded(1)
+    await hooks.quiet()
     await hooks.pass_time(7)
     await hooks.recorded(2)
+    await hooks.quiet()
     await hooks.pass_time(19)
     requests = await hooks.receiver.wait(3)
     assert {request.event["event"] for request in requests} == {"accountDeleted"}
