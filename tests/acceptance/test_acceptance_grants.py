@@ -13,6 +13,7 @@ from gateway.redis import keys
 from tests.acceptance.client import Client, RefusedError, account_path
 from tests.acceptance.letters import letter
 from tests.acceptance.stack import GatewayStack
+from tests.rigs.processes import wait_until
 
 
 def test_an_ended_access_token_recovers_by_itself(gateway_stack: GatewayStack, api: Client) -> None:
@@ -85,6 +86,7 @@ def test_a_reconnect_asks_a_refused_grant_once_more(gateway_stack: GatewayStack,
         api.wait_for_state(account, "authenticationError")
         before = lab.refresh_count()
         api.put(f"{account_path(account)}/reconnect", {"reconnect": True})
+        wait_until(lambda: lab.refresh_count() > before, "another try", 30)
         api.wait_for_state(account, "authenticationError")
         assert lab.refresh_count() == before + 1
 

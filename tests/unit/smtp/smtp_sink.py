@@ -171,7 +171,7 @@ class _Dialogue:
         return not end
 
     def _usual(self, verb: bytes, line: bytes) -> bytes:
-        address = line.partition(b"<")[2].partition(b">")[0].decode()
+        address = line.partition(b"<")[2].partition(b">")[0].decode(errors="replace")
         if verb == b"EHLO":
             return self._sink.greeting_lines(self._encrypted)
         if verb == b"MAIL":
