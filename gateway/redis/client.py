@@ -111,6 +111,8 @@ def open_client(url: str, *, blocking: bool = False) -> Client:
         socket_timeout=None if blocking else 10,
         socket_connect_timeout=5,
         health_check_interval=0,
+        # With version 3, redis-py listens for a cluster's maintenance and hands out connections that have ended.
+        protocol=2,
     )
     pool.connection_class = _WRITING[pool.connection_class]
     # A client that is merely given a pool leaves its connections open when it is closed.

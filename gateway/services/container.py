@@ -17,6 +17,7 @@ from gateway.queue.signals import Signals
 from gateway.redis import Databases, open_databases
 from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
+from gateway.services.deliveries import DeliveryService
 from gateway.services.dispatch import Dispatcher
 from gateway.services.events import EventService
 from gateway.services.feed import FeedReader
@@ -29,7 +30,7 @@ from gateway.services.overview import OverviewService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
 from gateway.services.sign_in import SignInService
-from gateway.services.submissions import DeliveryService, SubmissionService
+from gateway.services.submissions import SubmissionService
 from gateway.services.sync import AccountSync, Batches, Content, Tools
 from gateway.services.tokens import TokenService
 from gateway.services.verification import ProbeService, VerificationService

@@ -1,33 +1,22 @@
-"""Submissions: accept a message into the outbox, and hand it over to the mail service.
+"""Submissions: accept a message into the outbox, and show what is there.
 
-The outbox entry is the truth of a send and is written before the caller is answered. A job carries only its id. An
-entry that is *sending* belongs to the worker that moved it there; when that worker is gone, nobody knows whether the
-message is out, and the entry becomes *unknown* instead of being sent again.
+The outbox entry is the truth of a send and is written before the caller is answered. A job carries only its id.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import random
+import contextlib
 import secrets
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import msgspec
 import structlog
 
-from gateway.errors import (
-    GatewayError,
-    OutcomeUnknownError,
-    RateLimitError,
-    ResourceNotFoundError,
-    TransientError,
-    WorkerLostError,
-)
+from gateway.errors import ResourceNotFoundError, ServiceUnavailableError
 from gateway.mime.compose import ComposedMessage, Outgoing, OutgoingAttachment, compose
-from gateway.model.account import SmtpStatus
 from gateway.model.message import Address
 from gateway.model.submission import (
     ComposeFields,
@@ -36,17 +25,13 @@ from gateway.model.submission import (
     OutboxEnvelope,
     OutboxList,
     OutboxProgress,
-    OutboxProgressError,
     Recipient,
     SubmitRequest,
     SubmitResult,
     UploadAttachment,
 )
-from gateway.provider import Clock, Envelope, Provider, Session, SubmitReceipt
-from gateway.services import delivery_events
+from gateway.provider import Clock, Envelope
 from gateway.services.account_payload import invalid
-from gateway.services.events import EventService
-from gateway.services.last_error import last_error
 from gateway.services.paging import page_of
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.store.accounts import AccountConfig, AccountStore
@@ -56,16 +41,12 @@ from gateway.store.outbox import OutboxMessage, OutboxStore
 log = structlog.get_logger(__name__)
 
 DEFAULT_ATTEMPTS = 10
-FIRST_RETRY = timedelta(seconds=5)
 
 #: States in which nobody has begun to hand the message over.
 WAITING = ("queued", "retrying")
 
 #: Time after which a send whose job was lost is looked at again.
 SWEEP = timedelta(seconds=30)
-
-#: Time after which an entry that is still "sending" has lost its worker; longer than any submission may take.
-ABANDONED = timedelta(minutes=10)
 
 
 class Sender(Protocol):
@@ -111,13 +92,15 @@ class SubmissionService:
         entry = await self._entry(account, request, composed)
         copy = composed.sent_copy()
         message = OutboxMessage(raw=composed.raw, sent_copy=copy if copy != composed.raw else None)
-        await self._outbox.add(entry, message)
         later = entry.scheduled > self._clock()
         work = DueWork("outbox.send", account, entry.queue_id)
         # Due in any case: should the job be lost, the sweep brings it back.
         await self._due.put(work, entry.scheduled if later else self._clock() + SWEEP)
+        await self._outbox.add(entry, message)
         if not later:
-            await self._sender.send(account, entry.queue_id)
+            # It is accepted by now, and whoever was told otherwise would submit it again.
+            with contextlib.suppress(ServiceUnavailableError):
+                await self._sender.send(account, entry.queue_id)
         return SubmitResult(
             response="Queued for delivery",
             message_id=entry.message_id,
@@ -198,155 +181,6 @@ class SubmissionService:
             copy=request.copy,
             sent_mail_path=request.sent_mail_path or msgspec.UNSET,
         )
-
-
-class DeliveryService:
-    """Hands queued messages over, in a worker."""
-
-    def __init__(
-        self, *, accounts: AccountStore, outbox: OutboxStore, due: DueStore, events: EventService, clock: Clock
-    ) -> None:
-        self._accounts = accounts
-        self._outbox = outbox
-        self._due = due
-        self._events = events
-        self._clock = clock
-
-    async def deliver(
-        self,
-        account: str,
-        queue_id: str,
-        hand_over: Callable[[bytes, Envelope], Awaitable[SubmitReceipt]],
-        file_copy: Callable[[OutboxEntry, OutboxMessage], Awaitable[None]],
-    ) -> None:
-        """Send one entry, if it still has to be sent; how it ends is written into the entry.
-
-        Args:
-            account: whose.
-            queue_id: the entry.
-            hand_over: gives the message to the account's submission service.
-            file_copy: stores the Sent copy; what it raises is logged, the message is out by then.
-        """
-        entry = await self._outbox.get(account, queue_id)
-        work = DueWork("outbox.send", account, queue_id)
-        if entry is None:
-            await self._due.done(work)
-            return
-        if entry.state == "sending":
-            await self._judge_abandoned(entry, work)
-            return
-        if (
-            entry.state == "retrying"
-            and isinstance(entry.next_attempt, datetime)
-            and entry.next_attempt > self._clock()
-        ):
-            # A second job for an earlier attempt; the service was promised a pause.
-            await self._due.put(work, entry.next_attempt)
-            return
-        message = await self._outbox.message(account, queue_id)
-        entry = self._begun(entry)
-        if message is None or not await self._outbox.transition(entry, since=WAITING):
-            return
-        await self._due.put(work, self._clock() + ABANDONED)
-        try:
-            receipt = await hand_over(message.raw, Envelope(mail_from=entry.envelope.from_, rcpt_to=entry.envelope.to))
-        except GatewayError as error:
-            await self._failed(entry, work, error)
-            return
-        await self._sent(entry, work, receipt)
-        try:
-            await file_copy(entry, message)
-        except GatewayError as error:
-            log.warning("sent_copy_not_filed", account=account, queue_id=queue_id, error=type(error).__name__)
-
-    def _begun(self, entry: OutboxEntry) -> OutboxEntry:
-        return msgspec.structs.replace(
-            entry,
-            state="sending",
-            attempts_made=entry.attempts_made + 1,
-            next_attempt=self._clock(),
-            progress=OutboxProgress(status="smtp-starting"),
-        )
-
-    async def _sent(self, entry: OutboxEntry, work: DueWork, receipt: SubmitReceipt) -> None:
-        status = SmtpStatus(created=self._clock(), status="ok", response=receipt.response, response_code=250)
-        await self._accounts.set_smtp_status(entry.account, status)
-        told = self._events.make("messageSent", entry.account, delivery_events.sent(entry, receipt))
-        await self._events.append(entry.account, [told])
-        await self._outbox.remove(entry.account, entry.queue_id)
-        await self._due.done(work)
-        log.info("message_sent", account=entry.account, queue_id=entry.queue_id, attempts=entry.attempts_made)
-
-    async def _failed(self, entry: OutboxEntry, work: DueWork, error: GatewayError) -> None:
-        remedy = last_error(error, self._clock()).remedy
-        described = OutboxProgressError(message=error.message, code=error.error_code, remedy=remedy)
-        progress = OutboxProgress(status="error", error=described)
-        entry = msgspec.structs.replace(entry, progress=progress, next_attempt=False)
-        status = SmtpStatus(created=self._clock(), status="error", description=error.message, code=error.error_code)
-        await self._accounts.set_smtp_status(entry.account, status)
-        if isinstance(error, OutcomeUnknownError | WorkerLostError):
-            await self._end(entry, work, "unknown", error)
-        elif isinstance(error, TransientError) and entry.attempts_made < entry.attempts:
-            wait = retry_delay(entry.attempts_made)
-            if isinstance(error, RateLimitError):
-                wait = max(wait, timedelta(seconds=error.retry_after))
-            at = self._clock() + wait
-            entry = msgspec.structs.replace(entry, state="retrying", next_attempt=at)
-            if await self._outbox.transition(entry, since=("sending",)):
-                await self._due.put(work, at)
-                told = delivery_events.attempt_failed(entry, error, at)
-                await self._events.append(
-                    entry.account, [self._events.make("messageDeliveryError", entry.account, told)]
-                )
-        else:
-            await self._end(entry, work, "failed", error)
-        log.warning(
-            "message_not_sent",
-            account=entry.account,
-            queue_id=entry.queue_id,
-            error=type(error).__name__,
-            code=error.error_code,
-            attempts=entry.attempts_made,
-        )
-
-    async def _end(self, entry: OutboxEntry, work: DueWork, state: str, error: GatewayError) -> None:
-        ended = msgspec.structs.replace(entry, state=state)
-        if not await self._outbox.transition(ended, since=("sending",)):
-            return
-        await self._due.done(work)
-        events = [
-            self._events.make("messageDeliveryError", entry.account, delivery_events.attempt_failed(entry, error, None))
-        ]
-        if state == "failed":
-            # What may be out has not failed: whoever sent it again would send it twice.
-            events.append(self._events.make("messageFailed", entry.account, delivery_events.failed(entry, error)))
-            await self._outbox.drop_message(entry.account, entry.queue_id)
-        await self._events.append(entry.account, events)
-
-    async def _judge_abandoned(self, entry: OutboxEntry, work: DueWork) -> None:
-        begun = entry.next_attempt if isinstance(entry.next_attempt, datetime) else entry.created
-        if self._clock() - begun < ABANDONED:
-            await self._due.put(work, begun + ABANDONED)
-            return
-        await self._failed(entry, work, OutcomeUnknownError("the worker that was sending this message is gone"))
-
-
-def retry_delay(attempts: int) -> timedelta:
-    """Return the wait after so many attempts: 5 s doubling, a fifth of jitter."""
-    return FIRST_RETRY * (1 << min(attempts - 1, 10)) * random.uniform(0.8, 1.2)
-
-
-async def file_sent_copy(
-    session: Session, provider: Provider, config: AccountConfig, entry: OutboxEntry, message: OutboxMessage
-) -> None:
-    """Store a copy of a sent message under Sent, unless the service does so itself or nobody wants it."""
-    wanted = entry.copy if isinstance(entry.copy, bool) else config.copy
-    if wanted is None:
-        wanted = not provider.saves_sent_copy
-    if not wanted:
-        return
-    path = entry.sent_mail_path if isinstance(entry.sent_mail_path, str) else "\\Sent"
-    await session.append(path, message.sent_copy or message.raw, flags=("\\Seen",))
 
 
 def outgoing(request: ComposeFields, config: AccountConfig, now: datetime) -> Outgoing:

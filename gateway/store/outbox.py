@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import msgspec
@@ -10,16 +11,23 @@ from gateway.model.submission import OutboxEntry
 from gateway.redis import Script, keys
 from gateway.store.store import Store, to_json
 
-# A transition happens only from a state it may start from, so that of two workers one wins.
+# A transition happens only from a state it may start from, so that of two workers one wins. One that is asked for again
+# because its answer was lost has happened.
 _TRANSITION = Script("""
+if redis.call('HGET', KEYS[1], 'mark') == ARGV[4] then return 1 end
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return 0 end
 local allowed = false
 for from in string.gmatch(ARGV[1], '%S+') do if from == state then allowed = true end end
 if not allowed then return 0 end
-redis.call('HSET', KEYS[1], 'state', ARGV[2], 'record', ARGV[3])
+redis.call('HSET', KEYS[1], 'state', ARGV[2], 'record', ARGV[3], 'mark', ARGV[4])
 return 1
 """)
+
+
+def new_mark() -> str:
+    """Return what tells one transition from all others."""
+    return secrets.token_hex(8)
 
 
 class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,12 +50,13 @@ class OutboxStore:
         """Store a new entry with its message, sealed: it is the one mail body the gateway keeps."""
         account, queue_id = entry.account, entry.queue_id
         sealed = self._store.cipher.seal(to_json(message), f"out:{account}:{queue_id}")
+        # The entry comes last: what is in the index without one is skipped, and gone when its work is due.
+        await self._store.control.call("HSET", keys.OUTBOX, queue_id, account)
         async with self._store.databases.data.pipeline(transaction=True) as pipe:
             pipe.set(keys.outbox_message(account, queue_id), sealed)
             pipe.hset(keys.outbox_entry(account, queue_id), mapping={"state": entry.state, "record": to_json(entry)})
             pipe.zadd(keys.outbox_of(account), {queue_id: entry.created.timestamp()})
             await pipe.execute()
-        await self._store.control.call("HSET", keys.OUTBOX, queue_id, account)
 
     async def account_of(self, queue_id: str) -> str | None:
         """Return the account of an entry."""
@@ -67,10 +76,13 @@ class OutboxStore:
         text = self._store.cipher.open(sealed.decode(), f"out:{account}:{queue_id}")
         return msgspec.json.decode(text, type=OutboxMessage)
 
-    async def transition(self, entry: OutboxEntry, *, since: tuple[str, ...]) -> bool:
-        """Store `entry` in its new state if it is in one of the states `since`; False when it is not."""
-        key = keys.outbox_entry(entry.account, entry.queue_id)
-        return bool(await _TRANSITION.run(self._store.data, [key], " ".join(since), entry.state, to_json(entry)))
+    async def transition(self, entry: OutboxEntry, *, since: tuple[str, ...], mark: str | None = None) -> bool:
+        """Store `entry` in its new state if it is in one of the states `since`; False when it is not.
+
+        Whoever calls again after an error, with the same `mark`, is told whether it has happened.
+        """
+        key, mark = keys.outbox_entry(entry.account, entry.queue_id), mark or new_mark()
+        return bool(await _TRANSITION.run(self._store.data, [key], " ".join(since), entry.state, to_json(entry), mark))
 
     async def drop_message(self, account: str, queue_id: str) -> None:
         """Forget the message of an entry."""

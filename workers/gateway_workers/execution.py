@@ -13,12 +13,13 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
-from gateway.errors import ConnectError, DeadlineError, ErrorRecord, GatewayError
+from gateway.errors import ConnectError, DeadlineError, ErrorRecord, GatewayError, ServiceUnavailableError
 from gateway.provider import Clock
 from gateway.queue import transitions, wire
 from gateway.queue.records import JobRecords
 from gateway.queue.streams import StreamWriter
 from gateway.queue.transitions import StartedJob
+from gateway.redis import UNREACHABLE
 from gateway.redis.client import Client
 from gateway.redis.coalescer import Coalescer
 from gateway_workers.context import Handler, JobContext
@@ -119,6 +120,10 @@ class JobRunner:
             failure: Exception | None = None
         except GatewayError as error:
             outcome, failure = error.record(), error
+        except UNREACHABLE as error:
+            log.warning("job_without_redis", job=job.id, error=type(error).__name__)
+            failure = ServiceUnavailableError("the gateway cannot reach its state", code="Unhealthy")
+            outcome = failure.record()
         except Exception as error:  # noqa: BLE001 (whatever a handler raises, its caller gets an answer)
             self._log_crash(job, error)
             crash = GatewayError("the operation failed unexpectedly", code="InternalError")

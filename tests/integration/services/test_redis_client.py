@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.redis.client import Client, open_client
+from tests.rigs.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 
@@ -29,6 +30,16 @@ async def test_a_call_that_is_cancelled_ends_whatever_it_was_doing(redis_url: st
         await asyncio.wait({calling}, timeout=5)
         assert calling.cancelled(), f"after {turns} turns of the loop"
         await client.aclose()
+
+
+async def test_connections_that_ended_while_they_rested_are_not_handed_out(durable_redis: RedisServer) -> None:
+    """Else a restart of Redis, or its limit for silent clients, would cost one call for each of them."""
+    client = open_client(durable_redis.url)
+    await asyncio.gather(*(client.ping() for _ in range(8)))
+    await asyncio.to_thread(durable_redis.restart)
+    for _ in range(8):
+        assert await client.ping()
+    await client.aclose()
 
 
 class Deaf(asyncio.Protocol):

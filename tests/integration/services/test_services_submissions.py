@@ -24,7 +24,8 @@ from gateway.errors import (
 from gateway.model.account import AccountCreate
 from gateway.model.submission import OutboxEntry, SubmitRequest
 from gateway.provider import Envelope, SubmitReceipt
-from gateway.services.submissions import ABANDONED, FIRST_RETRY, SWEEP
+from gateway.services.deliveries import ABANDONED, FIRST_RETRY
+from gateway.services.submissions import SWEEP
 from gateway.store.due import DueWork
 from gateway.store.outbox import OutboxMessage
 from tests.integration.services.world import World

@@ -9,7 +9,7 @@ from gateway.model.submission import OutboxEntry
 from gateway.provider import Envelope, SubmitReceipt
 from gateway.queue import operations as ask
 from gateway.services.container import Services
-from gateway.services.submissions import file_sent_copy
+from gateway.services.deliveries import file_sent_copy
 from gateway.store.outbox import OutboxMessage
 from gateway_workers.context import Handler, JobContext
 

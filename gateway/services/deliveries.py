@@ -1,0 +1,232 @@
+"""Deliveries: hand what is in the outbox over to the mail service, in a worker.
+
+An entry that is *sending* belongs to the worker that moved it there; when that worker is gone, nobody knows whether the
+message is out, and the entry becomes *unknown* instead of being sent again. A worker that lives writes down what became
+of a message, however long Redis is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from gateway.errors import (
+    GatewayError,
+    OutcomeUnknownError,
+    RateLimitError,
+    ServiceUnavailableError,
+    TransientError,
+    WorkerLostError,
+)
+from gateway.model.account import SmtpStatus
+from gateway.model.event import Event
+from gateway.model.submission import OutboxEntry, OutboxProgress, OutboxProgressError
+from gateway.provider import Clock, Envelope, Provider, Session, SubmitReceipt
+from gateway.redis import UNREACHABLE
+from gateway.services import delivery_events
+from gateway.services.events import EventService
+from gateway.services.last_error import last_error
+from gateway.services.submissions import WAITING
+from gateway.store.accounts import AccountConfig, AccountStore
+from gateway.store.due import DueStore, DueWork
+from gateway.store.outbox import OutboxMessage, OutboxStore, new_mark
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+FIRST_RETRY = timedelta(seconds=5)
+
+#: Time after which an entry that is still "sending" has lost its worker; longer than any submission may take.
+ABANDONED = timedelta(minutes=10)
+
+#: Seconds between attempts to write down what became of a message while Redis is away.
+_NOTE_DELAYS = (0.1, 0.2, 0.5, 1.0)
+
+#: What keeps a copy from being filed; the message is out all the same.
+_COPY_FAILURES: tuple[type[Exception], ...] = (GatewayError, *UNREACHABLE)
+
+
+class DeliveryService:
+    """Hands queued messages over, in a worker."""
+
+    def __init__(
+        self, *, accounts: AccountStore, outbox: OutboxStore, due: DueStore, events: EventService, clock: Clock
+    ) -> None:
+        self._accounts = accounts
+        self._outbox = outbox
+        self._due = due
+        self._events = events
+        self._clock = clock
+
+    async def deliver(
+        self,
+        account: str,
+        queue_id: str,
+        hand_over: Callable[[bytes, Envelope], Awaitable[SubmitReceipt]],
+        file_copy: Callable[[OutboxEntry, OutboxMessage], Awaitable[None]],
+    ) -> None:
+        """Send one entry, if it still has to be sent; how it ends is written into the entry.
+
+        Args:
+            account: whose.
+            queue_id: the entry.
+            hand_over: gives the message to the account's submission service.
+            file_copy: stores the Sent copy; what it raises is logged, the message is out by then.
+        """
+        entry = await self._outbox.get(account, queue_id)
+        work = DueWork("outbox.send", account, queue_id)
+        if entry is None:
+            await self._outbox.remove(account, queue_id)
+            await self._due.done(work)
+            return
+        if entry.state == "sending":
+            await self._judge_abandoned(entry, work)
+            return
+        if (
+            entry.state == "retrying"
+            and isinstance(entry.next_attempt, datetime)
+            and entry.next_attempt > self._clock()
+        ):
+            # A second job for an earlier attempt; the service was promised a pause.
+            await self._due.put(work, entry.next_attempt)
+            return
+        message = await self._outbox.message(account, queue_id)
+        entry = self._begun(entry)
+        if message is None or not await self._moved(entry, since=WAITING):
+            return
+        await _until_noted(partial(self._due.put, work, self._clock() + ABANDONED))
+        try:
+            receipt = await hand_over(message.raw, Envelope(mail_from=entry.envelope.from_, rcpt_to=entry.envelope.to))
+        except GatewayError as error:
+            await self._failed(entry, work, error)
+            return
+        except UNREACHABLE:
+            # Nothing needs Redis once a message is on its way.
+            await self._failed(entry, work, ServiceUnavailableError("the gateway cannot reach its state"))
+            return
+        await self._sent(entry, work, receipt)
+        try:
+            await file_copy(entry, message)
+        except _COPY_FAILURES as error:
+            log.warning("sent_copy_not_filed", account=account, queue_id=queue_id, error=type(error).__name__)
+
+    def _begun(self, entry: OutboxEntry) -> OutboxEntry:
+        return msgspec.structs.replace(
+            entry,
+            state="sending",
+            attempts_made=entry.attempts_made + 1,
+            next_attempt=self._clock(),
+            progress=OutboxProgress(status="smtp-starting"),
+        )
+
+    async def _sent(self, entry: OutboxEntry, work: DueWork, receipt: SubmitReceipt) -> None:
+        status = SmtpStatus(created=self._clock(), status="ok", response=receipt.response, response_code=250)
+        told = self._events.make("messageSent", entry.account, delivery_events.sent(entry, receipt))
+
+        async def note() -> None:
+            await self._accounts.set_smtp_status(entry.account, status)
+            await self._events.append(entry.account, [told])
+            await self._outbox.remove(entry.account, entry.queue_id)
+            await self._due.done(work)
+
+        await _until_noted(note)
+        log.info("message_sent", account=entry.account, queue_id=entry.queue_id, attempts=entry.attempts_made)
+
+    async def _failed(self, entry: OutboxEntry, work: DueWork, error: GatewayError) -> None:
+        remedy = last_error(error, self._clock()).remedy
+        described = OutboxProgressError(message=error.message, code=error.error_code, remedy=remedy)
+        progress = OutboxProgress(status="error", error=described)
+        entry = msgspec.structs.replace(entry, progress=progress, next_attempt=False)
+        status = SmtpStatus(created=self._clock(), status="error", description=error.message, code=error.error_code)
+        await _until_noted(partial(self._accounts.set_smtp_status, entry.account, status))
+        if isinstance(error, OutcomeUnknownError | WorkerLostError):
+            await self._end(entry, work, "unknown", error)
+        elif isinstance(error, TransientError) and entry.attempts_made < entry.attempts:
+            await self._postponed(entry, work, error)
+        else:
+            await self._end(entry, work, "failed", error)
+        log.warning(
+            "message_not_sent",
+            account=entry.account,
+            queue_id=entry.queue_id,
+            error=type(error).__name__,
+            code=error.error_code,
+            attempts=entry.attempts_made,
+        )
+
+    async def _postponed(self, entry: OutboxEntry, work: DueWork, error: TransientError) -> None:
+        wait = retry_delay(entry.attempts_made)
+        if isinstance(error, RateLimitError):
+            wait = max(wait, timedelta(seconds=error.retry_after))
+        at = self._clock() + wait
+        entry = msgspec.structs.replace(entry, state="retrying", next_attempt=at)
+        if await self._moved(entry, since=("sending",)):
+            await _until_noted(partial(self._due.put, work, at))
+            told = delivery_events.attempt_failed(entry, error, at)
+            await self._tell(entry, [self._events.make("messageDeliveryError", entry.account, told)])
+
+    async def _end(self, entry: OutboxEntry, work: DueWork, state: str, error: GatewayError) -> None:
+        ended = msgspec.structs.replace(entry, state=state)
+        if not await self._moved(ended, since=("sending",)):
+            return
+        await _until_noted(partial(self._due.done, work))
+        events = [
+            self._events.make("messageDeliveryError", entry.account, delivery_events.attempt_failed(entry, error, None))
+        ]
+        if state == "failed":
+            # What may be out has not failed: whoever sent it again would send it twice.
+            events.append(self._events.make("messageFailed", entry.account, delivery_events.failed(entry, error)))
+            await _until_noted(partial(self._outbox.drop_message, entry.account, entry.queue_id))
+        await self._tell(entry, events)
+
+    async def _moved(self, entry: OutboxEntry, *, since: tuple[str, ...]) -> bool:
+        return await _until_noted(partial(self._outbox.transition, entry, since=since, mark=new_mark()))
+
+    async def _tell(self, entry: OutboxEntry, events: Sequence[Event]) -> None:
+        await _until_noted(partial(self._events.append, entry.account, events))
+
+    async def _judge_abandoned(self, entry: OutboxEntry, work: DueWork) -> None:
+        begun = entry.next_attempt if isinstance(entry.next_attempt, datetime) else entry.created
+        if self._clock() - begun < ABANDONED:
+            await self._due.put(work, begun + ABANDONED)
+            return
+        await self._failed(entry, work, OutcomeUnknownError("the worker that was sending this message is gone"))
+
+
+async def _until_noted(step: Callable[[], Awaitable[T]]) -> T:
+    """Do a step again while Redis is away: what has happened to a message is known here only."""
+    attempt = 0
+    while True:
+        try:
+            return await step()
+        except UNREACHABLE as error:
+            if attempt == 0:
+                log.warning("sending_not_noted", error=type(error).__name__)
+            await asyncio.sleep(_NOTE_DELAYS[min(attempt, len(_NOTE_DELAYS) - 1)])
+            attempt += 1
+
+
+def retry_delay(attempts: int) -> timedelta:
+    """Return the wait after so many attempts: 5 s doubling, a fifth of jitter."""
+    return FIRST_RETRY * (1 << min(attempts - 1, 10)) * random.uniform(0.8, 1.2)
+
+
+async def file_sent_copy(
+    session: Session, provider: Provider, config: AccountConfig, entry: OutboxEntry, message: OutboxMessage
+) -> None:
+    """Store a copy of a sent message under Sent, unless the service does so itself or nobody wants it."""
+    wanted = entry.copy if isinstance(entry.copy, bool) else config.copy
+    if wanted is None:
+        wanted = not provider.saves_sent_copy
+    if not wanted:
+        return
+    path = entry.sent_mail_path if isinstance(entry.sent_mail_path, str) else "\\Sent"
+    await session.append(path, message.sent_copy or message.raw, flags=("\\Seen",))
