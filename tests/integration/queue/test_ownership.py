@@ -259,9 +259,9 @@ async def test_signals_reach_those_whom_they_concern(redis_url: str, redis: Redi
     one, other = Told(), Told()
     async with (
         running_worker(redis_url, HANDLERS, name="w-1", limits=STEADY, listeners=[one]) as first,
-        running_worker(redis_url, HANDLERS, name="w-2", limits=STEADY, listeners=[other]),
+        running_worker(redis_url, HANDLERS, name="w-2", limits=STEADY, listeners=[other]) as second,
     ):
-        await eventually(lambda: owner_of(redis, "a0") is not None, "somebody has it")
+        await eventually(lambda: first.ownership.owned or second.ownership.owned, "somebody has it, and knows")
         owner, stranger = (one, other) if first.ownership.owned else (other, one)
         await eventually(lambda: redis.pubsub_numsub(keys.SIGNALS)[0][1] == 2, "both listen")
         await send(redis_url, "kick", "a0")
