@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 from litestar import Request, Response
 from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException, InternalServerException
 from litestar.handlers import HTTPRouteHandler, route
-from litestar.types import ASGIApp, ExceptionHandlersMap
+from litestar.types import ASGIApp, ExceptionHandlersMap, HTTPScope
 
 from gateway.api.call import ANONYMOUS, Call, Download, EventStream, Text
 from gateway.api.errors import encode_failure, failure, log_failure
@@ -21,11 +21,12 @@ from gateway.api.guards import Admission, admit
 from gateway.api.operation import BODY_LIMIT, PATH_PARAMETER, Operation
 from gateway.api.paths import check_path, decode_path
 from gateway.api.replies import DownloadReply, Reply
-from gateway.api.requests import NoQuery, decode_body, decode_query, parse_query, read_timeout
+from gateway.api.requests import NoQuery, decode_body, decode_query, parse_query, read_headers, read_timeout
 from gateway.api.services import Services
 from gateway.errors import RequestError, ServiceUnavailableError
 
-AnyRequest = Request[Any, Any, Any]
+AnyRequest: TypeAlias = Request[Any, Any, Any]
+ReadBody: TypeAlias = Callable[[], Awaitable[bytes]]
 
 #: Seconds a call waits for a worker when the caller does not say.
 DEFAULT_TIMEOUT = 10.0
@@ -56,7 +57,7 @@ def _route_handler(
     operation: Operation, services: Services, default_timeout: float, mail_body_limit: int
 ) -> HTTPRouteHandler:
     async def endpoint(request: AnyRequest) -> ASGIApp:
-        return await answer(operation, services, request, default_timeout)
+        return await answer(operation, services, request.scope, request.body, default_timeout)
 
     methods = [HttpMethod(operation.method)] + ([HttpMethod.HEAD] if operation.method == "GET" else [])
     return route(
@@ -70,12 +71,23 @@ def _route_handler(
     )(endpoint)
 
 
-async def answer(operation: Operation, services: Services, request: AnyRequest, default_timeout: float) -> ASGIApp:
-    """Do one call: authenticate, read the request, run the controller, encode what it returns."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    members = parse_query(request.scope["query_string"])
-    path = decode_path(request.path_params)
-    remote_address = request.client.host if request.client else None
+async def answer(
+    operation: Operation, services: Services, scope: HTTPScope, read_body: ReadBody, default_timeout: float
+) -> ASGIApp:
+    """Do one call: authenticate, read the request, run the controller, encode what it returns.
+
+    Args:
+        operation: what is asked for.
+        services: what it works with.
+        scope: the request, its path parameters in ``path_params``.
+        read_body: returns the body, for operations that take one.
+        default_timeout: seconds to wait when the caller does not say.
+    """
+    headers = read_headers(scope)
+    members = parse_query(scope["query_string"])
+    path = decode_path(scope["path_params"])
+    client = scope["client"]
+    remote_address = client[0] if client else None
     admission = Admission(token=ANONYMOUS)
     if operation.scope is not None:
         admission = await admit(
@@ -87,7 +99,7 @@ async def answer(operation: Operation, services: Services, request: AnyRequest, 
         path=path,
         token=admission.token,
         timeout=read_timeout(headers, default_timeout),
-        request_id=request_id(request),
+        request_id=request_id(scope, headers),
         headers=headers,
         remote_address=remote_address,
     )
@@ -96,13 +108,13 @@ async def answer(operation: Operation, services: Services, request: AnyRequest, 
     if operation.query is not None:
         accepted["query"] = query
     if operation.body is not None:
-        accepted["body"] = decode_body(await _body(request), headers.get("content-type"), operation.body)
+        accepted["body"] = decode_body(await _body(read_body), headers.get("content-type"), operation.body)
     return _reply(await operation.controller(call, **accepted), call, admission)
 
 
-async def _body(request: AnyRequest) -> bytes:
+async def _body(read_body: ReadBody) -> bytes:
     try:
-        return await request.body()
+        return await read_body()
     except InternalServerException as error:
         # Litestar's word for a client that went away, or lost its way in its own chunks.
         raise RequestError("The request body is not complete", code="IncompleteBody") from error
@@ -123,12 +135,12 @@ def _reply(found: Any, call: Call, admission: Admission) -> ASGIApp:
     return Reply(found if isinstance(found, bytes) else _encoder.encode(found), headers=headers)
 
 
-def request_id(request: AnyRequest) -> str:
+def request_id(scope: HTTPScope, headers: Mapping[str, str]) -> str:
     """Return the id that ties a request to its log entries: the client's if it sent a proper one, else a new one."""
-    state = request.scope["state"]
+    state = scope["state"]
     found = state.get("request_id")
     if found is None:
-        sent = request.headers.get("x-request-id", "")
+        sent = headers.get("x-request-id", "")
         found = state["request_id"] = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
     return str(found)
 
@@ -143,23 +155,24 @@ def exception_handlers(unreachable: Sequence[type[Exception]] = ()) -> Exception
     def reply(request: AnyRequest, error: Exception) -> Any:
         handler = request.scope.get("route_handler")
         operation_id = handler.opt.get("operation") if handler is not None else None
-        return _ErrorResponse(error_reply(request, error, operation_id, unreachable))
+        return _ErrorResponse(error_reply(request.scope, error, operation_id, unreachable))
 
     return {HTTPException: reply, Exception: reply, **dict.fromkeys(unreachable, reply)}
 
 
 def error_reply(
-    request: AnyRequest, error: Exception, operation_id: str | None, unreachable: Sequence[type[Exception]] = ()
+    scope: HTTPScope, error: Exception, operation_id: str | None, unreachable: Sequence[type[Exception]] = ()
 ) -> Reply:
     """Return an error as HTTP, and log it."""
     if isinstance(error, tuple(unreachable)):
         error = ServiceUnavailableError("The gateway cannot reach its state", code="Unhealthy")
-    id = request_id(request)
+    headers = read_headers(scope)
+    id = request_id(scope, headers)
     found = failure(error, id)
     log_failure(error, found, id, operation_id)
-    body, media_type = encode_failure(found, request.headers.get("accept", ""))
-    headers = {**found.headers, "x-request-id": id, "cache-control": "no-store"}
-    return Reply(body, status=found.status, media_type=media_type, headers=headers)
+    body, media_type = encode_failure(found, headers.get("accept", ""))
+    sent = {**found.headers, "x-request-id": id, "cache-control": "no-store"}
+    return Reply(body, status=found.status, media_type=media_type, headers=sent)
 
 
 class _ErrorResponse(Response[bytes]):

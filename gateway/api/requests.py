@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
+from litestar.types import HTTPScope
 
 from gateway.api.validation import struct_info, takes_list, validate
 from gateway.errors import InvalidRequestError
@@ -30,6 +31,11 @@ TOKEN_PARAMETER = "access_token"
 _IGNORED = frozenset({TOKEN_PARAMETER, "documentStore"})
 
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE)
+
+
+def read_headers(scope: HTTPScope) -> dict[str, str]:
+    """Return the headers of a request, names in lower case; of one that was sent twice, the last."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 def parse_query(query_string: bytes) -> dict[str, list[str]]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
-from litestar import Request
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
@@ -32,19 +30,23 @@ def with_shortcut(app: ASGIApp, services: Services, unreachable: Sequence[type[E
     """
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        match = None
-        if scope["type"] == ScopeType.HTTP and scope["method"] == "GET":
-            match = _PATH.fullmatch(scope["path"])
-        if match is None:
+        if (
+            scope["type"] != ScopeType.HTTP
+            or scope["method"] != "GET"
+            or (match := _PATH.fullmatch(scope["path"])) is None
+        ):
             await app(scope, receive, send)
             return
         scope["path_params"] = match.groupdict()
         scope["state"] = {}
-        request: Request[Any, Any, Any] = Request(scope, receive, send)
         try:
-            reply = await answer(list_messages, services, request, DEFAULT_TIMEOUT)
+            reply = await answer(list_messages, services, scope, _no_body, DEFAULT_TIMEOUT)
         except Exception as error:  # noqa: BLE001 (as the framework does: whatever it was, the caller gets an answer)
-            reply = error_reply(request, error, list_messages.operation_id, unreachable)
+            reply = error_reply(scope, error, list_messages.operation_id, unreachable)
         await reply(scope, receive, send)
 
     return wrapped
+
+
+async def _no_body() -> bytes:
+    return b""

@@ -15,7 +15,7 @@ import msgspec
 from gateway.queue.operations import QUEUES
 from gateway.queue.scripts import BALANCE, CLAIM, FORGET, FREE, OWNER, RECONCILE, RELEASE, RETURN_JOBS
 from gateway.redis import Script, keys
-from gateway.redis.coalescer import Coalescer
+from gateway.redis.coalescer import Coalescer, Sent
 
 _KEYS = (keys.OWNERS, keys.UNOWNED, keys.ACCOUNTS, keys.EPOCH, keys.WORKERS, keys.RQ_QUEUES)
 _PREFIXES = (keys.worker(""), keys.owned(""))
@@ -56,10 +56,15 @@ class OwnershipClient:
         """Take the control plane."""
         self._caller = caller
 
-    async def owner(self, account: str) -> Owner | None:
-        """Return who owns an account; None when nobody does who lives."""
-        found = await self._run(OWNER, account)
-        return Owner(found[0].decode(), int(found[1])) if found else None
+    def owner(self, account: str) -> Sent[Owner | None]:
+        """Ask who owns an account; None when nobody does who lives."""
+        sent = self._run(OWNER, account)
+
+        async def answer() -> Owner | None:
+            found = await sent
+            return Owner(found[0].decode(), int(found[1])) if found else None
+
+        return Sent(answer)
 
     async def claim(self, worker: str, account: str) -> int | None:
         """Take an account for a worker and return the new epoch.
@@ -125,8 +130,8 @@ class OwnershipClient:
         """Leave no trace of an account; after its record was deleted, so that nobody can claim it any more."""
         await self._run(FORGET, account)
 
-    async def _run(self, script: Script, *arguments: Any) -> Any:
-        return await script.run(self._caller, _KEYS, *_PREFIXES, *arguments)
+    def _run(self, script: Script, *arguments: Any) -> Sent[Any]:
+        return script.run(self._caller, _KEYS, *_PREFIXES, *arguments)
 
 
 def _count(answer: Any) -> int | None:

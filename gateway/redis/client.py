@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias, cast
 
 import hiredis
 import msgspec
@@ -13,11 +13,13 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from gateway.redis.pipe import Pipe
+
 Client: TypeAlias = "Redis"
 
 
-class _Writing(AbstractConnection):
-    """Writes commands in other ways than redis-py.
+class PipeConnection(AbstractConnection):
+    """Writes commands in other ways than redis-py, and can hand its socket over to a `Pipe`.
 
     hiredis packs them: redis-py's asyncio client does it in Python, at several times the cost. The time limit of a
     write is an `asyncio.timeout`: `asyncio.wait_for`, which redis-py uses, makes a task for every command, and in
@@ -62,20 +64,39 @@ class _Writing(AbstractConnection):
             await self.disconnect(nowait=True)
             raise
 
+    async def open_pipe(self, ended: Callable[[], None]) -> Pipe:
+        """Connect and hand the socket over to a pipe.
 
-class _Connection(_Writing, Connection):
+        All that is left for the connection itself is to be disconnected.
+
+        Args:
+            ended: see `Pipe`.
+
+        Raises:
+            redis.exceptions.RedisError: the server cannot be reached or refuses.
+        """
+        # The library's method is not annotated.
+        await self.connect()  # type: ignore[no-untyped-call]
+        assert self._writer is not None
+        # It reads as well as it writes, whatever the type of the library says.
+        transport = cast("asyncio.Transport", self._writer.transport)
+        # With redis-py's own mapping of error texts to exceptions.
+        return Pipe(transport, self._parser.parse_error, timeout=self.socket_timeout, ended=ended)
+
+
+class _Connection(PipeConnection, Connection):
     """Over TCP."""
 
 
-class _SSLConnection(_Writing, SSLConnection):
+class _SSLConnection(PipeConnection, SSLConnection):
     """Over TLS."""
 
 
-class _UnixConnection(_Writing, UnixDomainSocketConnection):
+class _UnixConnection(PipeConnection, UnixDomainSocketConnection):
     """Over a socket in the file system."""
 
 
-_WRITING: dict[type, type] = {
+_CONNECTIONS: dict[type, type] = {
     Connection: _Connection,
     SSLConnection: _SSLConnection,
     UnixDomainSocketConnection: _UnixConnection,
@@ -114,7 +135,7 @@ def open_client(url: str, *, blocking: bool = False) -> Client:
         # With version 3, redis-py listens for a cluster's maintenance and hands out connections that have ended.
         protocol=2,
     )
-    pool.connection_class = _WRITING[pool.connection_class]
+    pool.connection_class = _CONNECTIONS[pool.connection_class]
     # A client that is merely given a pool leaves its connections open when it is closed.
     return Redis.from_pool(pool)
 

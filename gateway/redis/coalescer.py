@@ -1,65 +1,83 @@
-"""Send the commands of one event loop tick as one pipeline."""
+"""Send the commands of one event loop tick together, over a connection that all share."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Generic, TypeVar
 
 from redis.exceptions import RedisError
 
-from gateway.redis.client import Client
+from gateway.redis.client import Client, PipeConnection
+from gateway.redis.pipe import Exchange, Pipe
+
+T = TypeVar("T")
+
+
+class Sent(Generic[T]):
+    """What is under way already; it may be awaited later, or never, as when something else failed first."""
+
+    __slots__ = ("_answer",)
+
+    def __init__(self, answer: Callable[[], Awaitable[T]]) -> None:
+        """Take what waits for the answer."""
+        self._answer = answer
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait for the answer."""
+        return self._answer().__await__()
 
 
 class Coalescer:
     """Collects commands that are issued in the same loop tick and sends them together.
 
-    One pipeline is under way at a time; what is issued meanwhile goes out with the next one. That halves the CPU of
-    a busy process, because redis-py's cost is per round trip.
+    Those of the next tick go out without waiting for the answers.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._connection: PipeConnection | None = None
+        self._pipe: Pipe | None = None
+        self._waiting: list[Exchange] = []
+        self._connecting: asyncio.Task[None] | None = None
 
-    async def call(self, *command: Any) -> Any:
-        """Run one command and return its answer.
+    def call(self, *command: Any) -> asyncio.Future[Any]:
+        """Send one command; what is returned is its answer.
 
         Raises:
-            redis.exceptions.RedisError: as the command alone would.
+            redis.exceptions.RedisError: as the command alone would, when it is awaited.
         """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append((command, future))
-        if self._task is None:
-            self._task = loop.create_task(self._drain())
-        return await future
+        answer: asyncio.Future[Any] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._flush)
+        self._waiting.append(Exchange(command, answer, self._client.response_callbacks.get(command[0])))
+        return answer
 
-    async def _drain(self) -> None:
-        try:
-            await asyncio.sleep(0)
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                await self._send(batch)
-        finally:
-            self._task = None
+    def _flush(self) -> None:
+        if self._pipe is not None:
+            if self._waiting:
+                waiting, self._waiting = self._waiting, []
+                self._pipe.send(waiting)
+        elif self._connecting is None:
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
-    async def _send(self, batch: list[tuple[tuple[Any, ...], asyncio.Future[Any]]]) -> None:
+    async def _connect(self) -> None:
         try:
-            if len(batch) == 1:
+            if self._connection is None:
                 # The library's method is not annotated.
-                answers = [await self._client.execute_command(*batch[0][0])]  # type: ignore[no-untyped-call]
+                self._connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
             else:
-                pipeline = self._client.pipeline(transaction=False)
-                for command, _ in batch:
-                    pipeline.execute_command(*command)
-                answers = await pipeline.execute(raise_on_error=False)
+                await self._connection.disconnect()
+            self._pipe = await self._connection.open_pipe(self._end)
         except (RedisError, OSError) as error:
-            answers = [error] * len(batch)
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():
-                continue
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+            waiting, self._waiting = self._waiting, []
+            for exchange in waiting:
+                exchange.settle(error)
+            return
+        finally:
+            self._connecting = None
+        self._flush()
+
+    def _end(self) -> None:
+        self._pipe = None

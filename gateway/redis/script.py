@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 from redis.exceptions import NoScriptError
 
+from gateway.redis.coalescer import Sent
+
 
 class _Caller(Protocol):
-    async def call(self, *command: Any) -> Any: ...
+    def call(self, *command: Any) -> Awaitable[Any]: ...
 
 
 class Script:
@@ -20,9 +22,14 @@ class Script:
         self.source = source
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, caller: _Caller, keys: Sequence[str | bytes], *arguments: Any) -> Any:
-        """Run the script through a `Coalescer`."""
-        try:
-            return await caller.call("EVALSHA", self.sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await caller.call("EVAL", self.source, len(keys), *keys, *arguments)
+    def run(self, caller: _Caller, keys: Sequence[str | bytes], *arguments: Any) -> Sent[Any]:
+        """Send the script through a `Coalescer`; what is returned is its answer."""
+        sent = caller.call("EVALSHA", self.sha, len(keys), *keys, *arguments)
+
+        async def answer() -> Any:
+            try:
+                return await sent
+            except NoScriptError:
+                return await caller.call("EVAL", self.source, len(keys), *keys, *arguments)
+
+        return Sent(answer)

@@ -8,7 +8,6 @@ exactly is left to a worker.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import re
@@ -80,9 +79,9 @@ class ListingService:
             if kind is None:
                 return None
         path = "INBOX" if path.upper() == "INBOX" else path
-        owner, found = await asyncio.gather(
-            self._ownership.owner(account), self._index.page(account, path, page * size, size, unseen=unseen)
-        )
+        asked = self._ownership.owner(account)
+        found = await self._index.page(account, path, page * size, size, unseen=unseen)
+        owner = await asked
         if owner is None or found is None or owner.epoch != found.epoch or found.state not in OPERATIONAL_STATES:
             return None
         if kind is not None and kind != found.cursor_kind:
