@@ -20,7 +20,13 @@ for account, epoch in pairs(known) do
     valid[account], count = true, count + 1
   elseif epoch ~= 0 then
     lost[#lost + 1] = account
-    known[account] = nil
+    if redis.call('HGET', OWNERS, account) then
+      known[account] = nil
+    else
+      -- It may have been deleted and created again since: then nobody else knows that it is free.
+      gain(account)
+      known[account] = 0
+    end
   end
 end
 if redis.call('SCARD', mine) < count then

@@ -113,6 +113,25 @@ async def test_an_account_that_does_not_exist_has_no_owner(owners: OwnershipClie
     assert redis.exists(keys.OWNERS, keys.UNOWNED, keys.owned("w-1")) == 0
 
 
+async def test_an_account_that_was_deleted_and_created_again_is_watched_at_once(
+    owners: OwnershipClient, redis: Redis
+) -> None:
+    """Its owner has not noticed either, and nobody else looks for it before the map is put in order."""
+    set_to_work(redis, "w-1")
+    add_accounts(redis, "ada")
+    epoch = await owners.claim("w-1", "ada")
+    assert epoch is not None
+    await owners.forget("ada")
+    balance = await owners.balance("w-1", {"ada": epoch}, limit=10)
+    assert balance is not None
+    assert balance.lost == ("ada",)
+    assert list(balance.gained) == ["ada"]
+    assert balance.gained["ada"] > epoch
+    again = await owners.balance("w-1", balance.gained, limit=10)
+    assert again is not None
+    assert (again.lost, again.gained) == ((), {})
+
+
 async def test_free_accounts_are_adopted_up_to_the_fair_share(owners: OwnershipClient, redis: Redis) -> None:
     """The first worker to ask must not take all."""
     set_to_work(redis, "w-1", "w-2", "w-3")
