@@ -42,7 +42,7 @@ class Coalescer:
         self._connecting: asyncio.Task[None] | None = None
 
     def call(self, *command: Any) -> asyncio.Future[Any]:
-        """Send one command; what is returned is its answer.
+        """Send one command, whose name is a single word; what is returned is its answer.
 
         Raises:
             redis.exceptions.RedisError: as the command alone would, when it is awaited.
