@@ -68,9 +68,9 @@ def left_of(redis: Redis, name: str) -> list[str]:
     return found
 
 
-def lost(redis: Redis, name: str) -> Counter[str]:
-    """How often a worker process heard of the loss of each account."""
-    return Counter(entry.split()[1] for entry in told(redis, name) if entry.startswith("lost"))
+def heard_of(redis: Redis, name: str, what: str) -> Counter[str]:
+    """How often a worker process heard that it has "gained" or "lost" each account."""
+    return Counter(entry.split()[1] for entry in told(redis, name) if entry.startswith(what))
 
 
 async def test_everything_a_killed_worker_had_is_taken_over_once(redis_url: str, redis: Redis) -> None:
@@ -116,7 +116,9 @@ async def test_a_worker_that_slept_too_long_lets_go_of_everything(redis_url: str
                     await eventually(lambda: shares(redis) == {"w-2": 20}, "the other has all", 20)
                     late = redis.hgetall(keys.OWNERS)
                     first.send_signal(signal.SIGCONT)
-                    await eventually(lambda: lost(redis, "w-1") == Counter(accounts), "it knows that it lost them all")
+                    await eventually(
+                        lambda: heard_of(redis, "w-1", "lost") == Counter(accounts), "it knows that it lost them all"
+                    )
                     await eventually(lambda: shares(redis)["w-1"] >= 8, "it gets a share again", 20)
                     redis.set(RELEASE, 1)
                     await asyncio.gather(*calls)
@@ -147,7 +149,7 @@ async def test_a_worker_that_stops_hands_over_at_once(redis_url: str, redis: Red
             await eventually(lambda: set(second.ownership.owned) == set(accounts), "the other has all", 5)
             # The jobs under way still run there.
             assert first.poll() is None
-            assert lost(redis, "w-1") == Counter(mine)
+            assert heard_of(redis, "w-1", "lost") == heard_of(redis, "w-1", "gained")
             assert await asyncio.to_thread(first.wait, 10) == 0
             await asyncio.gather(*calls)
         await eventually(lambda: left_of(redis, "w-1") == [], "it left nothing behind")
