@@ -135,10 +135,7 @@ class MailboxWatch:
 
     async def _confirm(self, dirty: int) -> None:
         if self._cursor_kind is not None:
-            account, path = self._owned.account, self._mailbox.path
-            await self._tools.index.confirm(
-                account, self._owned.epoch, path, dirty=dirty, cursor_kind=self._cursor_kind
-            )
+            await self._tools.confirm(self._owned, self._mailbox.path, dirty=dirty, cursor_kind=self._cursor_kind)
 
     async def _unconfirm(self) -> None:
         await self._tools.unconfirm(self._owned.account, self._mailbox.path)

@@ -16,7 +16,7 @@ from gateway.services.events import EventService
 from gateway.services.health import HealthService
 from gateway.services.metrics import Durations
 from gateway.services.sessions import SessionService
-from gateway.services.sync import AccountSync
+from gateway.services.sync import AccountSync, Owned
 from gateway.store.accounts import AccountStore
 from gateway.store.index import IndexStore
 from gateway.store.signs import SignStore
@@ -76,6 +76,12 @@ class WatchTools:
     alive: set[str] = field(default_factory=set)
     synced: set[str] = field(default_factory=set)
 
+    async def confirm(self, owned: Owned, path: str, *, dirty: int, cursor_kind: str) -> None:
+        """Mark a mailbox, see `IndexStore.confirm`."""
+        # What is left to do of an earlier mark would take this one off.
+        self.stale.discard((owned.account, path))
+        await self.index.confirm(owned.account, owned.epoch, path, dirty=dirty, cursor_kind=cursor_kind)
+
     async def unconfirm(self, account: str, path: str) -> None:
         """Take the mark off a mailbox, now or as soon as Redis is back."""
         try:
@@ -84,11 +90,13 @@ class WatchTools:
             self.stale.add((account, path))
 
     async def unconfirm_stale(self) -> None:
-        """Take off the marks that could not be taken off before."""
-        with contextlib.suppress(RedisError, OSError):
-            for mark in list(self.stale):
-                await self.index.unconfirm(*mark)
+        """Take off the marks that could not be taken off before, except those that were set anew since."""
+        for mark in list(self.stale):
+            if mark in self.stale:
                 self.stale.discard(mark)
+                await self.unconfirm(*mark)
+            if mark in self.stale:
+                return  # Redis is still away
 
     async def note_signs(self) -> None:
         """Note who gave signs of life since the last call, all together."""

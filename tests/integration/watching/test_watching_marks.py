@@ -1,0 +1,63 @@
+"""The marks of mailboxes that the index answers for, when Redis goes and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.redis import keys
+from gateway.services.sync import Owned
+from gateway_workers.watching import WatchTools, watch_tools
+from tests.integration.services.world import World, open_world
+from tests.rigs.redis_server import RedisServer
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def world(durable_redis: RedisServer, anyio_backend: str) -> AsyncIterator[World]:
+    """An account on a Redis of the test's own."""
+    async with open_world(durable_redis.url) as world:
+        await world.add_account()
+        yield world
+
+
+async def _confirmed(world: World) -> tuple[WatchTools, Owned]:
+    stored = await world.services.account_store.get("ann")
+    assert stored is not None
+    tools, owned = watch_tools(world.services), Owned(config=stored.config, epoch=7, indexed=True)
+    assert await world.services.index.fence("ann", 7)
+    await tools.confirm(owned, "INBOX", dirty=0, cursor_kind="imap")
+    assert await _marks(world) == 1
+    return tools, owned
+
+
+async def _marks(world: World) -> int:
+    names = await world.services.store.data.call("HKEYS", keys.live("ann"))
+    return sum(name.startswith(b"box:") for name in names)
+
+
+async def test_a_mark_that_could_not_be_taken_off_is_taken_off_when_redis_is_back(
+    world: World, durable_redis: RedisServer
+) -> None:
+    tools, _ = await _confirmed(world)
+    await asyncio.to_thread(durable_redis.kill)
+    await tools.unconfirm("ann", "INBOX")
+    await tools.unconfirm_stale()
+    await asyncio.to_thread(durable_redis.start)
+    assert await _marks(world) == 1
+    await tools.unconfirm_stale()
+    assert await _marks(world) == 0
+
+
+async def test_a_mark_that_was_set_anew_meanwhile_stays(world: World, durable_redis: RedisServer) -> None:
+    """Else the mailbox would be watched, and asked of the mail server by every listing, until something happens in it."""
+    tools, owned = await _confirmed(world)
+    await asyncio.to_thread(durable_redis.kill)
+    await tools.unconfirm("ann", "INBOX")
+    await asyncio.to_thread(durable_redis.start)
+    await tools.confirm(owned, "INBOX", dirty=0, cursor_kind="imap")
+    await tools.unconfirm_stale()
+    assert await _marks(world) == 1
