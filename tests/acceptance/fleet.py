@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import imaplib
 import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import redis
 
 from gateway.redis import keys
 from gateway.store.index import box_key
 from tests.acceptance.processes import GatewayProcess
+from tests.acceptance.replay import Content, truth
 from tests.acceptance.stack import GatewayStack, open_stack
 from tests.rigs.dovecot import GUEST_PASSWORD
 from tests.rigs.processes import wait_until
 from tests.rigs.real_lab import RealLab
 
 T = TypeVar("T")
-
 _THREADS = 16
 #: Seconds between two looks at all accounts, which cost the processes under test the machine.
 _PAUSE = 0.2
 _ANNOUNCED_SECONDS = 60.0
 
 
-class Told(NamedTuple):
-    """An event of an account's log: its name, the mailbox, and what it tells."""
-
-    name: str
-    path: str | None
-    data: dict[str, Any]
+#: An event as a client gets it.
+Event: TypeAlias = dict[str, Any]
 
 
 class Fleet:
@@ -65,7 +62,7 @@ class Fleet:
         wait_until(self._all_told, "the first message everywhere", timeout, _PAUSE)
 
     def _all_told(self) -> bool:
-        return all(any(event.name == "messageNew" for event in told) for told in self.told().values())
+        return all(any(event["event"] == "messageNew" for event in told) for told in self.told().values())
 
     def payload(self, account: str) -> dict[str, Any]:
         """Return what creates an account."""
@@ -100,6 +97,23 @@ class Fleet:
             f"From: Sender <sender@example.org>\r\nTo: {self.users[account]}\r\nSubject: {subject}\r\n"
             f"Message-ID: <{secrets.token_hex(12)}@example.org>\r\n\r\nText.\r\n"
         ).encode()
+
+    @contextlib.contextmanager
+    def imap(self, account: str) -> Iterator[imaplib.IMAP4]:
+        """Log in to an account beside the gateway."""
+        dovecot = self.lab.dovecot
+        with imaplib.IMAP4_SSL(*dovecot.full, ssl_context=dovecot.certificates.client_context()) as imap:
+            imap.login(self.users[account], GUEST_PASSWORD)
+            yield imap
+
+    def content(self, accounts: Iterable[str]) -> dict[str, Content]:
+        """Return what some accounts hold, by their server's own word."""
+
+        def look(account: str) -> Content:
+            with self.imap(account) as imap:
+                return truth(imap)
+
+        return self.each(accounts, look)
 
     # --- who has what -------------------------------------------------------------------------------------------------
 
@@ -151,14 +165,14 @@ class Fleet:
             found = pipeline.execute()
         return {name: (last[0][0].decode() if last else "0") for name, last in zip(self.users, found, strict=True)}
 
-    def told(self, since: Mapping[str, str] | None = None) -> dict[str, list[Told]]:
+    def told(self, since: Mapping[str, str] | None = None) -> dict[str, list[Event]]:
         """Return what each account's log tells, behind an id of each."""
         with self._redis.pipeline(transaction=False) as pipeline:
             for account in self.users:
                 pipeline.xrange(keys.events(account), min=f"({since[account]}" if since else "-")
             found = pipeline.execute()
         return {
-            account: [_told(fields) for _, fields in entries]
+            account: [json.loads(fields[b"d"]) for _, fields in entries]
             for account, entries in zip(self.users, found, strict=True)
         }
 
@@ -168,7 +182,7 @@ class Fleet:
 
         def short() -> dict[str, list[tuple[str, Any]]]:
             return {
-                account: sorted((event.name, event.data.get("subject")) for event in events)
+                account: sorted((event["event"], event.get("data", {}).get("subject")) for event in events)
                 for account, events in self.told(since).items()
             }
 
@@ -182,11 +196,6 @@ class Fleet:
         assert found == {account: expected.get(account, []) for account in self.users}, {
             account: events for account, events in found.items() if events != expected.get(account, [])
         }
-
-
-def _told(fields: Mapping[bytes, bytes]) -> Told:
-    envelope = json.loads(fields[b"d"])
-    return Told(fields[b"e"].decode(), envelope.get("path"), envelope.get("data", {}))
 
 
 @contextlib.contextmanager

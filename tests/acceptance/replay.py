@@ -14,13 +14,13 @@ _FETCHED = re.compile(rb"UID (\d+)")
 _LISTED = re.compile(rb'\((?P<flags>[^)]*)\) (?:"[^"]*"|NIL) "?(?P<path>[^"]*)"?')
 
 
-def replay(events: Iterable[dict[str, Any]]) -> Content:
-    """Return what the events say is there.
+def replay(events: Iterable[dict[str, Any]], start: Content | None = None) -> Content:
+    """Return what the events say is there, after what was there at the `start`.
 
     Raises:
         AssertionError: an event contradicts those before it: something was told twice, or not at all.
     """
-    content: Content = {}
+    content: Content = {path: dict(box) for path, box in (start or {}).items()}
     story: dict[str, list[Any]] = {}
     for event in events:
         name, path, data = event["event"], event.get("path", ""), event.get("data", {})

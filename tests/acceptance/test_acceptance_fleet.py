@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import email
 import os
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from signal import SIGTERM
 from typing import Any
 
@@ -15,8 +18,11 @@ import httpx
 import pytest
 
 from gateway.redis import keys
-from tests.acceptance.callers import Balancer, Flagger, Load, Reader, asked
-from tests.acceptance.fleet import Fleet, Told, open_fleet
+from tests.acceptance.callers import Balancer, Flagger, Load, Reader, Submitter, asked
+from tests.acceptance.client import message_path
+from tests.acceptance.fleet import Event, Fleet, open_fleet
+from tests.acceptance.replay import Content, replay
+from tests.acceptance.stack import GatewayStack
 from tests.rigs.processes import wait_until
 from tests.rigs.real_lab import RealLab
 
@@ -32,7 +38,7 @@ PATIENCE = 60.0 + ACCOUNTS / 10
 @pytest.fixture(scope="module")
 def fleet(full_lab: RealLab) -> Iterator[Fleet]:
     """Accounts on a gateway of this module's own."""
-    with open_fleet(full_lab, ACCOUNTS, timeout=PATIENCE) as opened:
+    with open_fleet(full_lab, ACCOUNTS, durable=True, timeout=PATIENCE) as opened:
         yield opened
 
 
@@ -106,8 +112,10 @@ def test_accounts_whose_index_is_lost_read_their_mail_again_and_announce_none_of
     fleet.wait_until_watched(PATIENCE)
     print(f"{len(fleet.users)} accounts: read and watched again after {time.monotonic() - lost:.1f} s")
     for account, told in fleet.told(since).items():
-        assert {event.name for event in told} == {"mailboxReset"}, (account, told)
-        assert {event.data["reason"] for event in told} == {"syncStateLost"}
+        assert {(event["event"], event["data"]["reason"]) for event in told} == {("mailboxReset", "syncStateLost")}, (
+            account,
+            told,
+        )
     assert _records(fleet) == records
     for account, shown in accounts.items():
         changing = ("syncTime", "aliveTime", "counters")
@@ -117,6 +125,68 @@ def test_accounts_whose_index_is_lost_read_their_mail_again_and_announce_none_of
     since = fleet.ends()
     fleet.deliver(fleet.users, "news")
     fleet.check_announced(since, {account: ["news"] for account in fleet.users})
+
+
+def test_nothing_acknowledged_is_lost_when_redis_is_killed_in_mid_load(settled: Fleet) -> None:
+    """Calls are refused in time meanwhile, and everything goes on by itself once Redis is back."""
+    fleet, stack = settled, settled.stack
+    recipient, *accounts = sorted(fleet.users)[:31]
+    before, since = fleet.content([recipient, *accounts]), fleet.ends()
+    flagged = {account: stack.api.messages(account)["messages"][0]["id"] for account in accounts[:10]}
+    balancers = [Balancer([stack.url], stack.token) for _ in range(5)]
+    flagger = Flagger(balancers[0], flagged)
+    submitters = [
+        Submitter(balancers[number], accounts[10:20], fleet.users[recipient], f"sent-{number}") for number in (1, 2)
+    ]
+    readers = [Reader(balancers[number], accounts[20:]) for number in (3, 4)]
+    with Load([flagger, *submitters, *readers]) as load:
+        wait_until(lambda: min(len(one.accepted) for one in submitters) >= 10, "submissions", 30)
+        stack.redis_server.kill()
+        wait_until(lambda: _refused(load) >= 10, "refusals", 30)
+        stack.redis_server.start()
+        back = time.monotonic()
+        answered = load.outcomes[200, ""]
+        wait_until(lambda: load.outcomes[200, ""] >= answered + 200, "answers again", 30)
+    print(dict(load.outcomes), f"slowest {load.slowest:.1f} s, works after {time.monotonic() - back:.1f} s")
+    for balancer in balancers:
+        balancer.close()
+    assert not load.failures
+    assert {outcome for outcome in load.outcomes if outcome[0] != 200} <= {(503, "Unhealthy")}, load.outcomes
+    assert load.slowest < 15
+    fleet.wait_until_watched(PATIENCE)
+    accepted = [subject for one in submitters for subject in one.accepted]
+    tried = [subject for one in submitters for subject in one.tried]
+    wait_until(lambda: set(accepted) <= _subjects(fleet, recipient).keys(), "delivery of all that was accepted", 60)
+    assert {count for subject, count in _subjects(fleet, recipient).items() if subject in tried} == {1}
+    after = fleet.content([recipient, *accounts])
+    for account, message in flagged.items():
+        flags = after[account]["INBOX"][_uid(stack, account, message)]
+        assert flagger.acknowledged[account] in (None, "\\Flagged" in flags)
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: not _untold(fleet, since, before, after), "the log tells it all", 60, 0.2)
+    assert _untold(fleet, since, before, after) == {}
+
+
+def _untold(
+    fleet: Fleet, since: Mapping[str, str], before: Mapping[str, Content], after: Mapping[str, Content]
+) -> dict[str, tuple[Content, Content]]:
+    """What accounts hold by their logs, and in truth, where that differs."""
+    told = fleet.told(since)
+    found = {account: (replay(told[account], before[account]), content) for account, content in after.items()}
+    return {account: both for account, both in found.items() if both[0] != both[1]}
+
+
+def _refused(load: Load) -> int:
+    return sum(count for (status, _), count in load.outcomes.items() if status == 503)
+
+
+def _subjects(fleet: Fleet, account: str) -> Counter[str]:
+    letters = map(email.message_from_bytes, fleet.lab.dovecot.raw_messages(fleet.users[account]))
+    return Counter(letter["Subject"] for letter in letters)
+
+
+def _uid(stack: GatewayStack, account: str, message: str) -> int:
+    return int(stack.api.get(message_path(account, message))["uid"])
 
 
 def _healthy(url: str) -> bool:
@@ -151,5 +221,5 @@ def _records(fleet: Fleet) -> dict[str, list[Any]]:
     return {account: client.hmget(keys.account(account), "config", "secrets") for account in fleet.users}
 
 
-def _read_again(told: list[Told]) -> bool:
-    return any(event.name == "mailboxReset" and event.path == "INBOX" for event in told)
+def _read_again(told: list[Event]) -> bool:
+    return any(event["event"] == "mailboxReset" and event["path"] == "INBOX" for event in told)
