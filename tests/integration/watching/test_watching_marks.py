@@ -27,7 +27,7 @@ async def world(durable_redis: RedisServer, anyio_backend: str) -> AsyncIterator
 async def _confirmed(world: World) -> tuple[WatchTools, Owned]:
     stored = await world.services.account_store.get("ann")
     assert stored is not None
-    tools, owned = watch_tools(world.services), Owned(config=stored.config, epoch=7, indexed=True)
+    tools, owned = watch_tools(world.services), Owned(config=stored.config, epoch=7, index="whole")
     assert await world.services.index.fence("ann", 7)
     await tools.confirm(owned, "INBOX", dirty=0, cursor_kind="imap")
     assert await _marks(world) == 1
@@ -53,7 +53,7 @@ async def test_a_mark_that_could_not_be_taken_off_is_taken_off_when_redis_is_bac
 
 
 async def test_a_mark_that_was_set_anew_meanwhile_stays(world: World, durable_redis: RedisServer) -> None:
-    """Else the mailbox would be watched, and asked of the mail server by every listing, until something happens in it."""
+    """Else every listing would go to the mail server, although the mailbox is watched, until something happens."""
     tools, owned = await _confirmed(world)
     await asyncio.to_thread(durable_redis.kill)
     await tools.unconfirm("ann", "INBOX")
