@@ -94,6 +94,14 @@ class AccountSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 # A state that arrives for an account that was deleted meanwhile must not bring a part of it back.
+_SET_STATE = Script("""
+local before = redis.call('HMGET', KEYS[1], 'config', 'state', 'error')
+if not before[1] then return 0 end
+if before[2] == ARGV[1] and (before[3] or '') == ARGV[2] then return 1 end
+redis.call('HSET', KEYS[1], 'state', ARGV[1], 'error', ARGV[2])
+return before[1]
+""")
+
 _SET_FIELDS = Script("""
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV))
@@ -157,15 +165,14 @@ class AccountStore:
 
     async def set_state(self, account: str, state: AccountState, error: LastError | None) -> bool:
         """Change the state of an account; False when it is gone. The last error goes when `error` is None."""
-        fields = {"state": state, "error": "" if error is None else to_json(error)}
-        if not await _SET_FIELDS.run(self._store.data, [keys.account(account)], *_flat(fields)):
-            return False
-        stored = await self.get(account)
-        if stored is not None:
-            await self._index(stored.config, state)
-            if not await self.exists(account):
-                # The index is in the other tier: a deletion may have come in between.
-                await self._strike_out(account)
+        told = "" if error is None else to_json(error)
+        config = await _SET_STATE.run(self._store.data, [keys.account(account)], state, told)
+        if isinstance(config, int):
+            return bool(config)
+        await self._index(msgspec.json.decode(config, type=AccountConfig), state)
+        if not await self.exists(account):
+            # The index is in the other tier: a deletion may have come in between.
+            await self._strike_out(account)
         await announce_state(self._store, account, state)
         return True
 

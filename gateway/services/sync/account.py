@@ -31,7 +31,9 @@ class AccountSync:
         self._mailbox_sync = MailboxSync(tools)
         self._renaming = Renaming(tools)
 
-    async def full_pass(self, session: Session, owned: Owned, *, beside: Sequence[str] = ()) -> list[Mailbox]:
+    async def full_pass(
+        self, session: Session, owned: Owned, mailboxes: Sequence[Mailbox], *, beside: Sequence[str] = ()
+    ) -> list[Mailbox]:
         """Look at every mailbox that is synced, and return those that have to be watched, the most important first.
 
         That one is looked at last, so that a session which follows a mailbox without help of the server can go on.
@@ -40,6 +42,7 @@ class AccountSync:
         Args:
             session: open, used by nobody else.
             owned: the account.
+            mailboxes: all of them, as the session has just listed them.
             beside: paths of mailboxes that are watched meanwhile, and not looked at here.
 
         Raises:
@@ -47,7 +50,6 @@ class AccountSync:
                 it has to be looked at again.
             ProviderError: the service could not be asked; nothing is taken for deleted because of that.
         """
-        mailboxes = await session.mailboxes()
         known = await self._tools.index.boxes(owned.account)
         state = owned.index
         if state == "whole" and not known:

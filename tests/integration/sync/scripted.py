@@ -143,7 +143,8 @@ class Taking:
         stored = await self.services.account_store.get(ACCOUNT)
         assert stored is not None
         config = msgspec.structs.replace(stored.config, **members)
-        await self.sync.full_pass(self.session, Owned(config=config, epoch=1, index=stored.index))
+        owned = Owned(config=config, epoch=1, index=stored.index)
+        await self.sync.full_pass(self.session, owned, await self.session.mailboxes())
 
     async def take_whatever_dies(self, most: int = 20, **members: Any) -> int:
         """Begin again after each death, as the next owner does; return how many there were.

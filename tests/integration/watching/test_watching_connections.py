@@ -59,6 +59,17 @@ async def test_an_account_whose_mailboxes_change_is_watched_anew(world: Watching
     await account.settled(["order"], "Orders")
 
 
+async def test_an_account_that_connects_is_looked_at_once_over_one_connection(stopped: Watching) -> None:
+    """A fleet that connects anew costs the servers no more than that, however long each takes."""
+    async with FaultProxy(stopped.address) as proxy, stopped.worker(periods=Periods(tick=0.001)):
+        user, phone = await stopped.user()
+        account = await stopped.create(user, phone, address=proxy.address)
+        await account.confirmed()
+        await asyncio.to_thread(phone.append, letter("news"))
+        await account.settled(["news"])
+        assert proxy.accepted == 1
+
+
 async def test_a_server_that_hangs_up_again_and_again_is_asked_less_and_less(stopped: Watching) -> None:
     """A login proves nothing: the second loss in a row makes the next attempt wait, and is an attempt in the plan."""
     async with FaultProxy(stopped.address) as proxy, stopped.worker(periods=Periods(survival=3600.0)):

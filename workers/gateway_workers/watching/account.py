@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -107,7 +108,8 @@ class AccountWatcher:
 
     def tick(self, now: float) -> None:
         """Notice what time it is."""
-        if self._live_since is None:
+        if not self._watches:
+            # The first pass, which looks at everything, has not ended.
             return
         if now >= self._full_pass_at:
             self._full_pass.set()
@@ -154,13 +156,14 @@ class AccountWatcher:
         tools = self._tools
         async with tools.ramp:
             session = await opened.enter_async_context(await tools.sessions.open(self._account))
-            await session.check()
+            self._full_pass.clear()  # who asks for one from now on may know more than the list that comes
+            listed = await self._listed(session, provider)
             self._live_since = tools.clock()
             if owned.index != "none":
                 await tools.health.connected(self._account)
             else:
                 await tools.health.syncing(self._account)
-            mailboxes = await self._first_pass(session, owned, provider)
+            mailboxes = [] if listed is None else await self._first_pass(session, owned, listed)
             if owned.index == "none":
                 await tools.health.connected(self._account)
             watched = [(mailbox, session) for mailbox in mailboxes[:1]]
@@ -173,16 +176,18 @@ class AccountWatcher:
         else:
             await tools.health.proven(self._account)
 
-    async def _first_pass(self, session: Session, owned: Owned, provider: Provider) -> list[Mailbox]:
-        """Look at every mailbox and return those to watch: none where the provider, or the account, cannot tell."""
-        if Capability.CHANGES not in provider.capabilities:
-            return []
-        self._full_pass.clear()
-        try:
-            with self._tools.durations.timed("sync", "full"):
-                mailboxes = await self._tools.sync.full_pass(session, owned)
-        except UnsupportedOperationError:
-            return []
+    async def _listed(self, session: Session, provider: Provider) -> Sequence[Mailbox] | None:
+        """Reach the account: return its mailboxes, or None where the provider, or the account, cannot tell changes."""
+        if Capability.CHANGES in provider.capabilities:
+            with contextlib.suppress(UnsupportedOperationError):
+                return await session.mailboxes()
+        await session.check()
+        return None
+
+    async def _first_pass(self, session: Session, owned: Owned, listed: Sequence[Mailbox]) -> list[Mailbox]:
+        """Look at every mailbox and return those to watch."""
+        with self._tools.durations.timed("sync", "full"):
+            mailboxes = await self._tools.sync.full_pass(session, owned, listed)
         self._tools.synced.add(self._account)
         self._plan_full_pass()
         return mailboxes
@@ -221,7 +226,7 @@ class AccountWatcher:
             try:
                 async with tools.ramp, await tools.sessions.open(self._account) as session:
                     with tools.durations.timed("sync", "full"):
-                        found = await tools.sync.full_pass(session, owned, beside=paths)
+                        found = await tools.sync.full_pass(session, owned, await session.mailboxes(), beside=paths)
             except TransientError as error:
                 log.warning("full_pass_failed", account=self._account, error=type(error).__name__)
                 self._full_pass_at = tools.clock() + tools.periods.full_pass_again

@@ -157,6 +157,8 @@ def _from_history(connection: Connection, path: str, name: bytes, state: State |
     if state is None or state.way != _HISTORY or not state.mark.isdigit() or not int(state.mark):
         found = _listed(connection, path, name, state)
         return found if found.state.way == _HISTORY else None
+    if _nothing_new(connection, path, state):
+        return Found(state, {})
     heard = _Heard()
     parameter = b"(QRESYNC (%d %d))" % (state.uid_validity, int(state.mark))
     selected, reply = connection.examine(path, name, parameter, take=heard.take)
@@ -173,6 +175,17 @@ def _from_history(connection: Connection, path: str, name: bytes, state: State |
         heard.flags,
         [uid for first, last in vanished for uid in range(first, last + 1) if uid not in heard.flags],
     )
+
+
+def _nothing_new(connection: Connection, path: str, state: State) -> bool:
+    """Tell whether the mailbox is selected, the state is of then, and the server has told nothing since, nor now."""
+    selected = connection.selected
+    if selected is None or selected.path != path or selected.writable or selected.stirred:
+        return False
+    if (selected.uid_validity, str(selected.highest_modseq)) != (state.uid_validity, state.mark):
+        return False
+    connection.command(b"NOOP")
+    return not selected.stirred
 
 
 def _state_of(selected: Selected, told: Iterable[int], known: int = 0) -> State:
