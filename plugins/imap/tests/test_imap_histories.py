@@ -37,13 +37,38 @@ async def test_qresync_takes_one_command(scripted: Start) -> None:
         server.commands.clear()
         news = b"* VANISHED (EARLIER) 1:2,5:99\r\n* 1 FETCH (UID 4 FLAGS (b) MODSEQ (91))\r\n"
         server.answers[b"EXAMINE"] = SELECTED + b"* OK [HIGHESTMODSEQ 95] x\r\n" + news + DONE
-        after = await session.changes("INBOX", first.state)
-        assert server.commands == [b'EXAMINE "INBOX" (QRESYNC (7 90))']
+        after = await session.changes("INBOX", "v:7:10:89")
+        assert server.commands == [b'EXAMINE "INBOX" (QRESYNC (7 89))']
     assert (first.state, first.complete, first.uid_validity) == ("v:7:10:90", True, 7)
     assert (after.state, after.complete, after.uid_validity) == ("v:7:10:95", False, 7)
     assert _changed(after) == [(4, ("b",))]
     # Nobody was told of UIDs from 10 on.
     assert len(after.removed) == len({1, 2, 5, 6, 7, 8, 9})
+
+
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [(b"", [b"NOOP"]), (b"* VANISHED 4\r\n", [b"NOOP", b'EXAMINE "INBOX" (QRESYNC (7 90))'])],
+    ids=["nothing new", "news"],
+)
+async def test_a_selected_mailbox_is_selected_again_only_for_news(
+    scripted: Start, told: bytes, asked: list[bytes]
+) -> None:
+    answers = {
+        b"CAPABILITY": QRESYNC,
+        b"ENABLE": DONE,
+        b"EXAMINE": SELECTED + b"* OK [HIGHESTMODSEQ 90] x\r\n" + DONE,
+        b"UID FETCH": b"* 1 FETCH (UID 2 FLAGS ())\r\n* 2 FETCH (UID 4 FLAGS ())\r\n" + DONE,
+        b"NOOP": told + DONE,
+    }
+    server = await scripted(answers)
+    async with ImapProvider().open(*server.account()) as session:
+        first = await session.changes("INBOX", None)
+        server.commands.clear()
+        server.answers[b"EXAMINE"] = SELECTED + b"* OK [HIGHESTMODSEQ 91] x\r\n* VANISHED (EARLIER) 4\r\n" + DONE
+        after = await session.changes("INBOX", first.state)
+        assert server.commands == asked
+    assert (len(after.removed), after.state) == ((1, "v:7:10:91") if told else (0, first.state))
 
 
 async def test_mailbox_without_modification_sequences_is_followed(scripted: Start) -> None:
