@@ -25,6 +25,9 @@ _TOKEN = re.compile("[0-9a-f]{64}")
 
 _FOREIGN = frozenset({"GATEWAY_TEST_REQUIRE"})
 
+#: Mebibytes that a worker needs before it has read any mail, with some to spare.
+LEAST_WORKER_MEMORY = 1024
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -52,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         prepared_token: the value of an API token that always exists.
         data_dir: the directory of this installation's own files.
         egress: the addresses that webhooks may be delivered to.
+        worker_memory: mebibytes that a worker may reserve, 0 for no limit.
     """
 
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -65,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     data_dir: Path | None = None
     egress: Egress = Egress()
+    worker_memory: int = 4096
 
     def __repr__(self) -> str:
         return f"Settings(host={self.host!r}, port={self.port}, data_dir={self.data_dir!r})"
@@ -116,6 +121,12 @@ def _origin(value: str) -> str:
 def _port(value: str) -> int:
     if not value.isdigit() or not 0 <= int(value) <= 65535:
         raise ValueError("must be a port number")
+    return int(value)
+
+
+def _mebibytes(value: str) -> int:
+    if not value.isdigit() or 0 < int(value) < LEAST_WORKER_MEMORY:
+        raise ValueError(f"must be a number of MiB, {LEAST_WORKER_MEMORY} or more, or 0 for no limit")
     return int(value)
 
 
@@ -196,4 +207,5 @@ _READERS: dict[str, tuple[str, Any]] = {
     "GATEWAY_LOG_LEVEL": ("log_level", _level),
     "GATEWAY_DATA_DIR": ("data_dir", Path),
     "GATEWAY_EGRESS": ("egress", _egress),
+    "GATEWAY_WORKER_MEMORY": ("worker_memory", _mebibytes),
 }

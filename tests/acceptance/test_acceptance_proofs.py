@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx
+import psutil
 import pytest
 
+from gateway.settings import Settings
+from gateway_workers.memory import MIB
 from tests.acceptance.client import Client, account_path
 from tests.acceptance.dev_process import DevGateway
 from tests.acceptance.processes import GatewayProcess
@@ -130,6 +133,15 @@ def test_no_process_grows_a_queue_of_dead_jobs(stack: GatewayStack, account: str
             return waiting + sum(int(client.zcard(key)) for key in client.scan_iter("{gw}:rq:wip:*"))
 
         wait_until(lambda: left() == 0, "all queues empty", 30)
+
+
+def test_every_worker_has_a_limit_of_memory(stack: GatewayStack) -> None:
+    """By default: without a container it is the only thing that keeps one mail from taking the machine along."""
+    for worker in stack.running_workers:
+        process = psutil.Process(worker.pid)
+        limit, _ = process.rlimit(psutil.RLIMIT_DATA)
+        assert limit == Settings().worker_memory * MIB
+        print(f"{worker.name}: {process.memory_info().data // MIB} MiB reserved")
 
 
 def test_what_gateway_dev_keeps_survives_a_restart() -> None:

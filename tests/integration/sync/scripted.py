@@ -34,6 +34,7 @@ class ScriptedSession(Session):
 
     Attributes:
         deadly: ids that kill whoever reads them.
+        hungry: ids that take two gibibytes of memory to read.
         withheld: ids that are listed and not given out, with how often they are still withheld.
         read: ids that were read, in order.
         on_read: awaited before each reading.
@@ -42,6 +43,7 @@ class ScriptedSession(Session):
     def __init__(self, world: World) -> None:
         self.boxes: dict[str, dict[str, tuple[str, ...]]] = {"INBOX": {}}
         self.deadly: set[str] = set()
+        self.hungry: set[str] = set()
         self.withheld: dict[str, int] = {}
         self.read: list[str] = []
         self.on_read: Callable[[], Awaitable[None]] | None = None
@@ -73,6 +75,8 @@ class ScriptedSession(Session):
         self.read += ids
         if self.deadly & set(ids):
             raise DeathError
+        if self.hungry & set(ids):
+            bytearray(2 << 30)
         found = []
         for id in ids:
             if self.withheld.get(id, 0) > 0:
@@ -155,7 +159,7 @@ class Taking:
         for deaths in range(most):
             try:
                 await self.take(**members)
-            except DeathError:
+            except (DeathError, MemoryError):
                 continue
             return deaths
         raise AssertionError("it never ends")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
+from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from gateway.errors import ServiceUnavailableError
+from gateway_workers.memory import MIB, limit_memory
 from tests.integration.services.world import open_world
 from tests.integration.sync.scripted import DeathError, Taking
 
@@ -23,6 +28,16 @@ async def test_a_deadly_message_is_quarantined_after_three_deaths(taking: Taking
     assert event["data"] == {"id": "7", "uid": 7, "attempts": 3, "reason": "unreadable"}
     assert (await taking.held())["7"]["status"] == "failed"
     assert await taking.ids("messageQuarantined") == ["7"]
+
+
+async def test_a_message_that_takes_more_memory_than_a_worker_may_have_is_quarantined(taking: Taking) -> None:
+    await taking.take()
+    taking.session.put(*map(str, range(1, 11)))
+    taking.session.hungry = {"7"}
+    with _memory_limit():
+        assert await taking.take_whatever_dies() == 3
+    assert await taking.ids("messageQuarantined") == ["7"]
+    assert len(await taking.ids()) == 9
 
 
 async def test_several_deadly_messages_do_not_condemn_their_neighbours(taking: Taking) -> None:
@@ -93,3 +108,14 @@ async def test_no_start_is_remembered_when_all_is_well(taking: Taking) -> None:
     taking.session.put("1", "2", "3")
     await taking.take()
     assert await taking.services.store.data.call("KEYS", "*:starts") == []
+
+
+@contextlib.contextmanager
+def _memory_limit() -> Iterator[None]:
+    """Let this process reserve half a gibibyte more than it has."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    limit_memory(psutil.Process().memory_info().data // MIB + 512)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
