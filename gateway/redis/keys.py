@@ -88,6 +88,11 @@ def worker(name: str) -> str:
     return f"{CONTROL}:worker:{name}"
 
 
+def worker_connection(name: str) -> str:
+    """Redis' own number of the connection over which a worker last gave a sign of life."""
+    return f"{CONTROL}:worker-connection:{name}"
+
+
 def figures(worker: str) -> str:
     """Hash of what one worker tells of itself for metrics."""
     return f"{CONTROL}:figures:{worker}"

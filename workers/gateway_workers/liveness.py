@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from gateway.errors import ConfigurationError
 from gateway.redis import keys
@@ -78,10 +80,20 @@ class Liveness:
         Raises:
             redis.exceptions.RedisError: Redis is away.
         """
-        await self._caller.call("SET", keys.worker(self._name), self._sign, "PX", int(self._lease * 1000))
+        await self._note_connection()
+        await self._set(keys.worker(self._name), self._sign)
         added = await self._caller.call("SADD", keys.WORKERS, self._name)
         self._seen_at = self._clock()
         return bool(added)
+
+    async def _note_connection(self) -> None:
+        """Note the connection by whose end others know that this process has ended."""
+        # An operator may forbid the question.
+        with contextlib.suppress(ResponseError):
+            await self._set(keys.worker_connection(self._name), await self._caller.call("CLIENT", "ID"))
+
+    async def _set(self, key: str, value: Any) -> None:
+        await self._caller.call("SET", key, value, "PX", int(self._lease * 1000))
 
     async def outlive_namesake(self) -> None:
         """Wait until no worker of this name gives signs of life: one that was killed and started again comes too early.

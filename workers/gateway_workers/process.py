@@ -36,7 +36,7 @@ async def run_worker(
         return
     pool = SessionPool(services.open_session)
     url = settings.broker_url or settings.redis_url
-    tools = watch_tools(services, periods=periods)
+    tools = watch_tools(services, lambda: pool.busy, periods=periods)
     watchers = Watchers(tools)
     worker = MailWorker(
         url,

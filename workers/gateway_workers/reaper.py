@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from typing import TypeVar
 
 import structlog
+from redis.exceptions import ResponseError
 
 from gateway.queue.ownership import OwnershipClient
 from gateway.queue.records import JobRecords
@@ -23,6 +24,9 @@ T = TypeVar("T")
 
 #: Milliseconds that one reaper has a dead worker to itself.
 _LOCK = 30_000
+
+#: Beats after which a worker has missed one.
+_MISSED = 1.5
 
 #: Seconds between two looks of all workers together at whether every account has an owner.
 RECONCILE = 30.0
@@ -44,15 +48,19 @@ class Reaper:
         ownership: OwnershipClient,
         signals: Signals,
         *,
+        lease: float,
+        beat: float,
         reconcile: float = RECONCILE,
     ) -> None:
-        """Take the name of the worker that this one works for."""
+        """Take the name of the worker that this one works for; seconds as of `Liveness`."""
         self._name = name
         self._caller = caller
         self._records = records
         self._bookkeeping = bookkeeping
         self._ownership = ownership
         self._signals = signals
+        self._lease = lease
+        self._beat = beat
         self._reconcile = reconcile
         self._unknown: set[str] = set()
 
@@ -67,12 +75,34 @@ class Reaper:
             if repairs.freed or repairs.struck:
                 log.warning("owners_reconciled", freed=repairs.freed, struck=repairs.struck)
         for name in sorted(name.decode() for name in await self._caller.call("SMEMBERS", keys.WORKERS)):
-            if not await self._lives(name):
+            if await self._gone(name):
                 await self._reap(name)
         await self._look_after_departed()
 
     async def _lives(self, name: str) -> bool:
         return bool(await self._caller.call("EXISTS", keys.worker(name)))
+
+    async def _gone(self, name: str) -> bool:
+        """Tell whether a worker gives no signs of life any more, or will not give another one.
+
+        When a process is killed, the kernel ends its connections. Who has missed a beat and has no connection is not
+        waited for; one that only sleeps has one.
+        """
+        rest = int(await self._caller.call("PTTL", keys.worker(name)))
+        if rest < 0 or name == self._name or self._lease - rest / 1000 < _MISSED * self._beat:
+            return rest < 0
+        connection = await self._caller.call("GET", keys.worker_connection(name))
+        if connection is None or await self._connected(connection):
+            return False
+        await self._caller.call("DEL", keys.worker(name))
+        log.warning("worker_vanished", worker=name)
+        return True
+
+    async def _connected(self, connection: bytes) -> bool:
+        try:
+            return bool((await self._caller.call("CLIENT", "LIST", "ID", connection)).strip())
+        except ResponseError:
+            return True  # an operator may forbid the question
 
     async def _reap(self, name: str) -> None:
         lock = keys.reaper(name)

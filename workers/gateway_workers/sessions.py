@@ -78,6 +78,7 @@ class SessionPool:
         self._clock = clock
         self._slots: OrderedDict[tuple[str, str], _Slot] = OrderedDict()
         self._open = 0
+        self._jobs = 0
         self._closing: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
@@ -104,6 +105,7 @@ class SessionPool:
         """
         slot = self._slot(account, lane)
         slot.jobs += 1
+        self._jobs += 1
         try:
             async with slot.gate:
                 lease = await self._ready(slot, verify)
@@ -117,6 +119,7 @@ class SessionPool:
                 if slot.stale:
                     self._discard(slot)
         finally:
+            self._jobs -= 1
             slot.jobs -= 1
             self._rest(slot)
 
@@ -148,6 +151,11 @@ class SessionPool:
     def size(self) -> int:
         """How many sessions are open."""
         return self._open
+
+    @property
+    def busy(self) -> bool:
+        """Whether any job uses a session, or waits for one."""
+        return self._jobs > 0
 
     def _slot(self, account: str, lane: str) -> _Slot:
         slot = self._slots.get((account, lane))

@@ -207,6 +207,8 @@ class _Shift:
             bookkeeping,
             OwnershipClient(caller),
             Signals(caller),
+            lease=limits.lease,
+            beat=limits.beat,
             reconcile=limits.reconcile,
         )
         self._runner = JobRunner(

@@ -58,6 +58,35 @@ async def test_the_jobs_of_a_killed_worker_are_answered_by_another_or_fail_at_on
         assert redis.zcard(keys.rq_failed("mail")) == 10
 
 
+async def test_a_killed_worker_is_not_waited_for_and_one_that_sleeps_is(redis_url: str) -> None:
+    """The kernel ends the connections of a process that was killed; those of one that was stopped go on."""
+    lease = "60"
+    with (
+        Redis.from_url(redis_url) as redis,
+        worker_process(redis_url, "sleeping", lease) as sleeping,
+        worker_process(redis_url, "killed", lease) as killed,
+        worker_process(redis_url, "w-3", lease),
+    ):
+        await ready(redis, "sleeping", "killed", "w-3")
+        sleeping.send_signal(signal.SIGSTOP)
+        killed.kill()
+        await eventually(lambda: not redis.sismember(keys.WORKERS, "killed"), "it is cleaned up after", 10)
+        assert redis.exists(keys.worker("sleeping"))
+
+
+async def test_a_worker_may_be_forbidden_to_ask_for_connections(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as redis:
+        redis.acl_setuser("plain", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=["+@all", "-client"])
+        redis.set(RELEASE, 1)
+        url = redis_url.replace("redis://", "redis://plain:any@")
+        with worker_process(url, "w-1") as first, worker_process(url, "w-2"):
+            async with running_client(redis_url) as client:
+                await ready(redis, "w-1", "w-2")
+                assert await client.call(CONNECT, "ada", NOTHING, timeout=20) == b'{"text":"ada"}'
+                first.kill()
+                await eventually(lambda: not redis.sismember(keys.WORKERS, "w-1"), "its lease has ended", 10)
+
+
 async def test_a_worker_that_starts_cleans_up_after_the_last_one(redis_url: str) -> None:
     """A single worker that crashed and was restarted answers what the crash left."""
     with Redis.from_url(redis_url) as redis:

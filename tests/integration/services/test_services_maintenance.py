@@ -82,7 +82,7 @@ async def test_a_worker_that_begins_is_not_taken_for_a_dead_one(world: World) ->
     reaper: Any = None
     liveness = Liveness("new", watching, reaper, on_lost=nothing, on_beat=nothing)
     await liveness.register()
-    assert seen == [False, False]
+    assert len(seen) > 1 and not any(seen)
     await world.services.store.control.call("SREM", keys.WORKERS, "new")
     await liveness.beat()
     assert await world.services.store.control.call("SISMEMBER", keys.WORKERS, "new")

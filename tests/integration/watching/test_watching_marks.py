@@ -27,7 +27,7 @@ async def world(durable_redis: RedisServer, anyio_backend: str) -> AsyncIterator
 async def _confirmed(world: World) -> tuple[WatchTools, Owned]:
     stored = await world.services.account_store.get("ann")
     assert stored is not None
-    tools, owned = watch_tools(world.services), Owned(config=stored.config, epoch=7, index="whole")
+    tools, owned = watch_tools(world.services, lambda: False), Owned(config=stored.config, epoch=7, index="whole")
     assert await world.services.index.fence("ann", 7)
     await tools.confirm(owned, "INBOX", dirty=0, cursor_kind="imap")
     assert await _marks(world) == 1

@@ -63,7 +63,7 @@ async def test_each_beat_looks_for_dead_workers() -> None:
     liveness = control.liveness()
     await liveness.beat()
     await liveness.duties()
-    assert control.events == ["SET", "SADD", "sweep"]
+    assert control.events == ["CLIENT", "SET", "SET", "SADD", "sweep"]
 
 
 async def test_a_worker_that_was_declared_dead_registers_again_and_drops_its_sessions() -> None:
@@ -73,7 +73,7 @@ async def test_a_worker_that_was_declared_dead_registers_again_and_drops_its_ses
     control.listed = False
     await liveness.beat()
     await liveness.duties()
-    assert control.events == ["SET", "SADD", "lost", "sweep"]
+    assert control.events == ["CLIENT", "SET", "SET", "SADD", "lost", "sweep"]
 
 
 async def test_after_an_outage_of_redis_nobody_is_declared_dead_for_one_lease() -> None:

@@ -25,6 +25,7 @@ from gateway.errors import (
 from gateway.model.message import Mailbox
 from gateway.provider import Capability, Provider, Session
 from gateway.services.sync import Owned
+from gateway.store.accounts import StoredAccount
 from gateway_workers.watching.mailbox import MailboxWatch
 from gateway_workers.watching.tools import WatchTools
 
@@ -129,20 +130,33 @@ class AccountWatcher:
     async def _live(self) -> None:
         """Connect and watch; ends by an error, or when there is nothing to watch."""
         self._lived = 0.0
-        tools, stored = self._tools, await self._tools.accounts.get(self._account)
-        if stored is None or not await self._fenced():
-            return
-        await tools.events.announce_missed(self._account)
-        await tools.health.connecting(self._account)
-        owned = Owned(config=stored.config, epoch=self.epoch, index=stored.index)
-        _, provider = await tools.sessions.provider(stored.config)
+        tools = self._tools
         try:
             async with AsyncExitStack() as opened:
-                await self._watched(opened, owned, provider)
+                async with tools.ramp:
+                    stored = await self._begun()
+                    if stored is None:
+                        return
+                    owned = Owned(config=stored.config, epoch=self.epoch, index=stored.index)
+                    _, provider = await tools.sessions.provider(stored.config)
+                    watched = await self._watched(opened, owned, provider)
+                if watched:
+                    await self._serve(msgspec.structs.replace(owned, index="whole"), watched, provider.cursor_kind)
+                else:
+                    await tools.health.proven(self._account)
         finally:
             if self._live_since is not None:
                 self._lived = tools.clock() - self._live_since
             self._live_since, self._watches = None, []
+
+    async def _begun(self) -> StoredAccount | None:
+        """Claim the account and tell that it is being connected; None when it is not there, or another's."""
+        stored = await self._tools.accounts.get(self._account)
+        if stored is None or not await self._fenced():
+            return None
+        await self._tools.events.announce_missed(self._account)
+        await self._tools.health.connecting(self._account)
+        return stored
 
     async def _fenced(self) -> bool:
         """Claim the right to write; False when there is no such account, or another worker has it."""
@@ -152,29 +166,26 @@ class AccountWatcher:
             log.info("account_fenced", account=self._account)
             return False
 
-    async def _watched(self, opened: AsyncExitStack, owned: Owned, provider: Provider) -> None:
+    async def _watched(self, opened: AsyncExitStack, owned: Owned, provider: Provider) -> list[tuple[Mailbox, Session]]:
+        """Reach the account, look at every mailbox, and return those to watch with their sessions."""
         tools = self._tools
-        async with tools.ramp:
-            session = await opened.enter_async_context(await tools.sessions.open(self._account))
-            self._full_pass.clear()  # who asks for one from now on may know more than the list that comes
-            listed = await self._listed(session, provider)
-            self._live_since = tools.clock()
-            if owned.index != "none":
-                await tools.health.connected(self._account)
-            else:
-                await tools.health.syncing(self._account)
-            mailboxes = [] if listed is None else await self._first_pass(session, owned, listed)
-            if owned.index == "none":
-                await tools.health.connected(self._account)
-            watched = [(mailbox, session) for mailbox in mailboxes[:1]]
-            for mailbox in mailboxes[1:]:
-                other = await self._another(opened)
-                if other is not None:
-                    watched.append((mailbox, other))
-        if watched:
-            await self._serve(msgspec.structs.replace(owned, index="whole"), watched, provider.cursor_kind)
+        session = await opened.enter_async_context(await tools.sessions.open(self._account))
+        self._full_pass.clear()  # who asks for one from now on may know more than the list that comes
+        listed = await self._listed(session, provider)
+        self._live_since = tools.clock()
+        if owned.index != "none":
+            await tools.health.connected(self._account)
         else:
-            await tools.health.proven(self._account)
+            await tools.health.syncing(self._account)
+        mailboxes = [] if listed is None else await self._first_pass(session, owned, listed)
+        if owned.index == "none":
+            await tools.health.connected(self._account)
+        watched = [(mailbox, session) for mailbox in mailboxes[:1]]
+        for mailbox in mailboxes[1:]:
+            other = await self._another(opened)
+            if other is not None:
+                watched.append((mailbox, other))
+        return watched
 
     async def _listed(self, session: Session, provider: Provider) -> Sequence[Mailbox] | None:
         """Reach the account: return its mailboxes, or None where the provider, or the account, cannot tell changes."""

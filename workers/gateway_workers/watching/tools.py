@@ -20,6 +20,7 @@ from gateway.services.sync import AccountSync, Owned
 from gateway.store.accounts import AccountStore
 from gateway.store.index import IndexStore
 from gateway.store.signs import SignStore
+from gateway_workers.watching.ramp import Ramp
 
 
 class Periods(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +52,7 @@ class WatchTools:
     """Services, limits and clocks of all watchers of one worker.
 
     Attributes:
-        ramp: accounts that connect, or look at all their mailboxes, at once: a restart must not trample the servers.
+        ramp: entered by accounts that connect, or look at all their mailboxes.
         clock: monotonic seconds.
         durations: how long looks at mailboxes take.
         stale: marks that could not be taken off while Redis was away.
@@ -70,7 +71,7 @@ class WatchTools:
     clock: Callable[[], float]
     now: Clock
     periods: Periods
-    ramp: asyncio.Semaphore
+    ramp: Ramp
     durations: Durations = field(default_factory=Durations)
     stale: set[tuple[str, str]] = field(default_factory=set)
     alive: set[str] = field(default_factory=set)
@@ -107,8 +108,8 @@ class WatchTools:
             await self.signs.note(self.now(), alive=alive, synced=synced)
 
 
-def watch_tools(services: Services, *, periods: Periods | None = None, ramp: int = 32) -> WatchTools:
-    """Take what watchers need out of the services."""
+def watch_tools(services: Services, busy: Callable[[], bool], *, periods: Periods | None = None) -> WatchTools:
+    """Take what watchers need out of the services; `busy` as of `Ramp`."""
     return WatchTools(
         accounts=services.account_store,
         signs=services.signs,
@@ -120,5 +121,5 @@ def watch_tools(services: Services, *, periods: Periods | None = None, ramp: int
         clock=asyncio.get_running_loop().time,
         now=services.clock,
         periods=periods or Periods(),
-        ramp=asyncio.Semaphore(ramp),
+        ramp=Ramp(busy),
     )
