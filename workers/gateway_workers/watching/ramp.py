@@ -13,7 +13,7 @@ class Ramp:
     While somebody waits for answers from this worker there are few: what is asked for goes before what is only due.
     """
 
-    def __init__(self, busy: Callable[[], bool], *, most: int = 32, few: int = 2) -> None:
+    def __init__(self, busy: Callable[[], bool], *, most: int = 32, few: int = 4) -> None:
         """Begin empty.
 
         Args:
