@@ -118,7 +118,7 @@ class Liveness:
         The name stays on the list until a reaper has looked: Redis may hand a job to a waiting connection in the
         moment in which that is closed.
         """
-        await self._caller.call("DEL", keys.worker(self._name))
+        await self._caller.call("DEL", keys.worker(self._name), keys.worker_connection(self._name))
 
     async def run(self) -> None:
         """Beat until cancelled; the duties run beside the beats, so that none of them can cost this worker its life."""

@@ -124,6 +124,7 @@ class Reaper:
         if waiting is None or accounts is None:
             return  # it was only asleep
         await self._in_thread(self._records.forget, name)
+        await self._caller.call("DEL", keys.worker_connection(name))
         await self._caller.call("ZADD", keys.DEPARTED, await self._now(), name)
         log.info("worker_reaped", dead=name, waiting=waiting, accounts=accounts, **fates)
         await self._signals.send(Signal("wake"))
