@@ -166,3 +166,14 @@ async def test_a_cursor_of_another_kind_is_left_to_a_worker_to_refuse(world: Wat
     await account.confirmed()
     for cursor in ("graph_eyJwYWdlIjowfQ", "imap_nonsense", "nonsense"):
         assert await world.services.listings.page(account.id, "INBOX", page=0, size=10, cursor=cursor) is None
+
+
+async def test_the_index_shows_no_less_than_the_listing_of_a_worker_before(world: Watching) -> None:
+    """The worker's own session may have seen what the watching one has not been told yet."""
+    account = await world.account()
+    await account.confirmed()
+    await asyncio.to_thread(account.phone.append, letter("news"))
+    assert (await account.asked())["total"] == 1
+    shown = await account.indexed()
+    assert shown is None or shown["total"] == 1
+    await account.settled(["news"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
-from gateway.queue.operations import Arguments
+from gateway.model.message import MessageList
+from gateway.queue.operations import MESSAGES_LIST, Arguments, ListMessages
 from gateway.services.container import Services
 from gateway_workers.context import Handler, JobContext
 from gateway_workers.operations import accounts, mail, outbox, webhooks
@@ -21,6 +22,7 @@ def handlers(services: Services, watchers: Watchers) -> Mapping[str, Handler]:
         **outbox.handlers(services),
         **webhooks.handlers(services),
     }
+    found[MESSAGES_LIST.name] = _noting_news(mail.list_messages, services)
     return {name: _noting_changes(handler, services) for name, handler in found.items()}
 
 
@@ -34,7 +36,28 @@ def _noting_changes(handler: Handler, services: Services) -> Handler:
             return await handler(job, arguments)
         finally:
             # Also one that failed may have changed something.
-            await services.index.dirty(job.account)
-            await services.dispatcher.kick(job.account)
+            await _step_back(job, services)
 
     return noting
+
+
+def _noting_news(handler: Callable[[JobContext, ListMessages], Awaitable[MessageList]], services: Services) -> Handler:
+    """Have the index step back before anybody hears of messages that it does not know yet.
+
+    Else the next listing, which the index answers, would show less than the one before.
+    """
+
+    async def noting(job: JobContext, arguments: ListMessages) -> MessageList:
+        found = await handler(job, arguments)
+        box = await services.index.box(job.account, arguments.path)
+        if box is not None and box.count != found.total:
+            await _step_back(job, services)
+        return found
+
+    return noting
+
+
+async def _step_back(job: JobContext, services: Services) -> None:
+    """Have the mailboxes of the account looked at before the index answers for them again."""
+    await services.index.dirty(job.account)
+    await services.dispatcher.kick(job.account)
