@@ -50,7 +50,7 @@ def read_feedback(letter: Letter, id: str) -> MessageComplaintData | None:
 
 
 def _hotmail(letter: Letter, id: str) -> MessageComplaintData | None:
-    match = _HOTMAIL.search(letter.header("subject")[:500])
+    match = _HOTMAIL.search(letter.header("subject")[:512])
     headers = attached_headers(letter)
     if letter.sender != "staff@hotmail.com" or match is None or not headers:
         return None

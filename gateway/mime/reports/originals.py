@@ -42,7 +42,7 @@ def copied_headers(text: str) -> tuple[Headers, int]:
         if not _FIELD_LINE.match(line.lstrip(">|") if line.startswith((">", "|")) else line):
             break
         begin -= len(line) + 1
-    lines = []
+    lines: list[str] = []
     for line in text[begin:].split("\n", _FIELDS)[:_FIELDS]:
         bare = line.lstrip(">|") if line.startswith((">", "|")) else line
         if not bare.strip() and lines:

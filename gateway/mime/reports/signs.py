@@ -65,7 +65,7 @@ def may_be_report(entry: MessageEntry) -> bool:
         return True
     if entry.from_ is not None and (is_daemon(entry.from_) or is_feedback_loop(entry.from_)):
         return True
-    return bool(entry.subject) and FAILURE.search(entry.subject[:500]) is not None
+    return FAILURE.search((entry.subject or "")[:512]) is not None
 
 
 def is_daemon(sender: Address) -> bool:

@@ -6,22 +6,39 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gateway.model.message import MessageDetail, MessageList
+from gateway.queue import operations as ask
 from gateway.queue.operations import Arguments
 from gateway.services.container import Services
 from gateway_workers.context import Handler, JobContext
 from gateway_workers.operations import accounts, mail, outbox, webhooks
 from gateway_workers.watching import Watchers
 
+#: Operations that answer messages.
+_SHOWING = (ask.MESSAGES_LIST.name, ask.MESSAGES_SEARCH.name, ask.MESSAGES_GET.name)
+
 
 def handlers(services: Services, watchers: Watchers) -> Mapping[str, Handler]:
     """Return the handlers by operation name."""
     found = {
         **mail.HANDLERS,
+        **{name: _showing_bounces(mail.HANDLERS[name], services) for name in _SHOWING},
         **accounts.handlers(services, watchers),
         **outbox.handlers(services),
         **webhooks.handlers(services),
     }
     return {name: _noting_changes(handler, services) for name, handler in found.items()}
+
+
+def _showing_bounces(handler: Handler, services: Services) -> Handler:
+    """Have messages say whom they did not reach: no provider knows."""
+
+    async def showing(job: JobContext, arguments: Arguments) -> msgspec.Struct | None:
+        found = await handler(job, arguments)
+        assert isinstance(found, MessageDetail | MessageList)
+        return await services.bounced.show(job.account, found)
+
+    return showing
 
 
 def _noting_changes(handler: Handler, services: Services) -> Handler:
