@@ -104,7 +104,7 @@ def _character(match: re.Match[str]) -> str:
 
 def _action(group: Group) -> str:
     action = re.match(r"[a-z]+", group.get("action", "").strip().lower())
-    if action is not None:
+    if action is not None and action[0] in ("failed", "delayed", "delivered", "relayed", "expanded"):
         return action[0]
     return _ACTIONS.get(group.get("status", "").strip()[:1], "")
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 
+from gateway.mime.addresses import parse_addresses
 from gateway.mime.reports.letter import Letter
 from gateway.mime.reports.originals import Headers, attached_headers, copied_headers, message_id
-from gateway.mime.reports.signs import FAILURE, is_daemon
+from gateway.mime.reports.signs import FAILURE, REASON, STATUS_TYPES, is_daemon
 from gateway.model.event import BounceResponse, MessageBounceData
 
 #: Recipients of one notice that are told of.
@@ -58,6 +59,8 @@ _FINAL = re.compile(
     r"|no further (?:attempts|delivery)|did not succeed|endgültig|expired",
     re.IGNORECASE,
 )
+#: Lines of a summary of the original tell to whom it was written, not whom it did not reach.
+_SUMMARY = re.compile(r"[ \t>]*(?:to|cc|from|sender|reply-to|subject)[ \t]*:", re.IGNORECASE)
 _DAEMON_LOCAL = re.compile(r"(?:mailer-?daemon|postmaster|abuse|support|no-?reply|noreply|helpdesk)@", re.IGNORECASE)
 
 
@@ -66,7 +69,8 @@ def read_notice(letter: Letter, id: str) -> tuple[MessageBounceData, ...]:
     attached = attached_headers(letter)
     copied, end = copied_headers(letter.text)
     headers, said = attached or copied, letter.text[:end]
-    if not _convincing(letter, said, original=bool(headers)):
+    copy = bool(headers) or letter.find("message/rfc822", "text/rfc822-headers", *STATUS_TYPES) is not None
+    if not _convincing(letter, said, original=copy) or _is_report(headers):
         return ()
     original = message_id(headers, letter)
     found = _recipients(letter, said, headers)
@@ -90,23 +94,36 @@ def read_notice(letter: Letter, id: str) -> tuple[MessageBounceData, ...]:
 def _convincing(letter: Letter, said: str, *, original: bool) -> bool:
     """Tell whether enough signs come together."""
     subject = letter.header("subject")[:512]
-    if letter.has("list-id", "list-unsubscribe", "list-post") or _ANSWER.match(subject):
-        return False
-    if letter.find("message/disposition-notification", "text/calendar") is not None or not said:
-        return False
-    if _NOT_YET.search(subject) or _DONE.search(subject):
-        return False
-    if (_NOT_YET.search(said) or (_DONE.search(said) and not FAILURE.search(said))) and not _FINAL.search(said):
+    if _ANSWER.match(subject) or not said or letter.find("text/calendar") is not None or not _final(subject, said):
         return False
     listed = letter.has("x-failed-recipients")
-    senders = letter.message.addresses("from")
-    daemon = any(is_daemon(sender) for sender in senders[:1]) or _QMAIL.match(said) is not None
-    unreachable = letter.header("return-path").strip() == "<>"
-    if not (listed or daemon or unreachable):
+    daemon = any(is_daemon(sender) for sender in letter.message.addresses("from")[:1]) or bool(_QMAIL.match(said))
+    # A mailing list that a bounce came by leaves its marks on it; what a list itself writes is no bounce.
+    unreachable = letter.header("return-path").strip() == "<>" and not letter.has("list-id", "list-unsubscribe")
+    if letter.find("message/disposition-notification") is not None or not (listed or daemon or unreachable):
         return False
+    final = _FINAL.search(said) is not None
     told = (FAILURE.search(subject) is not None, FAILURE.search(said) is not None)
+    reason = REASON.search(said) is not None
     replied = _REPLY.search(said) is not None or _STATUS.search(said) is not None
-    return any(told) and sum((2 * listed, daemon, unreachable, *told, replied, original)) >= 3
+    return (
+        any((*told, daemon and reason))
+        and sum((2 * listed, daemon, unreachable, *told, reason, final, replied, original)) >= 3
+    )
+
+
+def _final(subject: str, said: str) -> bool:
+    """Tell whether a text can be about mail that did not arrive and will not."""
+    if _NOT_YET.search(subject) or _DONE.search(subject):
+        return False
+    return _FINAL.search(said) is not None or not (
+        _NOT_YET.search(said) or (_DONE.search(said) and not FAILURE.search(said))
+    )
+
+
+def _is_report(headers: Headers) -> bool:
+    """Tell whether what is attached is a report itself: then nothing is known of the original."""
+    return any(is_daemon(sender) for sender in parse_addresses(headers.get("from", ()))[:1])
 
 
 def _recipients(letter: Letter, said: str, headers: Headers) -> list[tuple[str, str]]:
@@ -118,6 +135,7 @@ def _recipients(letter: Letter, said: str, headers: Headers) -> list[tuple[str, 
         if match[0].lower() not in letter.own_addresses and not _DAEMON_LOCAL.match(match[0])
     ]
     if not named:
+        places = [match for match in places if not _SUMMARY.match(_line_before(said, match))] or places
         lines = [match for match in places if _is_own_line(said, match)]
         written_to = " ".join(value for name in ("to", "cc", "bcc") for value in headers.get(name, ())).lower()
         known = [match for match in lines or places if match[0].lower() in written_to]
@@ -126,17 +144,21 @@ def _recipients(letter: Letter, said: str, headers: Headers) -> list[tuple[str, 
         # Some texts name nobody: then the original, written to one, tells whom.
         to = _ADDRESS.findall(" ".join(headers.get("to", ()))[:2000])
         named = to if len(to) == 1 else []
+    named = [re.sub(r"^smtp[=:]", "", address, flags=re.IGNORECASE) for address in named]
     unique = list({address.rstrip(".").lower(): address.rstrip(".") for address in named[:RECIPIENTS]}.values())
     begin = {address: said.find(address) for address in unique}
     stops = sorted(at for at in begin.values() if at >= 0)
     return [(address, _reason(said, address, begin[address], stops)) for address in unique]
 
 
+def _line_before(said: str, match: re.Match[str]) -> str:
+    start = max(said.rfind("\n", 0, match.start()) + 1, match.start() - 200)
+    return said[start : match.start()]
+
+
 def _is_own_line(said: str, match: re.Match[str]) -> bool:
-    start = said.rfind("\n", 0, match.start()) + 1
-    return match.start() - start < 120 and bool(
-        _LINE.match(said[start : match.start()]) and _AFTER.match(said, match.end())
-    )
+    before = _line_before(said, match)
+    return len(before) < 120 and bool(_LINE.match(before) and _AFTER.match(said, match.end()))
 
 
 def _reason(said: str, address: str, at: int, stops: list[int]) -> str:

@@ -27,7 +27,9 @@ _LOOPS = re.compile(r"(?:staff@hotmail\.com|[^@]*(?:fbl|feedback|abuse|complaint
 FAILURE = re.compile(
     r"undeliver(?:able|ed)|non[- ]?deliver(?:y|able)|delivery (?:status notification ?\((?:failure|failed)\)|failure"
     r"|failed|has failed|problem|error|report)|(?:mail|message|email) (?:delivery )?(?:failure|failed|error)"
-    r"|failure notice|returned (?:mail|to sender|message)|return(?:ed)? (?:un|to )|mail could not be"
+    r"|failure notice|failed (?:mail|message)|mail (?:delivery )?failed|rejected mail|mail was rejected"
+    r"|delivery status notification:? error|delivery[^.\n]{0,40} (?:failed|aborted)|delivery of the following"
+    r"|returned (?:mail|to sender|message)|return(?:ed)? (?:un|to )|mail could not be"
     r"|(?:could|can|was|were|did) ?not (?:be |been )?(?:deliver|sent|reach|accepted)|couldn'?t (?:be )?deliver"
     r"|wasn'?t (?:able to )?(?:be )?(?:deliver|found)|unable to (?:be )?deliver|cannot be delivered|not delivered"
     r"|address(?:es|\(es\)|es\(s\))? (?:failed|had (?:permanent )?(?:fatal|delivery)|has failed|wasn't found)"
@@ -54,6 +56,19 @@ FAILURE = re.compile(
     # Russian, Japanese, Chinese
     r"|не (?:было )?доставлен|недоставленн|невозможно доставить|ошибка доставки|配信不能|配信できません|配送できません"
     r"|送信できませんでした|退信|无法送达|未送达|投递失败|無法傳遞",
+    re.IGNORECASE,
+)
+
+
+#: Why mail did not arrive, in the words of servers and mailers.
+REASON = re.compile(
+    r"(?:user|recipient|mailbox|account|address|userid|name)[^.\n]{0,40}(?:unknown|not (?:known|found|exist"
+    r"|recogni[sz]ed|listed|valid|local)|disabled|discontinued|inactive|unavailable|full|exceed"
+    r"|doesn't exist|does not exist|rejected)"
+    r"|(?:unknown|no such|invalid|bad)[^.\n]{0,30}(?:user|recipient|mailbox|account|address|domain|userid|host)"
+    r"|(?:over|exceeded?|exceeds)[^.\n]{0,30}(?:quota|limit|size|maximum)|quota exceeded|no mailbox here|host not found"
+    r"|domain (?:name )?(?:does not exist|not found)|relay(?:ing)? denied|unrouteable|mailbox (?:is )?full"
+    r"|could not find a gateway|doesn't have a",
     re.IGNORECASE,
 )
 
