@@ -5,10 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-_SUBJECT = re.compile(r"(?:auto(?:matic)?[- ]?(?:reply|response)|out of (?:the )?office|oof:|ooo:)", re.IGNORECASE)
+# English as EmailEngine has it; the others as Exchange and Outlook write them, with the colon: a listing has no headers
+# to tell by.
+_SUBJECT = re.compile(
+    r"auto(?:matic)?[- ]?(?:reply|response)|out of (?:the )?office|oof:|ooo:"
+    r"|(?:automatische antwort|abwesenheitsnotiz|abwesend|réponse automatique|absence du bureau|respuesta automática"
+    r"|fuera de (?:la )?oficina|risposta automatica|fuori sede|resposta automática|automatisch antwoord|autosvar"
+    r"|automatiskt? svar|automaattinen vastaus|odpowiedź automatyczna|automatyczna odpowiedź|automatická odpověď"
+    r"|automatikus válasz|răspuns automat|otomatik yan\u0131t|автоответ|автоматический ответ|αυτόματη απάντηση"
+    r"|自動応答|自动答复|自動回覆|자동 회신)\s?[:\uff1a]",
+    re.IGNORECASE,
+)
 # RFC 3834 section 5.2; parameters may follow the keyword.
 _SUBMITTED = re.compile(r"auto-replied\b", re.IGNORECASE)
-_MARKERS = ("x-auto-response-suppress", "x-autoresponder", "x-autorespond", "x-autoreply")
+_MARKERS = ("x-auto-response-suppress", "x-autoresponder", "x-autorespond", "x-autoreply", "x-mail-autoreply")
 
 
 def is_auto_reply(headers: Mapping[str, Sequence[str]]) -> bool:

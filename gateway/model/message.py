@@ -93,6 +93,23 @@ class MessageText(Resource, frozen=True, kw_only=True):
     encoded_size: EncodedSize | None = None
 
 
+class BounceReply(Resource, frozen=True, kw_only=True):
+    """What the refusing server said; `status` is an enhanced status code (RFC 3463)."""
+
+    message: str | None = None
+    status: str | None = None
+
+
+class BounceEntry(Resource, frozen=True, kw_only=True):
+    """A recipient that a sent message did not reach; `message` is the id of the report that says so."""
+
+    message: str
+    recipient: str
+    action: str
+    response: BounceReply | None = None
+    date: datetime | None = None
+
+
 class MessageEntry(Resource, frozen=True, kw_only=True):
     """A message as it stands in a listing: no body."""
 
@@ -121,6 +138,7 @@ class MessageEntry(Resource, frozen=True, kw_only=True):
     preview: str | None = None
     message_special_use: SpecialUse | None = None
     is_auto_reply: bool = False
+    bounces: tuple[BounceEntry, ...] = ()
 
 
 class MessageDetail(Resource, frozen=True, kw_only=True):
@@ -154,6 +172,7 @@ class MessageDetail(Resource, frozen=True, kw_only=True):
     special_use: SpecialUse | None = None
     message_special_use: SpecialUse | None = None
     is_auto_reply: bool = False
+    bounces: tuple[BounceEntry, ...] = ()
 
 
 class MessageList(Resource, omit_defaults=False, frozen=True, kw_only=True):

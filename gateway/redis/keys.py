@@ -298,6 +298,16 @@ def box_starts(account: str) -> str:
     return _account(account, "starts")
 
 
+def bounces(account: str) -> str:
+    """Hash of what is known of bounced messages, and of the reports that told of them."""
+    return _account(account, "bounces")
+
+
+def bounce_times(account: str) -> str:
+    """Sorted set of the fields of `bounces` by the time of their last report."""
+    return _account(account, "bounce-times")
+
+
 def webhook_progress(account: str, endpoint: str) -> str:
     """Hash of how far an endpoint has come in the account's log."""
     return _account(account, f"hook:{endpoint}")

@@ -17,6 +17,7 @@ from gateway.queue.signals import Signals
 from gateway.redis import Databases, open_databases
 from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
+from gateway.services.bounced import BouncedService
 from gateway.services.deliveries import DeliveryService
 from gateway.services.dispatch import Dispatcher
 from gateway.services.events import EventService
@@ -31,13 +32,14 @@ from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
 from gateway.services.sign_in import SignInService
 from gateway.services.submissions import SubmissionService
-from gateway.services.sync import AccountSync, Batches, Content, Tools
+from gateway.services.sync import AccountSync, Batches, Content, Reports, Tools
 from gateway.services.tokens import TokenService
 from gateway.services.verification import ProbeService, VerificationService
 from gateway.services.webhooks.service import Webhooks, build_webhooks
 from gateway.settings import Settings
 from gateway.store.accounts import AccountStore
 from gateway.store.apps import AppStore
+from gateway.store.bounces import BounceStore
 from gateway.store.cipher import Cipher
 from gateway.store.due import DueStore
 from gateway.store.events import EventStore
@@ -67,6 +69,7 @@ class Services:
     event_store: EventStore
     events: EventService
     index: IndexStore
+    bounced: BouncedService
     sync: AccountSync
     listings: ListingService
     feed: FeedReader
@@ -172,6 +175,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     event_store = EventStore(store)
     events = EventService(event_store, clock)
     index = IndexStore(store)
+    bounced = BouncedService(BounceStore(store), index, clock)
     ownership = OwnershipClient(store.control)
     dispatcher = Dispatcher(jobs, due, ownership, Signals(store.control), clock)
     runtime_settings = RuntimeSettingsService(RuntimeSettingsStore(store), clock)
@@ -203,6 +207,8 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         events=events,
         batches=Batches(index),
         content=Content(runtime_settings),
+        reports=Reports(bounced),
+        bounced=bounced,
         sleep=asyncio.sleep,
     )
     return Services(
@@ -217,6 +223,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         event_store=event_store,
         events=events,
         index=index,
+        bounced=bounced,
         sync=AccountSync(tools, account_store),
         listings=ListingService(index, ownership),
         feed=FeedReader(event_store, account_store, events, settings.broker_url or settings.redis_url),

@@ -19,7 +19,7 @@ from gateway.errors import FencedError
 from gateway.model.message import SpecialUse
 from gateway.redis import keys
 from gateway.store.events import MAX_EVENTS, EventFields
-from gateway.store.scripts import APPLY, CONFIRM, DIRTY, FENCE, FORGET, PAGE, SIGHTS, START
+from gateway.store.scripts import APPLY, CONFIRM, DIRTY, FENCE, FORGET, PAGE, REWORD, SIGHTS, START
 from gateway.store.store import Store, to_json
 
 #: Entries of the newest messages of a watched mailbox that are held, some 600 octets each; older pages come from the
@@ -160,6 +160,11 @@ class IndexStore:
         found = await self._data.call("HMGET", keys.box_entries(account, box_key(path)), *ids)
         return {id: entry for id, entry in zip(ids, found, strict=True) if entry is not None}
 
+    async def newest(self, account: str, path: str, first: int, size: int) -> list[str]:
+        """Return ids of a mailbox from `first` on, newest first."""
+        order = keys.box_order(account, box_key(path))
+        return [id.decode() for id in await self._data.call("ZREVRANGE", order, first, first + size - 1)]
+
     async def without_entry(self, account: str, path: str) -> list[str]:
         """Return the ids among the newest `DEPTH` messages whose entries are not held, newest first."""
         key = box_key(path)
@@ -227,6 +232,14 @@ class IndexStore:
             arguments += [len(fields), *fields]
         if await APPLY.run(self._data, names, *arguments) is None:
             raise _fenced()
+
+    async def reword(self, account: str, epoch: int, path: str, id: str, before: bytes, entry: bytes) -> bool:
+        """Put another entry in the place of one; False when that is not what it was any more. Raises like `apply`."""
+        names = [keys.live(account), keys.box_entries(account, box_key(path))]
+        found = await REWORD.run(self._data, names, epoch, id, before, entry)
+        if found is None:
+            raise _fenced()
+        return int(found) > 0
 
     async def forget(
         self, account: str, epoch: int, path: str, event: EventFields = (), *, instead: BoxRecord | None = None
@@ -311,6 +324,7 @@ class IndexStore:
     async def erase(self, account: str) -> None:
         """Forget everything that is known of an account's mailboxes; its log of events stays."""
         names = [keys.live(account), keys.boxes(account), keys.box_starts(account), keys.seen(account)]
+        names += [keys.bounces(account), keys.bounce_times(account)]
         for path in await self.boxes(account):
             key = box_key(path)
             names += [keys.box_order(account, key), keys.box_states(account, key)]

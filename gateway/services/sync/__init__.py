@@ -4,6 +4,7 @@
 - `account`: `AccountSync`, one pass over the mailboxes of an account
 - `mailbox`: `MailboxSync`, one pass over one mailbox
 - `batches`: reading messages so that one that kills workers is left alone in the end
+- `reports`: mail that reports bounces and complaints
 - `payloads`: what events tell
 """
 
@@ -13,6 +14,7 @@ from gateway.services.sync.account import AccountSync
 from gateway.services.sync.batches import Batches
 from gateway.services.sync.content import Content
 from gateway.services.sync.owned import Owned
+from gateway.services.sync.reports import Reports
 from gateway.services.sync.taking_in import Tools
 
-__all__ = ["AccountSync", "Batches", "Content", "Owned", "Tools"]
+__all__ = ["AccountSync", "Batches", "Content", "Owned", "Reports", "Tools"]

@@ -11,12 +11,14 @@ import structlog
 from gateway.model.event import Event, EventName, MessageMissingData, MessageQuarantinedData
 from gateway.model.message import MessageEntry
 from gateway.provider import MessageState, Session
+from gateway.services.bounced import BouncedService
 from gateway.services.events import EventService
 from gateway.services.sync import payloads
 from gateway.services.sync.batches import DEATHS, Batch, Batches
 from gateway.services.sync.collected import Collected, Difference, collect, difference
 from gateway.services.sync.content import Content, ContentSettings
 from gateway.services.sync.owned import Owned
+from gateway.services.sync.reports import Reports
 from gateway.services.sync.writing import SIZE, Writer
 from gateway.store.index import DEPTH, BoxRecord, IndexStore
 
@@ -39,6 +41,8 @@ class Tools:
     events: EventService
     batches: Batches
     content: Content
+    reports: Reports
+    bounced: BouncedService
     sleep: Callable[[float], Awaitable[None]]
 
 
@@ -118,7 +122,7 @@ class TakingIn:
         if self._box.announce in ("recent", "nothing"):
             # Of mail that is no news, only what is listed from the index has to be read.
             for message in new[:-DEPTH]:
-                await self.writer.put(message, b"", None)
+                await self.writer.put(message, b"")
             new = new[-DEPTH:]
         if self._entries or self._box.announce in ("all", "above"):
             async for batch, states in self._read(new):
@@ -130,9 +134,9 @@ class TakingIn:
         for message in new:
             entry = recent.get(message.id)
             if entry is None:
-                await self.writer.put(message, b"", None)
+                await self.writer.put(message, b"")
             else:
-                await self.writer.put(_as_read(message, entry), b"", await self._news(entry))
+                await self.writer.put(_as_read(message, entry), b"", *await self._news(entry))
 
     async def _add_one(self, message: MessageState, batch: Batch) -> None:
         entry = batch.entries.get(message.id)
@@ -146,7 +150,7 @@ class TakingIn:
             await self.writer.put(message, _failed(message, uid), self._event("messageMissing", missing))
         else:
             shown = _encode(entry) if self._entries else b""
-            await self.writer.put(_as_read(message, entry), shown, await self._news(entry))
+            await self.writer.put(_as_read(message, entry), shown, *await self._news(entry))
 
     async def _recent(self, new: Sequence[MessageState]) -> dict[str, MessageEntry]:
         """Return what is not older than the account wants to be told of, in order.
@@ -170,14 +174,15 @@ class TakingIn:
         account, path, index = self._owned.account, self._box.path, self._tools.index
         ids = await index.without_entry(account, path)
         known = await index.states(account, path, ids)
-        async for batch in self._tools.batches.read(self._session, self._owned, path, ids):
+        async for read in self._tools.batches.read(self._session, self._owned, path, ids):
+            batch = await self._with_bounces(read)
             for id in batch.asked:
                 state, entry = known.get(id), batch.entries.get(id)
                 if state is None or (entry is None and id not in batch.quarantined):
                     continue
                 message = MessageState(id=id, position=state.position, flags=state.flags, labels=state.labels)
                 uid = message.position if self._uids else None
-                await self.writer.put(message, _failed(message, uid) if entry is None else _encode(entry), None)
+                await self.writer.put(message, _failed(message, uid) if entry is None else _encode(entry))
             await self.writer.done(batch)
 
     async def _read(self, new: Sequence[MessageState]) -> AsyncIterator[tuple[Batch, list[MessageState]]]:
@@ -188,6 +193,7 @@ class TakingIn:
             batch, gone = await self._asked_again(read, absent) if absent else (read, frozenset())
             self.count -= len(gone)
             await self._see(batch)
+            batch = await self._with_bounces(batch)
             yield batch, [by_id[id] for id in batch.asked if id not in gone]
 
     async def _asked_again(self, batch: Batch, absent: list[str]) -> tuple[Batch, frozenset[str]]:
@@ -215,15 +221,20 @@ class TakingIn:
             firsts = await self._tools.index.first_sights(self._owned.account, messages)
             self._first |= zip(ids, firsts, strict=True)
 
-    async def _tell(self, entry: MessageEntry) -> None:
-        event = await self._news(entry)
-        if event is not None:
-            await self.writer.tell(event)
+    async def _with_bounces(self, batch: Batch) -> Batch:
+        """Have the entries that the index will hold say what is known of bounces: it is not asked for when listing."""
+        if not self._entries:
+            return batch
+        shown = await self._tools.bounced.shown(self._owned.account, list(batch.entries.values()))
+        return batch._replace(entries={entry.id: entry for entry in shown})
 
-    async def _news(self, entry: MessageEntry) -> Event | None:
-        """Return `messageNew`, unless the message is older than the account wants to be told of."""
+    async def _tell(self, entry: MessageEntry) -> None:
+        await self.writer.tell(*await self._news(entry))
+
+    async def _news(self, entry: MessageEntry) -> list[Event]:
+        """Return `messageNew` and what the message reports, unless it is older than the account wants to be told of."""
         if not self._is_news(entry):
-            return None
+            return []
         if self._wanted is None:
             self._wanted = await self._tools.content.settings()
         data = await self._tools.content.message_new(
@@ -231,7 +242,9 @@ class TakingIn:
         )
         if retries := self._late.get(entry.id):
             data = msgspec.structs.replace(data, **_lateness(retries))
-        return self._event("messageNew", data)
+        reported = await self._tools.reports.read(self._session, self._owned, entry, self._box.special_use)
+        data = msgspec.structs.replace(data, **reported.members)
+        return [self._event("messageNew", data), *(self._event(name, about) for name, about in reported.events)]
 
     def _is_news(self, entry: MessageEntry) -> bool:
         if self._box.announce == "nothing":

@@ -27,20 +27,20 @@ class Writer:
         self._fields: list[EventFields] = []
         self._finished: list[str] = []
 
-    async def put(self, now: MessageState, entry: bytes, event: Event | None) -> None:
+    async def put(self, now: MessageState, entry: bytes, *events: Event) -> None:
         """Take in a message that is new or changed; an empty entry leaves the one that is held."""
         state = KnownState(now.flags, now.labels, now.position)
         self._messages.append(IndexedMessage(now.id, state, entry))
-        await self._note(event)
+        await self._note(*events)
 
-    async def remove(self, id: str, event: Event | None) -> None:
+    async def remove(self, id: str, event: Event) -> None:
         """Take out a message that is gone."""
         self._removed.append(id)
         await self._note(event)
 
-    async def tell(self, event: Event) -> None:
-        """Log an event that leaves the index as it is."""
-        await self._note(event)
+    async def tell(self, *events: Event) -> None:
+        """Log events that leave the index as it is."""
+        await self._note(*events)
 
     async def done(self, batch: Batch) -> None:
         """Note that a batch of messages is through once everything so far is written."""
@@ -71,8 +71,7 @@ class Writer:
         if fields:
             await self._events.announce(self._owned.account)
 
-    async def _note(self, event: Event | None) -> None:
-        if event is not None:
-            self._fields.append(event_fields(event))
+    async def _note(self, *events: Event) -> None:
+        self._fields += [event_fields(event) for event in events]
         if len(self._messages) + len(self._removed) + len(self._fields) > SIZE:
             await self.flush()

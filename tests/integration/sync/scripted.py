@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from gateway.errors import CursorExpiredError
-from gateway.mime.parse import flag_fields
-from gateway.model.message import Mailbox, MessageDetail, MessageEntry, MessageText, TextType
+from gateway.mime.parse import flag_fields, parse_message
+from gateway.model.message import Mailbox, MessageDetail, MessageEntry, MessageText, SpecialUse, TextType
 from gateway.provider import AttachmentStream, Changes, MessagePage, MessageState, PageRequest, Session
-from gateway.services.sync import AccountSync, Batches, Content, Owned, Tools
+from gateway.services.sync import AccountSync, Batches, Content, Owned, Reports, Tools
 from gateway.store.accounts import AccountConfig
 from tests.integration.services.world import World
 
@@ -29,6 +29,9 @@ async def no_sleep(seconds: float) -> None:
     await asyncio.sleep(0)
 
 
+_USES: dict[str, SpecialUse] = {"INBOX": "\\Inbox", "Junk": "\\Junk", "Sent": "\\Sent"}
+
+
 class ScriptedSession(Session):
     """One account in memory: mailbox path -> message id -> flags.
 
@@ -36,6 +39,8 @@ class ScriptedSession(Session):
         deadly: ids that kill whoever reads them.
         hungry: ids that take two gibibytes of memory to read.
         withheld: ids that are listed and not given out, with how often they are still withheld.
+        sources: of messages that have one, by id; what their reading shows.
+        deadly_sources: ids that kill whoever reads the source.
         read: ids that were read, in order.
         on_read: awaited before each reading.
     """
@@ -45,6 +50,8 @@ class ScriptedSession(Session):
         self.deadly: set[str] = set()
         self.hungry: set[str] = set()
         self.withheld: dict[str, int] = {}
+        self.sources: dict[str, bytes] = {}
+        self.deadly_sources: set[str] = set()
         self.read: list[str] = []
         self.on_read: Callable[[], Awaitable[None]] | None = None
         self._clock = world.clock
@@ -55,10 +62,7 @@ class ScriptedSession(Session):
 
     async def mailboxes(self, *, counters: bool = False) -> Sequence[Mailbox]:
         """Every mailbox; the inbox has its use."""
-        return [
-            Mailbox(path=path, name=path, delimiter="/", special_use="\\Inbox" if path == "INBOX" else None)
-            for path in self.boxes
-        ]
+        return [Mailbox(path=path, name=path, delimiter="/", special_use=_USES.get(path)) for path in self.boxes]
 
     async def changes(self, mailbox: str, since: str | None) -> Changes:
         """Everything."""
@@ -87,6 +91,9 @@ class ScriptedSession(Session):
                 entry = MessageEntry(
                     id=id, uid=int(id), date=date, size=10, subject=id, message_id=f"<{id}@x>", **fields
                 )
+                if id in self.sources:
+                    read = parse_message(self.sources[id]).entry(id, flags=self.boxes[mailbox][id], received=date)
+                    entry = msgspec.structs.replace(read, uid=int(id))
                 found.append(entry)
         return found
 
@@ -111,9 +118,11 @@ class ScriptedSession(Session):
         """Not asked for."""
         raise NotImplementedError
 
-    def source(self, id: str) -> AsyncIterator[bytes]:
-        """Not asked for."""
-        raise NotImplementedError
+    async def source(self, id: str) -> AsyncIterator[bytes]:
+        """What was put there."""
+        if id in self.deadly_sources:
+            raise DeathError
+        yield self.sources[id]
 
     async def attachment(self, id: str) -> AttachmentStream:
         """Not asked for."""
@@ -132,6 +141,8 @@ class Taking:
             events=services.events,
             batches=Batches(services.index, size=size, time_limit=time_limit),
             content=Content(services.runtime_settings),
+            reports=Reports(services.bounced),
+            bounced=services.bounced,
             sleep=no_sleep,
         )
         self.sync = AccountSync(self.tools, services.account_store)

@@ -6,24 +6,40 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
-from gateway.model.message import MessageList
-from gateway.queue.operations import MESSAGES_LIST, Arguments, ListMessages
+from gateway.model.message import MessageDetail, MessageList
+from gateway.queue import operations as ask
+from gateway.queue.operations import Arguments
 from gateway.services.container import Services
 from gateway_workers.context import Handler, JobContext
 from gateway_workers.operations import accounts, mail, outbox, webhooks
 from gateway_workers.watching import Watchers
 
+#: Operations that answer messages.
+_SHOWING = (ask.MESSAGES_LIST.name, ask.MESSAGES_SEARCH.name, ask.MESSAGES_GET.name)
+
 
 def handlers(services: Services, watchers: Watchers) -> Mapping[str, Handler]:
     """Return the handlers by operation name."""
+    of_mail = {**mail.HANDLERS, ask.MESSAGES_LIST.name: _noting_news(mail.list_messages, services)}
     found = {
-        **mail.HANDLERS,
+        **of_mail,
+        **{name: _showing_bounces(of_mail[name], services) for name in _SHOWING},
         **accounts.handlers(services, watchers),
         **outbox.handlers(services),
         **webhooks.handlers(services),
     }
-    found[MESSAGES_LIST.name] = _noting_news(mail.list_messages, services)
     return {name: _noting_changes(handler, services) for name, handler in found.items()}
+
+
+def _showing_bounces(handler: Handler, services: Services) -> Handler:
+    """Have messages say whom they did not reach: no provider knows."""
+
+    async def showing(job: JobContext, arguments: Arguments) -> msgspec.Struct | None:
+        found = await handler(job, arguments)
+        assert isinstance(found, MessageDetail | MessageList)
+        return await services.bounced.show(job.account, found)
+
+    return showing
 
 
 def _noting_changes(handler: Handler, services: Services) -> Handler:
@@ -41,13 +57,13 @@ def _noting_changes(handler: Handler, services: Services) -> Handler:
     return noting
 
 
-def _noting_news(handler: Callable[[JobContext, ListMessages], Awaitable[MessageList]], services: Services) -> Handler:
+def _noting_news(handler: Callable[[JobContext, ask.ListMessages], Awaitable[MessageList]], services: Services) -> Handler:
     """Have the index step back before anybody hears of messages that it does not know yet.
 
     Else the next listing, which the index answers, would show less than the one before.
     """
 
-    async def noting(job: JobContext, arguments: ListMessages) -> MessageList:
+    async def noting(job: JobContext, arguments: ask.ListMessages) -> MessageList:
         found = await handler(job, arguments)
         box = await services.index.box(job.account, arguments.path)
         if box is not None and box.count != found.total:
