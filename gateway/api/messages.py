@@ -201,7 +201,7 @@ async def get_source(call: Call) -> Download:
     tag="Message",
     action="read",
     group="message",
-    returns="application/octet-stream",
+    returns="*/*",
 )
 async def get_attachment(call: Call) -> Download:
     """Download an attachment, decoded, with its own Content-Type and file name."""

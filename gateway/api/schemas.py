@@ -92,6 +92,9 @@ def _fit(cls: type[msgspec.Struct], schema: Schema) -> Schema:
         elif sent and not omits and has_default:
             required.add(field.encode_name)
             member = {name: value for name, value in member.items() if name != "default"}
+        if field.default is None:
+            # Absent and null mean the same; generators take a default for a reason to require the member.
+            member = {name: value for name, value in member.items() if name != "default"}
         fitted["properties"][field.encode_name] = member
     fitted.pop("required", None)
     if required:
