@@ -19,8 +19,11 @@ def answer(path: str, status: int, **content: Any) -> httpx.Response:
     [
         (answer("/v1/outbox", 418, json={}), "not documented"),
         (answer("/v1/outbox", 200, text="[]"), "as text/plain"),
-        (answer("/v1/outbox", 200, json={"total": 0, "page": 0, "pages": 1}), "'entries' is a required"),
-        (answer("/v1/outbox", 200, json={"total": 0, "page": 0, "pages": 1, "x": 1}), "'x' was unexpected"),
+        (answer("/v1/outbox", 200, json={"total": 0, "page": 0, "pages": 1}), "'messages' is a required"),
+        (
+            answer("/v1/outbox", 200, json={"total": 0, "page": 0, "pages": 1, "messages": [], "x": 1}),
+            "'x' was unexpected",
+        ),
         (answer("/v1/outbox", 401, json={"statusCode": 401}), "'message' is a required"),
     ],
     ids=["status", "media type", "missing member", "unknown member", "error"],
