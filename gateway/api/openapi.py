@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gateway
+from gateway.api.examples import EXAMPLES
 from gateway.api.operation import Operation
 from gateway.api.paths import OTHER, PATH_PARAMETERS
 from gateway.api.requests import LONGEST_WAIT
@@ -58,7 +59,7 @@ def openapi_document(
     operations: Sequence[Operation],
     *,
     server_url: str = "/",
-    examples: Mapping[str, Mapping[str, Any]] | None = None,
+    examples: Mapping[str, Mapping[str, Any]] = EXAMPLES,
 ) -> Schema:
     """Return the document of these operations.
 
@@ -71,7 +72,7 @@ def openapi_document(
     schemas = dict(sorted({**component_schemas(structs | {Remedy}), "Error": bounded(_ERROR)}.items()))
     paths: dict[str, Schema] = {}
     for operation in ordered:
-        shown = (examples or {}).get(operation.operation_id, {})
+        shown = examples.get(operation.operation_id, {})
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, shown)
     used = {operation.tag for operation in ordered}
     statuses = sorted({status for operation in ordered for status in _statuses(operation)})

@@ -81,15 +81,18 @@ def _resolve(reference: str) -> Any:
 
 
 def _problems(schema: dict[str, Any], value: Any) -> Iterator[str]:
-    validator = Draft202012Validator({**schema, "components": _closed()}, format_checker=FormatChecker())
+    validator = Draft202012Validator({**schema, "components": CLOSED}, format_checker=FormatChecker())
     for error in validator.iter_errors(value):
         yield f"{error.json_path}: {error.message}"
 
 
-@cache
 def _closed() -> dict[str, Any]:
     components: dict[str, Any] = copy.deepcopy(DOCUMENT["components"])
     for name, schema in components["schemas"].items():
         if "properties" in schema and name not in _OPEN:
             schema.setdefault("additionalProperties", False)
     return components
+
+
+#: The components, with nothing in an object that is not named.
+CLOSED = _closed()
