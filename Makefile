@@ -2,6 +2,8 @@
 # make test    set everything up and run all tests; what needs a missing server is skipped with the reason
 # make check   static checks: format, lint, types, layers
 # make bench   measure (tests/bench); GATEWAY_BENCH_ARGS are handed on
+# make contract  lint the API document as others' tools see it, and generate clients of it (needs Node.js)
+# make clients   generate a Python and a TypeScript client into openapi/clients (needs Node.js)
 # make pins    resolve the dependencies anew into requirements/pinned.txt
 
 PYTHON ?= python3
@@ -13,7 +15,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PINNED := requirements/pinned.txt
 
-.PHONY: run test check bench pins openapi format clean
+DOCUMENT := openapi/openapi.json
+CLIENTS := openapi/clients
+TYPESCRIPT := $(CLIENTS)/typescript/node_modules/.bin
+NPX := REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --yes
+
+.PHONY: run test check bench pins openapi contract clients format clean
 
 run: $(VENV)/.run
 	@$(BIN)/gateway dev
@@ -36,6 +43,20 @@ format: $(VENV)/.test
 
 openapi: $(VENV)/.test
 	$(BIN)/gateway openapi > openapi/openapi.json
+
+contract: clients
+	$(NPX) @stoplight/spectral-cli@6.16.3 lint $(DOCUMENT) --ruleset openapi/spectral.yaml --fail-severity warn
+	$(NPX) @redocly/cli@2.77.0 lint $(DOCUMENT) --config openapi/redocly.yaml
+
+clients: $(VENV)/.test
+	rm -rf $(CLIENTS)
+	mkdir -p $(CLIENTS)/python $(CLIENTS)/typescript
+	$(BIN)/openapi-python-client generate --path $(DOCUMENT) --config openapi/python-client.yaml --meta none \
+	  --fail-on-warning --output-path $(CLIENTS)/python/email_gateway_client
+	cp openapi/examples/*.json openapi/examples/*.ts $(CLIENTS)/typescript
+	npm install --silent --no-package-lock --no-audit --no-fund --prefix $(CLIENTS)/typescript
+	$(TYPESCRIPT)/openapi-typescript $(DOCUMENT) --default-non-nullable false --output $(CLIENTS)/typescript/schema.d.ts
+	$(TYPESCRIPT)/tsc --project $(CLIENTS)/typescript
 
 # Hashes and no addresses: where packages come from is the matter of whoever installs them.
 pins: $(VENV)/.test

@@ -264,6 +264,7 @@ async def list_signatures(call: Call) -> bytes:
     action="read",
     group="admin",
     returns=VerifyResult,
+    errors=(504,),
 )
 async def verify_account(call: Call, body: VerifyAccount) -> VerifyResult:
     """Test IMAP and SMTP servers without storing anything."""

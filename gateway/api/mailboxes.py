@@ -63,6 +63,7 @@ async def list_mailboxes(call: Call, query: MailboxListQuery) -> bytes:
     action="write",
     group="mailbox",
     returns=MailboxCreated,
+    errors=(409,),
 )
 async def create_mailbox(call: Call, body: MailboxCreate) -> bytes:
     """Create a mailbox. One that exists already is not an error: `created` is false then."""
@@ -79,6 +80,7 @@ async def create_mailbox(call: Call, body: MailboxCreate) -> bytes:
     action="write",
     group="mailbox",
     returns=MailboxChanged,
+    errors=(409,),
 )
 async def change_mailbox(call: Call, body: MailboxChange) -> bytes:
     """Give a mailbox, with everything below it, another name. Subscriptions cannot be changed."""

@@ -120,6 +120,7 @@ async def list_messages(call: Call, query: MessageListQuery) -> bytes:
     action="read",
     group="message",
     returns=MessageList,
+    errors=(422,),
 )
 async def search_messages(call: Call, query: MessageSearchQuery, body: SearchRequest) -> bytes:
     """Search a mailbox; all terms have to match. Answers like a listing, newest first."""
@@ -200,7 +201,7 @@ async def get_source(call: Call) -> Download:
     tag="Message",
     action="read",
     group="message",
-    returns="application/octet-stream",
+    returns="*/*",
 )
 async def get_attachment(call: Call) -> Download:
     """Download an attachment, decoded, with its own Content-Type and file name."""

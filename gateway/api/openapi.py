@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gateway
+from gateway.api.examples import EXAMPLES
 from gateway.api.operation import Operation
 from gateway.api.paths import OTHER, PATH_PARAMETERS
 from gateway.api.requests import LONGEST_WAIT
-from gateway.api.schemas import REFERENCE, component_schemas, parameter_schemas
+from gateway.api.schemas import REFERENCE, bounded, component_schemas, parameter_schemas
 from gateway.api.validation import struct_info
 from gateway.errors import Remedy
 
@@ -34,7 +35,7 @@ TAGS: Mapping[str, str] = {
 }
 
 #: Status codes that any operation can answer, with what they mean.
-_STATUS_TEXT: Mapping[int, str] = {
+STATUS_TEXT: Mapping[int, str] = {
     400: "A value is wrong; `fields` names it",
     401: "No access token, or not a valid one",
     403: "The token does not allow this",
@@ -58,7 +59,7 @@ def openapi_document(
     operations: Sequence[Operation],
     *,
     server_url: str = "/",
-    examples: Mapping[str, Mapping[str, Any]] | None = None,
+    examples: Mapping[str, Mapping[str, Any]] = EXAMPLES,
 ) -> Schema:
     """Return the document of these operations.
 
@@ -68,12 +69,13 @@ def openapi_document(
     """
     ordered = sorted(operations, key=lambda operation: (operation.path, operation.method))
     structs = {cls for operation in ordered for cls in (operation.body, operation.returns) if isinstance(cls, type)}
-    schemas = dict(sorted({**component_schemas(structs | {Remedy}), "Error": _ERROR}.items()))
+    schemas = dict(sorted({**component_schemas(structs | {Remedy}), "Error": bounded(_ERROR)}.items()))
     paths: dict[str, Schema] = {}
     for operation in ordered:
-        shown = (examples or {}).get(operation.operation_id, {})
+        shown = examples.get(operation.operation_id, {})
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, shown)
     used = {operation.tag for operation in ordered}
+    statuses = sorted({status for operation in ordered for status in _statuses(operation)})
     known = {name: text for name, text in TAGS.items() if name in used} | {
         name: name for name in sorted(used - TAGS.keys())
     }
@@ -92,7 +94,7 @@ def openapi_document(
         "components": {
             "schemas": schemas,
             "parameters": _PARAMETERS,
-            "responses": {f"Error{status}": _error_response(text) for status, text in _STATUS_TEXT.items()},
+            "responses": {f"Error{status}": _error_response(STATUS_TEXT[status]) for status in statuses},
             "securitySchemes": _SECURITY,
         },
     }

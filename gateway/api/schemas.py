@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from gateway.api.validation import struct_info
+from gateway.api.validation import SAFE_INTEGER, struct_info
 from gateway.model.base import Resource
 
 Schema = dict[str, Any]
@@ -31,13 +31,28 @@ def component_schemas(structs: Iterable[type[msgspec.Struct]]) -> dict[str, Sche
     for cls in ordered:
         _collect(struct_info(cls), classes)
     _, components = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
-    return {name: _fit(classes[name], schema) if name in classes else schema for name, schema in components.items()}
+    return {
+        name: bounded(_fit(classes[name], schema) if name in classes else schema) for name, schema in components.items()
+    }
 
 
 def parameter_schemas(cls: type[msgspec.Struct]) -> dict[str, Schema]:
     """Return the schemas of a struct's members where they stand in a query, in which nothing is null."""
     schema = component_schemas([cls])[cls.__name__]
     return {name: _without_null(member) for name, member in schema["properties"].items()}
+
+
+def bounded(schema: Any) -> Any:
+    """Return a schema in which every integer has bounds; those that had none get what every JSON reader can hold."""
+    if isinstance(schema, list):
+        return [bounded(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: bounded(part) for name, part in schema.items()}
+    if found.get("type") == "integer":
+        found.setdefault("minimum", -SAFE_INTEGER)
+        found.setdefault("maximum", SAFE_INTEGER)
+    return found
 
 
 def _collect(info: inspect.Type, classes: dict[str, type[msgspec.Struct]]) -> None:
@@ -76,6 +91,9 @@ def _fit(cls: type[msgspec.Struct], schema: Schema) -> Schema:
             member = _without_null(member)
         elif sent and not omits and has_default:
             required.add(field.encode_name)
+            member = {name: value for name, value in member.items() if name != "default"}
+        if field.default is None:
+            # Absent and null mean the same; generators take a default for a reason to require the member.
             member = {name: value for name, value in member.items() if name != "default"}
         fitted["properties"][field.encode_name] = member
     fitted.pop("required", None)

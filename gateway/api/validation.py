@@ -30,7 +30,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,18}(\.0+)?")
 _NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,3})?")
 _KEY_SHOWN = 100
 #: Beyond this, a number that went through JavaScript is another one (RFC 8259 section 6).
-_SAFE = 2**53 - 1
+SAFE_INTEGER = 2**53 - 1
 
 
 class _Problems:
@@ -128,7 +128,7 @@ def _number(info: inspect.IntType | inspect.FloatType, value: Any, key: str, pro
     whole = isinstance(info, inspect.IntType)
     if isinstance(value, str) and (_INTEGER if whole else _NUMBER).fullmatch(value):
         value = int(value.partition(".")[0]) if whole else float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -_SAFE <= value <= _SAFE:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -SAFE_INTEGER <= value <= SAFE_INTEGER:
         problems.add(key, "must be an integer" if whole else "must be a number")
     elif whole and value != value // 1:
         problems.add(key, "must be an integer")
@@ -216,7 +216,7 @@ def _struct(info: inspect.StructType, value: Any, key: str, problems: _Problems)
 def _anything(info: inspect.AnyType, value: Any, key: str, problems: _Problems) -> Any:
     level: list[Any] = [value]
     for _ in range(MOST_LEVELS):
-        if any(isinstance(found, int) and not -_SAFE <= found <= _SAFE for found in level):
+        if any(isinstance(found, int) and not -SAFE_INTEGER <= found <= SAFE_INTEGER for found in level):
             problems.add(key, "holds a number that is too large")
         level = [item for found in level for item in _inside(found)]
         if not level:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, urljoin, urlsplit
 
 import httpx
 
+from tests.contract.documented import check_answer_now
 from tests.rigs.labs import Lab
 from tests.rigs.processes import wait_until
 
@@ -38,11 +39,12 @@ class RefusedError(Exception):
 
 
 class Client:
-    """Calls the REST API."""
+    """Calls the REST API; every answer is checked against the OpenAPI document."""
 
     def __init__(self, url: str, token: str | None) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.http = httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False)
+        hooks = {"response": [check_answer_now]}
+        self.http = httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False, event_hooks=hooks)
 
     def close(self) -> None:
         """Close its connections."""

@@ -15,6 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.api.catalogue import OPERATIONS
 from gateway.api.errors import STATUS, STATUS_BY_CODE
+from gateway.api.openapi import STATUS_TEXT
 from gateway.api.operation import Operation
 
 ROOT = Path(__file__).parents[2]
@@ -103,9 +104,26 @@ def test_tags_have_a_description_of_their_own(document: dict[str, Any]) -> None:
     assert [tag["name"] for tag in document["tags"] if tag["description"] == tag["name"]] == []
 
 
-def test_every_status_of_an_error_is_described(document: dict[str, Any]) -> None:
-    statuses = {*STATUS.values(), *STATUS_BY_CODE.values(), 404, 405, 413}
-    assert {f"Error{status}" for status in statuses} <= set(document["components"]["responses"])
+def test_every_status_of_an_error_has_a_text() -> None:
+    assert {*STATUS.values(), *STATUS_BY_CODE.values(), 404, 405, 413} <= set(STATUS_TEXT)
+
+
+def test_every_response_is_used(document: dict[str, Any]) -> None:
+    used = {
+        response["$ref"]
+        for item in document["paths"].values()
+        for op in item.values()
+        for response in op["responses"].values()
+        if "$ref" in response
+    }
+    assert {f"#/components/responses/{name}" for name in document["components"]["responses"]} == used
+
+
+def test_every_integer_has_bounds(document: dict[str, Any]) -> None:
+    """Generators choose the width of a type by them, and JavaScript holds 53 bits."""
+    integers = [value for value in every(document) if isinstance(value, dict) and value.get("type") == "integer"]
+    assert integers
+    assert [found for found in integers if not -(2**53) < found["minimum"] <= found["maximum"] < 2**53] == []
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -127,7 +145,8 @@ def test_the_document_names_no_place(document: dict[str, Any]) -> None:
     """Neither hosts nor files: it is the same wherever the gateway runs."""
     assert document["servers"] == [{"url": "/"}]
     text = COMMITTED.read_text()
-    assert re.findall(r"\w+://[^\"\s]+", text) == []
+    places = re.findall(r"\w+://([^/\"\s]+)", text)
+    assert [place for place in places if not place.endswith(".example")] == []  # RFC 2606 section 2
     assert re.findall(r"localhost|127\.0\.0\.1|/(?:home|root|usr|work|tmp)/", text) == []
 
 

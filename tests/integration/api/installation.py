@@ -15,7 +15,7 @@ from gateway.redis import keys
 from gateway.services.container import Services, build_services
 from gateway.settings import Settings
 from gateway.testing.clock import FakeClock
-from tests.integration.api.documented import check_answer
+from tests.contract.documented import check_answer
 
 ROOT_TOKEN = "a1" * 32
 SERVICE_URL = "https://gateway.example"

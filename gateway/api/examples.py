@@ -1,0 +1,104 @@
+"""Examples of requests and answers in the OpenAPI document; tests send the requests, and check the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_MESSAGE = "AAAAAQAAAeE"
+_ENTRY = {"id": _MESSAGE, "uid": 481, "date": "2026-03-01T09:30:00.000Z", "subject": "Your order", "size": 2048}
+_HOOK = "https://app.example/hook"
+
+#: By operation id: what is sent, and what is answered.
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "postV1Account": {
+        "request": {
+            "account": "example",
+            "name": "Ada Example",
+            "email": "ada@mail.example",
+            "imap": {
+                "host": "imap.mail.example",
+                "port": 993,
+                "secure": True,
+                "auth": {"user": "ada", "pass": "a secret"},
+            },
+        },
+        "response": {"account": "example", "state": "new"},
+    },
+    "putV1AccountAccount": {"request": {"name": "Ada E."}, "response": {"account": "example"}},
+    "putV1AccountAccountReconnect": {"request": {"reconnect": True}, "response": {"reconnect": True}},
+    "putV1AccountAccountSync": {"request": {"sync": True}, "response": {"sync": True}},
+    "putV1AccountAccountFlush": {"request": {"flush": True}, "response": {"flush": True}},
+    "postV1AccountAccountMailbox": {
+        "request": {"path": ["Customers", "2026"]},
+        "response": {"path": "Customers/2026", "created": True},
+    },
+    "putV1AccountAccountMailbox": {
+        "request": {"path": "Customers/2026", "newPath": "Customers/2027"},
+        "response": {"path": "Customers/2026", "newPath": "Customers/2027", "renamed": True},
+    },
+    "getV1AccountAccountMessages": {
+        "response": {
+            "total": 1,
+            "page": 0,
+            "pages": 1,
+            "nextPageCursor": None,
+            "prevPageCursor": None,
+            "messages": [_ENTRY],
+        }
+    },
+    "postV1AccountAccountSearch": {
+        "request": {"search": {"unseen": True, "from": "shop", "since": "2026-01-01T00:00:00Z"}},
+        "response": {
+            "total": 1,
+            "page": 0,
+            "pages": 1,
+            "nextPageCursor": None,
+            "prevPageCursor": None,
+            "messages": [_ENTRY],
+        },
+    },
+    "postV1AccountAccountMessage": {
+        "request": {"path": "Drafts", "to": {"address": "bob@mail.example"}, "subject": "Draft", "text": "To be done"},
+        "response": {"id": _MESSAGE, "path": "Drafts", "uid": 481},
+    },
+    "putV1AccountAccountMessageMessage": {
+        "request": {"flags": {"add": ["\\Seen"], "delete": ["\\Flagged"]}},
+        "response": {"flags": {"add": ["\\Seen"], "delete": ["\\Flagged"]}},
+    },
+    "putV1AccountAccountMessageMessageMove": {
+        "request": {"path": "Archive"},
+        "response": {"path": "Archive", "id": _MESSAGE, "uid": 481},
+    },
+    "postV1AccountAccountSubmit": {
+        "request": {
+            "to": [{"name": "Bob", "address": "bob@mail.example"}],
+            "subject": "Hello",
+            "text": "Hello Bob",
+            "html": "<p>Hello Bob</p>",
+        },
+        "response": {
+            "response": "Queued for delivery",
+            "messageId": "<3f1c@mail.example>",
+            "queueId": "18f2a6b1c3d4e5f6",
+            "sendAt": "2026-03-01T09:30:00.000Z",
+        },
+    },
+    "postV1AuthenticationForm": {
+        "request": {"account": "example", "redirectUrl": "https://app.example/connected"},
+        "response": {"url": "https://gateway.example/accounts/new?data=eyJhIjoxfQ&sig=c2ln"},
+    },
+    "postV1Tokens": {
+        "request": {"account": "example", "description": "Helpdesk", "scopes": ["api"]},
+        "response": {"token": "0" * 64, "id": "1" * 64},
+    },
+    "postV1Settings": {"request": {"webhooksEnabled": True, "webhooks": _HOOK}},
+    "postV1WebhookroutesWebhookroute": {
+        "request": {"name": "New mail", "targetUrl": _HOOK, "enabled": True},
+        "response": {"id": "AAABkZ0", "created": True},
+    },
+    "putV1WebhookroutesWebhookrouteWebhookroute": {
+        "request": {"enabled": False},
+        "response": {"id": "AAABkZ0", "updated": True},
+    },
+}
