@@ -8,6 +8,7 @@ More of it by hand, in the folder `schemathesis`, on a gateway with a connected 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,14 +31,16 @@ def stack(sandbox_lab: SandboxLab) -> Iterator[GatewayStack]:
         yield stack
 
 
-def test_answers_are_documented_and_need_a_token_whatever_is_sent(stack: GatewayStack) -> None:
+def test_answers_are_documented_and_need_a_token_whatever_is_sent(stack: GatewayStack, tmp_path: Path) -> None:
     """No crash, no status, media type or member that is not in the document, no answer without a token."""
+    # It keeps notes where it runs.
+    directory = shutil.copytree(CONFIGURATION, tmp_path / "schemathesis")
     command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", "schemathesis.toml"]
     options = ["-u", stack.url, "-H", f"Authorization: Bearer {stack.token}", "-H", "X-EE-Timeout: 2000"]
     ran = subprocess.run(
         [*command, "run", f"{stack.url}/openapi.json", *options, "--no-color", "--continue-on-failure"],
-        cwd=CONFIGURATION,
-        env={**os.environ, "PYTHONPATH": str(CONFIGURATION)},
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(directory)},
         capture_output=True,
         text=True,
         timeout=300,
