@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.client import Client
+from tests.acceptance.letters import letter
 from tests.acceptance.stack import GatewayStack
 from tests.rigs.requirement import require
 
@@ -34,8 +35,10 @@ def clients() -> Path:
 
 @pytest.fixture
 def carol(sandbox_stack: GatewayStack) -> Iterator[str]:
-    """An account that has mail."""
-    with sandbox_stack.connected(sandbox_stack.lab.users[0]) as account:
+    """An account that has mail, of somebody whom no other account of the stack belongs to."""
+    user = sandbox_stack.lab.users[2]
+    sandbox_stack.lab.deliver(user, letter(user).raw)
+    with sandbox_stack.connected(user) as account:
         yield account
 
 
