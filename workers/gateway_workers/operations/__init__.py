@@ -57,7 +57,9 @@ def _noting_changes(handler: Handler, services: Services) -> Handler:
     return noting
 
 
-def _noting_news(handler: Callable[[JobContext, ask.ListMessages], Awaitable[MessageList]], services: Services) -> Handler:
+def _noting_news(
+    handler: Callable[[JobContext, ask.ListMessages], Awaitable[MessageList]], services: Services
+) -> Handler:
     """Have the index step back before anybody hears of messages that it does not know yet.
 
     Else the next listing, which the index answers, would show less than the one before.
