@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gateway.api.services import Services
 from gateway.model.token import TokenRecord
@@ -58,6 +58,19 @@ class EventStream:
     frames: AsyncGenerator[bytes, None]
 
 
+class Span(NamedTuple):
+    """A part of something: its first and last octet, counted from 0, and the octets of the whole."""
+
+    first: int
+    last: int
+    whole: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left out."""
+        return self.last - self.first + 1 == self.whole
+
+
 @dataclass(frozen=True, slots=True)
 class Download:
     """Octets that are sent as they arrive.
@@ -67,6 +80,8 @@ class Download:
         content_type: as the mail says; made harmless before it is sent.
         filename: as the mail says; made harmless before it is sent. None leaves Content-Disposition out.
         size: octets, when known beforehand.
+        etag: entity tag, quoted, of what does not change.
+        span: which part `chunks` are; None when no part can be asked for.
     """
 
     chunks: AsyncIterator[bytes]
@@ -75,3 +90,5 @@ class Download:
     disposition: Literal["inline", "attachment"] = "attachment"
     size: int | None = None
     close: Callable[[], Awaitable[None]] = nothing_to_close
+    etag: str | None = None
+    span: Span | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.api import (
     accounts,
     events,
+    exports,
     health,
     mailboxes,
     messages,
@@ -23,6 +24,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *mailboxes.OPERATIONS,
     *messages.OPERATIONS,
+    *exports.OPERATIONS,
     *submissions.OPERATIONS,
     *oauth2.OPERATIONS,
     *tokens.OPERATIONS,

@@ -81,6 +81,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "AccessDenied": 403,
     "MissingServerExtension": 422,
     "OauthRenewError": 403,
+    "RangeNotSatisfiable": 416,
     "UnsupportedMediaType": 415,
 }
 

@@ -26,6 +26,7 @@ TAGS: Mapping[str, str] = {
     "Mailbox": "Mailboxes (folders) of an account",
     "Message": "Messages: list, search, read, change, store",
     "Submit": "Sending mail",
+    "Export": "The mail of a period as a file",
     "Outbox": "Mail that waits to be sent",
     "Events": "What happened to accounts and messages",
     "Webhooks": "Where events are delivered",
@@ -44,6 +45,7 @@ STATUS_TEXT: Mapping[int, str] = {
     409: "The thing exists already, or is in another state",
     413: "Too large",
     415: "The body is not JSON",
+    416: "There is no such part",
     422: "The mail service cannot do this",
     429: "Too many calls; try again after `ttl` seconds",
     500: "The gateway failed",
@@ -110,7 +112,13 @@ _PARAMETERS: Schema = {
         "in": "header",
         "description": "Milliseconds to wait for an answer; `X-Gateway-Timeout` is the same",
         "schema": {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT},
-    }
+    },
+    "Range": {
+        "name": "Range",
+        "in": "header",
+        "description": "The part that is wanted, e.g. `bytes=1000-`; only the first form of RFC 9110 with one range",
+        "schema": {"type": "string", "maxLength": 256},
+    },
 }
 
 _ERROR: Schema = {
@@ -176,6 +184,8 @@ def _operation(operation: Operation, examples: Mapping[str, Any]) -> Schema:
         required = any(field.required for field in struct_info(operation.body).fields)
         content = _content("application/json", _reference(operation.body), examples.get("request"))
         found["requestBody"] = {"required": required, "content": content}
+    if operation.ranges:
+        found["parameters"].append({"$ref": "#/components/parameters/Range"})
     if operation.scope is None:
         found["security"] = []
     else:
@@ -209,6 +219,8 @@ def _responses(operation: Operation, examples: Mapping[str, Any]) -> Schema:
     else:
         content = _content("application/json", _reference(operation.returns), examples.get("response"))
     responses: Schema = {"200": {"description": "Done", "content": content}}
+    if operation.ranges:
+        responses["206"] = {"description": "The part that was asked for", "content": content}
     for status in sorted(_statuses(operation)):
         responses[str(status)] = {"$ref": f"#/components/responses/Error{status}"}
     return responses
@@ -228,6 +240,8 @@ def _statuses(operation: Operation) -> set[int]:
         statuses.add(404)
     if operation.body is not None:
         statuses.update((413, 415))
+    if operation.ranges:
+        statuses.add(416)
     return statuses
 
 

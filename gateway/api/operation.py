@@ -42,6 +42,7 @@ class Operation:
         returns: the struct it answers, or a media type when it answers anything else.
         errors: status codes beyond those every operation can answer.
         takes_mail: its body may be as large as the installation allows mail to be.
+        ranges: a part of what it answers can be asked for (RFC 9110 section 14).
     """
 
     method: Method
@@ -59,6 +60,7 @@ class Operation:
     returns: type[msgspec.Struct] | str
     errors: tuple[int, ...]
     takes_mail: bool
+    ranges: bool
     controller: Controller
 
     @property
@@ -81,6 +83,7 @@ def operation(
     binding: Binding | None = None,
     errors: tuple[int, ...] = (),
     takes_mail: bool = False,
+    ranges: bool = False,
 ) -> Callable[[Controller], Operation]:
     """Make an operation of an async function.
 
@@ -109,6 +112,7 @@ def operation(
             returns=returns,
             errors=errors,
             takes_mail=takes_mail,
+            ranges=ranges,
             controller=controller,
         )
 

@@ -28,6 +28,7 @@ PATH_PARAMETERS: Mapping[str, PathParameter] = {
     "app": PathParameter(256, "OAuth2 app id"),
     "token": PathParameter(128, "Token id, or the token itself"),
     "webhookRoute": PathParameter(256, "Webhook route id"),
+    "exportId": PathParameter(28, "Export id"),
     "queueId": PathParameter(128, "Id of an outbox entry"),
 }
 OTHER = PathParameter(256, "Id")

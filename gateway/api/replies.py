@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from urllib.parse import quote
 
 import structlog
@@ -68,20 +69,25 @@ class Reply:
 class DownloadReply:
     """A response that is sent as it arrives; its source is closed whatever happens, also when the client goes away."""
 
-    __slots__ = ("download", "headers")
+    __slots__ = ("download", "headers", "status")
 
     def __init__(self, download: Download, headers: Mapping[str, str] | None = None) -> None:
         self.download = download
         self.headers = {**_download_headers(download), **(headers or {})}
+        partial = download.span is not None and not download.span.is_whole
+        self.status = HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response."""
         try:
             if scope.get("method") == "HEAD":
-                await Reply(b"", headers=self.headers)(scope, receive, send)
+                await Reply(b"", status=self.status, headers=self.headers)(scope, receive, send)
                 return
             response = ASGIStreamingResponse(
-                iterator=self.download.chunks, headers=self.headers, media_type=self.headers["content-type"]
+                iterator=self.download.chunks,
+                headers=self.headers,
+                media_type=self.headers["content-type"],
+                status_code=self.status,
             )
             await response(scope, receive, send)
         except Exception as error:  # noqa: BLE001  whatever it was, the client must not take a part for the whole
@@ -101,6 +107,12 @@ def _download_headers(download: Download) -> dict[str, str]:
     headers = {"content-type": safe_content_type(download.content_type), **_HARMLESS}
     if download.size is not None:
         headers["content-length"] = str(download.size)
+    if download.etag is not None:
+        headers["etag"] = download.etag
+    if download.span is not None:
+        headers["accept-ranges"] = "bytes"
+        if not download.span.is_whole:
+            headers["content-range"] = f"bytes {download.span.first}-{download.span.last}/{download.span.whole}"
     if download.filename is not None:
         headers["content-disposition"] = content_disposition(download.disposition, download.filename)
     return headers

@@ -14,6 +14,7 @@ from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
 from gateway.services.dispatch import Dispatcher
 from gateway.services.events import EventService
+from gateway.services.exports import ExportService
 from gateway.services.feed import FeedReader
 from gateway.services.listings import ListingService
 from gateway.services.metrics import MetricsService
@@ -111,6 +112,9 @@ class Services(Protocol):
 
     @property
     def submissions(self) -> SubmissionService: ...
+
+    @property
+    def exports(self) -> ExportService: ...
 
     @property
     def verification(self) -> VerificationService: ...

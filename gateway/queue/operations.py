@@ -13,14 +13,20 @@ import msgspec
 
 from gateway.model.message import MessageUpdate, SearchQuery, TextType
 
-Lane = Literal["read", "send", "background", "webhook"]
+Lane = Literal["read", "send", "background", "webhook", "export"]
 
 #: The queue of each lane; every lane has workers' slots of its own, so that none can starve another. Beside it, every
 #: worker has one for the accounts that it owns, see `gateway.redis.keys.own_queue`.
-QUEUES: dict[Lane, str] = {"read": "mail", "send": "send", "background": "background", "webhook": "webhook"}
+QUEUES: dict[Lane, str] = {
+    "read": "mail",
+    "send": "send",
+    "background": "background",
+    "webhook": "webhook",
+    "export": "export",
+}
 
 #: How long, in seconds, a job that nobody waits for may run.
-TIME_LIMITS: dict[Lane, int] = {"read": 120, "send": 300, "background": 600, "webhook": 300}
+TIME_LIMITS: dict[Lane, int] = {"read": 120, "send": 300, "background": 600, "webhook": 300, "export": 120}
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +179,12 @@ class SendSubmission(ChangeArguments, frozen=True, kw_only=True):
     queue_id: str
 
 
+class RunExport(Arguments, frozen=True, kw_only=True):
+    """The export to go on with; its record, not the job, tells how far it has come."""
+
+    export: str
+
+
 class DeliverWebhooks(Arguments, frozen=True, kw_only=True):
     """The endpoint that the account's new events go to."""
 
@@ -250,6 +262,8 @@ GRANT_RENEW = Operation("grant.renew", NoArguments, "background", repeatable=Tru
 # Not repeatable by the queue: the outbox knows whether the message may be out already, and enqueues it again itself.
 OUTBOX_SEND = Operation("outbox.send", SendSubmission, "send", repeatable=False)
 
+EXPORT_RUN = Operation("export.run", RunExport, "export", repeatable=True)
+
 WEBHOOK_DELIVER = Operation("webhook.deliver", DeliverWebhooks, "webhook", repeatable=True)
 WEBHOOK_TEST = Operation("webhook.test", TestWebhook, "webhook", repeatable=True)
 
@@ -278,6 +292,7 @@ ALLOWLIST: dict[str, Operation] = {
         OAUTH_VERIFY,
         GRANT_RENEW,
         OUTBOX_SEND,
+        EXPORT_RUN,
         WEBHOOK_DELIVER,
         WEBHOOK_TEST,
     )

@@ -15,6 +15,7 @@ ACCOUNTS = f"{CONTROL}:accounts"
 APPS = f"{CONTROL}:apps"
 TOKENS = f"{CONTROL}:tokens"
 OUTBOX = f"{CONTROL}:outbox"
+EXPORTS = f"{CONTROL}:exports"
 DUE = f"{CONTROL}:due"
 WEBHOOK_ROUTES = f"{CONTROL}:webhook-routes"
 WEBHOOK_TROUBLES = f"{CONTROL}:webhook-troubles"
@@ -251,6 +252,31 @@ def outbox_message(account: str, queue_id: str) -> str:
 def outbox_of(account: str) -> str:
     """Sorted set of the account's queue ids."""
     return _account(account, "out")
+
+
+def exports_of(account: str) -> str:
+    """Sorted set of the account's export ids."""
+    return _account(account, "exports")
+
+
+def export(account: str, export_id: str) -> str:
+    """Hash of one export: its record and the number of times that it was written."""
+    return _account(account, f"export:{export_id}")
+
+
+def export_messages(account: str, export_id: str) -> str:
+    """Sorted set of the ids of the messages to export, in the order in which they were found."""
+    return _account(account, f"export:{export_id}:messages")
+
+
+def export_content(account: str, export_id: str) -> str:
+    """Hash number -> piece of the file of one export, encrypted."""
+    return _account(account, f"export:{export_id}:content")
+
+
+def export_sizes(account: str, export_id: str) -> str:
+    """List of the sizes of the pieces of one export before encryption, in octets."""
+    return _account(account, f"export:{export_id}:sizes")
 
 
 def events(account: str) -> str:

@@ -48,6 +48,7 @@ from gateway.services.account_payload import (
 )
 from gateway.services.apps import AppService
 from gateway.services.events import EventService
+from gateway.services.exports import ExportService
 from gateway.services.grants import GrantService
 from gateway.services.health import HealthService
 from gateway.services.last_error import RENEWAL_REFUSED
@@ -97,6 +98,7 @@ class AccountService:
         signs: SignStore,
         tokens: TokenStore,
         outbox: OutboxStore,
+        exports: ExportService,
         due: DueStore,
         apps: AppService,
         grants: GrantService,
@@ -112,6 +114,7 @@ class AccountService:
         self._signs = signs
         self._tokens = tokens
         self._outbox = outbox
+        self._exports = exports
         self._due = due
         self._apps = apps
         self._grants = grants
@@ -259,6 +262,7 @@ class AccountService:
             await self._due.done(DueWork(operation, account))
         for queue_id in await self._outbox.remove_of_account(account):
             await self._due.done(DueWork("outbox.send", account, queue_id))
+        await self._exports.remove_of_account(account)
         await self._tokens.delete_of_account(account)
         # Before the end: should the call break off here, whoever repeats it finds the account, and tells again.
         await self._events.account_deleted(stored.config)

@@ -21,6 +21,8 @@ from gateway.services.bounced import BouncedService
 from gateway.services.deliveries import DeliveryService
 from gateway.services.dispatch import Dispatcher
 from gateway.services.events import EventService
+from gateway.services.exporting import ExportRunner
+from gateway.services.exports import ExportService
 from gateway.services.feed import FeedReader
 from gateway.services.grants import GrantService
 from gateway.services.health import HealthService
@@ -43,6 +45,7 @@ from gateway.store.bounces import BounceStore
 from gateway.store.cipher import Cipher
 from gateway.store.due import DueStore
 from gateway.store.events import EventStore
+from gateway.store.exports import ExportStore
 from gateway.store.grants import GrantStore
 from gateway.store.index import IndexStore
 from gateway.store.metrics import MetricsStore
@@ -86,6 +89,8 @@ class Services:
     sign_in: SignInService
     submissions: SubmissionService
     deliveries: DeliveryService
+    exports: ExportService
+    export_runner: ExportRunner
     verification: VerificationService
     probes: ProbeService
     account_health: HealthService
@@ -183,11 +188,14 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     grants = GrantService(GrantStore(store), account_store, apps, due, clock)
     sessions = SessionService(store, account_store, apps, grants, plugins)
     account_health = HealthService(account_store, signs, due, events, clock)
+    export_store = ExportStore(store)
+    exports = ExportService(accounts=account_store, exports=export_store, due=due, exporter=dispatcher, clock=clock)
     accounts = AccountService(
         accounts=account_store,
         signs=signs,
         tokens=token_store,
         outbox=outbox,
+        exports=exports,
         due=due,
         apps=apps,
         grants=grants,
@@ -265,6 +273,8 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
             clock=clock,
         ),
         deliveries=DeliveryService(accounts=account_store, outbox=outbox, due=due, events=events, clock=clock),
+        exports=exports,
+        export_runner=ExportRunner(exports=export_store, due=due, events=events, exporter=dispatcher, clock=clock),
         verification=verification,
         probes=ProbeService(store, sessions),
         account_health=account_health,

@@ -10,9 +10,11 @@ from gateway.queue.client import JobClient
 from gateway.queue.operations import (
     ACCOUNT_CONNECT,
     ACCOUNT_SYNC,
+    EXPORT_RUN,
     GRANT_RENEW,
     OUTBOX_SEND,
     NoArguments,
+    RunExport,
     SendSubmission,
 )
 from gateway.queue.ownership import OwnershipClient
@@ -24,7 +26,7 @@ SWEEP = timedelta(seconds=150)
 
 
 class Dispatcher:
-    """Queues connections, renewals, sends and webhooks, and calls out to the workers that hold connections."""
+    """Queues connections, renewals, sends, exports and webhooks, and calls out to the workers that hold connections."""
 
     def __init__(
         self, jobs: JobClient, due: DueStore, ownership: OwnershipClient, signals: Signals, clock: Clock
@@ -67,6 +69,10 @@ class Dispatcher:
         """Queue the sending of an outbox entry."""
         await self._jobs.enqueue(OUTBOX_SEND, account, SendSubmission(queue_id=queue_id))
 
+    async def export(self, account: str, export_id: str) -> None:
+        """Queue the next step of an export."""
+        await self._jobs.enqueue(EXPORT_RUN, account, RunExport(export=export_id))
+
     async def due(self, work: DueWork) -> None:
         """Queue work that has become due."""
         match work.operation:
@@ -76,6 +82,8 @@ class Dispatcher:
                 await self.renew(work.account)
             case "outbox.send":
                 await self.send(work.account, work.subject)
+            case "export.run":
+                await self.export(work.account, work.subject)
             case "webhook.deliver":
                 if self.deliver is not None:
                     await self.deliver(work.account, work.subject)

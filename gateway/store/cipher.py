@@ -34,9 +34,11 @@ class Cipher:
 
     def seal(self, secret: str, identity: str) -> str:
         """Encrypt `secret` for the record and field named by `identity`."""
-        nonce = os.urandom(_NONCE)
-        box = self._ring[self.newest].encrypt(nonce, secret.encode(), identity.encode())
-        return f"1.{self.newest}.{base64.b64encode(nonce + box).decode()}"
+        return f"1.{self.newest}.{base64.b64encode(self._box(secret.encode(), identity)).decode()}"
+
+    def seal_octets(self, content: bytes, identity: str) -> bytes:
+        """Encrypt octets like `seal`; what is sealed is not base64."""
+        return b"1.%b.%b" % (self.newest.encode(), self._box(content, identity))
 
     def open(self, sealed: str, identity: str) -> str:
         """Decrypt a sealed value.
@@ -46,12 +48,26 @@ class Cipher:
         """
         version, _, rest = sealed.partition(".")
         name, _, text = rest.partition(".")
+        return self._unboxed(self._key(version, name), base64.b64decode(text), identity).decode()
+
+    def open_octets(self, sealed: bytes, identity: str) -> bytes:
+        """Decrypt what `seal_octets` returned. Raises like `open`."""
+        version, name, box = sealed.split(b".", 2)
+        return self._unboxed(self._key(version.decode(), name.decode()), box, identity)
+
+    def _box(self, content: bytes, identity: str) -> bytes:
+        nonce = os.urandom(_NONCE)
+        return nonce + self._ring[self.newest].encrypt(nonce, content, identity.encode())
+
+    def _key(self, version: str, name: str) -> AESGCM:
         key = self._ring.get(name)
         if version != "1" or key is None:
             raise ConfigurationError(f"a stored secret needs the key {name!r}, which GATEWAY_SECRET_KEYS does not hold")
-        box = base64.b64decode(text)
+        return key
+
+    def _unboxed(self, key: AESGCM, box: bytes, identity: str) -> bytes:
         try:
-            return key.decrypt(box[:_NONCE], box[_NONCE:], identity.encode()).decode()
+            return key.decrypt(box[:_NONCE], box[_NONCE:], identity.encode())
         except InvalidTag as error:
             raise ConfigurationError("a stored secret does not belong to the record it stands in") from error
 

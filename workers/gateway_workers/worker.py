@@ -60,7 +60,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     slots: Mapping[Lane, int] = msgspec.field(
-        default_factory=lambda: {"read": 256, "send": 32, "background": 32, "webhook": 512}
+        default_factory=lambda: {"read": 256, "send": 32, "background": 32, "webhook": 512, "export": 4}
     )
     threads: int = 32
     grace: float = 25.0

@@ -11,7 +11,7 @@ from gateway.queue import operations as ask
 from gateway.queue.operations import Arguments
 from gateway.services.container import Services
 from gateway_workers.context import Handler, JobContext
-from gateway_workers.operations import accounts, mail, outbox, webhooks
+from gateway_workers.operations import accounts, exports, mail, outbox, webhooks
 from gateway_workers.watching import Watchers
 
 #: Operations that answer messages.
@@ -26,6 +26,7 @@ def handlers(services: Services, watchers: Watchers) -> Mapping[str, Handler]:
         **{name: _showing_bounces(of_mail[name], services) for name in _SHOWING},
         **accounts.handlers(services, watchers),
         **outbox.handlers(services),
+        **exports.handlers(services),
         **webhooks.handlers(services),
     }
     return {name: _noting_changes(handler, services) for name, handler in found.items()}
