@@ -47,6 +47,9 @@ def _value(info: inspect.Type, name: str) -> Any:
             return info.ge or 1
         case inspect.BoolType():
             return False
+        case inspect.DateTimeType():
+            # Of two that bound a period, the end is the later one.
+            return "2025-01-01T00:00:00Z" if name.startswith("end") else "2024-01-01T00:00:00Z"
         case inspect.LiteralType():
             return info.values[0]
         case inspect.VarTupleType():
