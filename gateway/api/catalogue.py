@@ -11,6 +11,7 @@ from gateway.api import (
     metrics,
     oauth2,
     settings,
+    stats,
     submissions,
     tokens,
     webhook_routes,
@@ -31,4 +32,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *settings.OPERATIONS,
     *health.OPERATIONS,
     *metrics.OPERATIONS,
+    *stats.OPERATIONS,
 )
