@@ -12,6 +12,7 @@ from gateway.api import (
     metrics,
     oauth2,
     settings,
+    stats,
     submissions,
     tokens,
     webhook_routes,
@@ -33,4 +34,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *settings.OPERATIONS,
     *health.OPERATIONS,
     *metrics.OPERATIONS,
+    *stats.OPERATIONS,
 )

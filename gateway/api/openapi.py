@@ -32,6 +32,7 @@ TAGS: Mapping[str, str] = {
     "Webhooks": "Where events are delivered",
     "Access Tokens": "Who may call this API",
     "Settings": "Settings that change while the gateway runs",
+    "Stats": "Figures of this installation",
     "Gateway": "The state of this installation",
 }
 

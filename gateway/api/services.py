@@ -20,6 +20,7 @@ from gateway.services.listings import ListingService
 from gateway.services.metrics import MetricsService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sign_in import SignInService
+from gateway.services.stats import StatsService
 from gateway.services.submissions import SubmissionService
 from gateway.services.tokens import TokenService
 from gateway.services.verification import VerificationService
@@ -118,6 +119,9 @@ class Services(Protocol):
 
     @property
     def verification(self) -> VerificationService: ...
+
+    @property
+    def stats(self) -> StatsService: ...
 
     @property
     def events(self) -> EventService: ...

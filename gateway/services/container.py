@@ -33,6 +33,7 @@ from gateway.services.overview import OverviewService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
 from gateway.services.sign_in import SignInService
+from gateway.services.stats import StatsService
 from gateway.services.submissions import SubmissionService
 from gateway.services.sync import AccountSync, Batches, Content, Reports, Tools
 from gateway.services.tokens import TokenService
@@ -86,6 +87,7 @@ class Services:
     overview: OverviewService
     metrics_store: MetricsStore
     metrics: MetricsService
+    stats: StatsService
     sign_in: SignInService
     submissions: SubmissionService
     deliveries: DeliveryService
@@ -256,6 +258,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         overview=overview,
         metrics_store=metrics_store,
         metrics=MetricsService(store, metrics_store, overview, due, clock),
+        stats=StatsService(store, metrics_store, overview),
         sign_in=SignInService(
             sign_ins=SignInStore(store),
             apps=apps,

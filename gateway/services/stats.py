@@ -1,0 +1,83 @@
+"""The state of the installation for `/v1/stats`: what `/metrics` tells, in the form of the wire API."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+import gateway
+from gateway.model.stats import ConnectionStats, QueueStats, RedisWarning, Stats
+from gateway.queue.backlog import LaneLoad, backlog
+from gateway.queue.operations import Lane
+from gateway.redis import keys
+from gateway.services.overview import OverviewService
+from gateway.store.metrics import MetricsStore
+from gateway.store.store import Store
+
+#: What the wire API calls the lanes; it has no word for the other two.
+_QUEUES: dict[Lane, str] = {"webhook": "notify", "send": "submit", "read": "mail", "background": "background"}
+
+
+class StatsService:
+    """Answers for the whole installation: every process gives the same figures."""
+
+    def __init__(self, store: Store, metrics: MetricsStore, overview: OverviewService) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._overview = overview
+
+    async def stats(self) -> Stats:
+        """Return everything.
+
+        Raises:
+            redis.exceptions.RedisError: Redis is away.
+        """
+        call = self._store.control.call
+        began = time.perf_counter()
+        await call("PING")
+        ping = round((time.perf_counter() - began) * 1e6)
+        workers = sorted(name.decode() for name in await call("SMEMBERS", keys.WORKERS))
+        info, states, loads, counters, unowned = await asyncio.gather(
+            call("INFO"),
+            self._overview.states(),
+            backlog(self._store.control, workers),
+            self._metrics.counters(),
+            call("SCARD", keys.UNOWNED),
+        )
+        counts: dict[str, int] = {state: overview.count for state, overview in states.items()}
+        return Stats(
+            version=gateway.__version__,
+            accounts=sum(counts.values()),
+            node=platform.python_version(),
+            redis=str(info["redis_version"]),
+            redis_software=str(info.get("server_name", "redis")),
+            redis_cluster=info.get("redis_mode") == "cluster",
+            redis_warnings=_warnings(info),
+            redis_ping=ping,
+            arch=platform.machine(),
+            build={"version": gateway.__version__},
+            queues={_QUEUES[lane]: _queue(load) for lane, load in loads.items()},
+            connections=msgspec.convert({**counts, "unassigned": unowned}, ConnectionStats),
+            counters=_counters(counters),
+        )
+
+
+def _queue(load: LaneLoad) -> QueueStats:
+    return QueueStats(active=load.running, waiting=load.waiting, total=load.running + load.waiting)
+
+
+def _warnings(info: Mapping[str, Any]) -> tuple[RedisWarning, ...]:
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy == "noeviction":
+        return ()
+    details = (f"maxmemory-policy is {policy}; it must be noeviction, as nothing stored may get lost.",)
+    return (RedisWarning(key="eviction", color="danger", title="Redis may drop data", details=details),)
+
+
+def _counters(counters: Mapping[tuple[str, ...], float]) -> dict[str, int]:
+    return {f"events:{rest[0]}": int(value) for (name, *rest), value in sorted(counters.items()) if name == "events"}
