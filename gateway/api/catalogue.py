@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.api import (
     accounts,
+    bulk,
     events,
     health,
     mailboxes,
@@ -23,6 +24,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *mailboxes.OPERATIONS,
     *messages.OPERATIONS,
+    *bulk.OPERATIONS,
     *submissions.OPERATIONS,
     *oauth2.OPERATIONS,
     *tokens.OPERATIONS,

@@ -24,6 +24,7 @@ TAGS: Mapping[str, str] = {
     "OAuth2 Applications": "OAuth2 applications that users sign in through",
     "Mailbox": "Mailboxes (folders) of an account",
     "Message": "Messages: list, search, read, change, store",
+    "Multi Message Actions": "All messages of a mailbox that a search finds: change, move, delete",
     "Submit": "Sending mail",
     "Outbox": "Mail that waits to be sent",
     "Events": "What happened to accounts and messages",

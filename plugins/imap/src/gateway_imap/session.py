@@ -13,8 +13,9 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 
-from gateway.errors import NotFoundError, UnsupportedOperationError
+from gateway.errors import InvalidIdentifierError, NotFoundError, UnsupportedOperationError
 from gateway.mime.decode import transfer_decoder
+from gateway.model.bulk import Sorted
 from gateway.model.message import (
     AppendResult,
     FlagUpdate,
@@ -22,6 +23,7 @@ from gateway.model.message import (
     MessageDetail,
     MessageEntry,
     MessageText,
+    MessageUpdate,
     SearchQuery,
     TextType,
 )
@@ -41,7 +43,8 @@ from gateway.provider import (
     page_cursor,
 )
 from gateway.smtp import SmtpConnection
-from gateway_imap import changing, idling, mailboxes, reading
+from gateway_imap import bulk, changing, idling, mailboxes, reading
+from gateway_imap.bulk import Outcome
 from gateway_imap.changes import read_changed, read_changes
 from gateway_imap.changing import Placed
 from gateway_imap.connection import Connection
@@ -58,7 +61,7 @@ from gateway_imap.listing import LastPage, Page, read_page
 from gateway_imap.mailboxes import Directory, Quirks, encode_name
 from gateway_imap.reading import CHUNK, Target
 from gateway_imap.revisions import read_revisions
-from gateway_imap.searching import search_page
+from gateway_imap.searching import search_page, search_uids
 from gateway_imap.structure import Part
 from gateway_imap.wire import quoted
 
@@ -246,6 +249,48 @@ class ImapSession(Session):
         """See `Session.delete`."""
         await self._link.write(changing.delete, await self._target(decode_message_id(id)))
 
+    async def search_ids(self, mailbox: str, query: SearchQuery) -> Sequence[str]:
+        """See `Session.search_ids`."""
+        path, name = await self._destination(mailbox)
+        uid_validity, uids = await self._link.read(search_uids, path, name, query)
+        number = await self._context.numbers.number(f"{uid_validity}:{path}")
+        return [MessageId(number, uid).encode() for uid in uids]
+
+    async def update_many(self, ids: Sequence[str], update: MessageUpdate) -> Sorted:
+        """See `Session.update_many`."""
+        if update.labels is not None:
+            return await super().update_many(ids, update)
+        flags = update.flags or FlagUpdate()
+        commands = changing.flag_steps(
+            replace=None if flags.set is None else _listed(flags.set),
+            add=_listed(flags.add),
+            remove=_listed(flags.delete),
+        )
+        chosen = _chosen(ids)
+        if not chosen:
+            return Sorted(done={}, failed={})
+        outcome = await self._link.write(bulk.update_many, await self._target(chosen[0]), _uids(chosen), commands)
+        return _sorted(chosen[0].mailbox, outcome, None)
+
+    async def move_many(self, ids: Sequence[str], mailbox: str) -> Sorted:
+        """See `Session.move_many`."""
+        path, name = await self._destination(mailbox)
+        chosen = _chosen(ids)
+        if not chosen:
+            return Sorted(done={}, failed={})
+        outcome = await self._link.write(bulk.move_many, await self._target(chosen[0]), _uids(chosen), name)
+        placed = next((place for place in outcome.done.values() if place is not None), None)
+        number = await self._context.numbers.number(f"{placed.uid_validity}:{path}") if placed else None
+        return _sorted(chosen[0].mailbox, outcome, number)
+
+    async def delete_many(self, ids: Sequence[str]) -> Sorted:
+        """See `Session.delete_many`."""
+        chosen = _chosen(ids)
+        if not chosen:
+            return Sorted(done={}, failed={})
+        outcome = await self._link.write(bulk.delete_many, await self._target(chosen[0]), _uids(chosen))
+        return _sorted(chosen[0].mailbox, outcome, None)
+
     async def append(
         self, mailbox: str, message: bytes, *, flags: Sequence[str] = (), date: datetime | None = None
     ) -> AppendResult:
@@ -382,6 +427,33 @@ def _page(found: Page, number: int, size: int) -> MessagePage:
         messages=found.entries,
         next_cursor=page_cursor(CURSOR_KIND, number + 1) if (number + 1) * size < found.total else None,
         previous_cursor=page_cursor(CURSOR_KIND, number - 1) if number else None,
+    )
+
+
+def _chosen(ids: Sequence[str]) -> list[MessageId]:
+    chosen = [decode_message_id(id) for id in ids]
+    if len({message.mailbox for message in chosen}) > 1:
+        raise InvalidIdentifierError("the messages are not in one mailbox")
+    return chosen
+
+
+def _uids(chosen: Sequence[MessageId]) -> list[int]:
+    return [message.uid for message in chosen]
+
+
+def _sorted(mailbox: int, outcome: Outcome, destination: int | None) -> Sorted:
+    """Return what became of UIDs of a mailbox in terms of ids."""
+
+    def id_of(uid: int) -> str:
+        return MessageId(mailbox, uid).encode()
+
+    def placed_id(place: Placed | None) -> str | None:
+        return None if place is None or destination is None else MessageId(destination, place.uid).encode()
+
+    return Sorted(
+        done={id_of(uid): placed_id(place) for uid, place in outcome.done.items()},
+        failed={id_of(uid): error for uid, error in outcome.failed.items()},
+        unknown=tuple(map(id_of, outcome.unknown)),
     )
 
 
