@@ -9,9 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.errors import AccountError, ConnectError, GatewayError, NotFoundError, PermanentError, TransientError
+from gateway.errors import (
+    AccountError,
+    ConnectError,
+    GatewayError,
+    InvalidIdentifierError,
+    NotFoundError,
+    PermanentError,
+    TransientError,
+)
+from gateway.model.bulk import Sorted
 from gateway_imap.changing import Placed, remove
 from gateway_imap.connection import Connection
+from gateway_imap.ids import MessageId, decode_message_id
 from gateway_imap.reading import Target, open_mailbox
 from gateway_imap.searching import find
 from gateway_imap.uid_sets import UidSet, expanded, uid_sets
@@ -178,3 +188,36 @@ def _still_there(connection: Connection, chosen: UidSet) -> set[int]:
 
 def _gone() -> NotFoundError:
     return NotFoundError("there is no such message", code="MessageNotFound")
+
+
+def one_mailbox(ids: Sequence[str]) -> list[MessageId]:
+    """Read ids of messages of one mailbox.
+
+    Raises:
+        InvalidIdentifierError: they are not, or cannot be this provider's.
+    """
+    chosen = [decode_message_id(id) for id in ids]
+    if len({message.mailbox for message in chosen}) > 1:
+        raise InvalidIdentifierError("the messages are not in one mailbox")
+    return chosen
+
+
+def uids_of(chosen: Sequence[MessageId]) -> list[int]:
+    """Return the UIDs of messages."""
+    return [message.uid for message in chosen]
+
+
+def by_id(mailbox: int, outcome: Outcome, destination: int | None) -> Sorted:
+    """Return what became of UIDs of a mailbox in terms of ids."""
+
+    def id_of(uid: int) -> str:
+        return MessageId(mailbox, uid).encode()
+
+    def placed_id(place: Placed | None) -> str | None:
+        return None if place is None or destination is None else MessageId(destination, place.uid).encode()
+
+    return Sorted(
+        done={id_of(uid): placed_id(place) for uid, place in outcome.done.items()},
+        failed={id_of(uid): error for uid, error in outcome.failed.items()},
+        unknown=tuple(map(id_of, outcome.unknown)),
+    )

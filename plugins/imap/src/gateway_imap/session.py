@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 
-from gateway.errors import InvalidIdentifierError, NotFoundError, UnsupportedOperationError
+from gateway.errors import NotFoundError, UnsupportedOperationError
 from gateway.mime.decode import transfer_decoder
 from gateway.model.bulk import Sorted
 from gateway.model.message import (
@@ -44,7 +44,6 @@ from gateway.provider import (
 )
 from gateway.smtp import SmtpConnection
 from gateway_imap import bulk, changing, idling, mailboxes, reading
-from gateway_imap.bulk import Outcome
 from gateway_imap.changes import read_changed, read_changes
 from gateway_imap.changing import Placed
 from gateway_imap.connection import Connection
@@ -266,30 +265,32 @@ class ImapSession(Session):
             add=_listed(flags.add),
             remove=_listed(flags.delete),
         )
-        chosen = _chosen(ids)
+        chosen = bulk.one_mailbox(ids)
         if not chosen:
             return Sorted(done={}, failed={})
-        outcome = await self._link.write(bulk.update_many, await self._target(chosen[0]), _uids(chosen), commands)
-        return _sorted(chosen[0].mailbox, outcome, None)
+        outcome = await self._link.write(
+            bulk.update_many, await self._target(chosen[0]), bulk.uids_of(chosen), commands
+        )
+        return bulk.by_id(chosen[0].mailbox, outcome, None)
 
     async def move_many(self, ids: Sequence[str], mailbox: str) -> Sorted:
         """See `Session.move_many`."""
         path, name = await self._destination(mailbox)
-        chosen = _chosen(ids)
+        chosen = bulk.one_mailbox(ids)
         if not chosen:
             return Sorted(done={}, failed={})
-        outcome = await self._link.write(bulk.move_many, await self._target(chosen[0]), _uids(chosen), name)
+        outcome = await self._link.write(bulk.move_many, await self._target(chosen[0]), bulk.uids_of(chosen), name)
         placed = next((place for place in outcome.done.values() if place is not None), None)
         number = await self._context.numbers.number(f"{placed.uid_validity}:{path}") if placed else None
-        return _sorted(chosen[0].mailbox, outcome, number)
+        return bulk.by_id(chosen[0].mailbox, outcome, number)
 
     async def delete_many(self, ids: Sequence[str]) -> Sorted:
         """See `Session.delete_many`."""
-        chosen = _chosen(ids)
+        chosen = bulk.one_mailbox(ids)
         if not chosen:
             return Sorted(done={}, failed={})
-        outcome = await self._link.write(bulk.delete_many, await self._target(chosen[0]), _uids(chosen))
-        return _sorted(chosen[0].mailbox, outcome, None)
+        outcome = await self._link.write(bulk.delete_many, await self._target(chosen[0]), bulk.uids_of(chosen))
+        return bulk.by_id(chosen[0].mailbox, outcome, None)
 
     async def append(
         self, mailbox: str, message: bytes, *, flags: Sequence[str] = (), date: datetime | None = None
@@ -427,33 +428,6 @@ def _page(found: Page, number: int, size: int) -> MessagePage:
         messages=found.entries,
         next_cursor=page_cursor(CURSOR_KIND, number + 1) if (number + 1) * size < found.total else None,
         previous_cursor=page_cursor(CURSOR_KIND, number - 1) if number else None,
-    )
-
-
-def _chosen(ids: Sequence[str]) -> list[MessageId]:
-    chosen = [decode_message_id(id) for id in ids]
-    if len({message.mailbox for message in chosen}) > 1:
-        raise InvalidIdentifierError("the messages are not in one mailbox")
-    return chosen
-
-
-def _uids(chosen: Sequence[MessageId]) -> list[int]:
-    return [message.uid for message in chosen]
-
-
-def _sorted(mailbox: int, outcome: Outcome, destination: int | None) -> Sorted:
-    """Return what became of UIDs of a mailbox in terms of ids."""
-
-    def id_of(uid: int) -> str:
-        return MessageId(mailbox, uid).encode()
-
-    def placed_id(place: Placed | None) -> str | None:
-        return None if place is None or destination is None else MessageId(destination, place.uid).encode()
-
-    return Sorted(
-        done={id_of(uid): placed_id(place) for uid, place in outcome.done.items()},
-        failed={id_of(uid): error for uid, error in outcome.failed.items()},
-        unknown=tuple(map(id_of, outcome.unknown)),
     )
 
 
