@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import base64
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,7 +25,16 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
-from gateway.errors import Remedy, UnsupportedOperationError
+from gateway.errors import (
+    AccountError,
+    ConnectError,
+    GatewayError,
+    OutcomeUnknownError,
+    Remedy,
+    TransientError,
+    UnsupportedOperationError,
+)
+from gateway.model.bulk import Sorted
 from gateway.model.message import (
     AppendResult,
     FlagUpdate,
@@ -33,6 +42,7 @@ from gateway.model.message import (
     MessageDetail,
     MessageEntry,
     MessageText,
+    MessageUpdate,
     SearchQuery,
     TextType,
 )
@@ -76,6 +86,9 @@ __all__ = [
     "page_cursor",
     "utc_now",
 ]
+
+#: Messages on a page when all that match are wanted.
+_SEARCH_PAGE = 1000
 
 Clock = Callable[[], datetime]
 Service = Literal["imap", "smtp", "api"]
@@ -627,6 +640,50 @@ class Session(ABC):
         """Delete a message for good, not into the trash."""
         raise UnsupportedOperationError("deleting is not supported", capability=Capability.DELETE.value)
 
+    # Many messages at once. A service that can do them in a few requests overrides these.
+
+    async def search_ids(self, mailbox: str, query: SearchQuery) -> Sequence[str]:
+        """Return the id of every message that matches, newest first."""
+        ids: dict[str, None] = {}
+        page = PageRequest(size=_SEARCH_PAGE)
+        while True:
+            found = await self.search(mailbox, query, page)
+            ids |= dict.fromkeys(entry.id for entry in found.messages)
+            if found.next_cursor is None:
+                return list(ids)
+            page = PageRequest(size=_SEARCH_PAGE, cursor=found.next_cursor)
+
+    async def update_many(self, ids: Sequence[str], update: MessageUpdate) -> Sorted:
+        """Change flags and labels of messages of one mailbox.
+
+        Neither this nor the other two raise because of a message or a broken connection: the result tells.
+        """
+
+        async def change(id: str) -> str:
+            if update.flags is not None:
+                await self.update_flags(id, update.flags)
+            if update.labels is not None:
+                await self.update_labels(id, update.labels)
+            return id
+
+        return await _one_by_one(ids, change)
+
+    async def move_many(self, ids: Sequence[str], mailbox: str) -> Sorted:
+        """Move messages of one mailbox; see `update_many`.
+
+        Raises:
+            NotFoundError: there is no such mailbox to move them to; none was moved.
+        """
+        return await _one_by_one(ids, lambda id: self.move(id, mailbox))
+
+    async def delete_many(self, ids: Sequence[str]) -> Sorted:
+        """Delete messages of one mailbox for good; see `update_many`."""
+
+        async def change(id: str) -> None:
+            await self.delete(id)
+
+        return await _one_by_one(ids, change)
+
     async def append(
         self, mailbox: str, message: bytes, *, flags: Sequence[str] = (), date: datetime | None = None
     ) -> AppendResult:
@@ -707,6 +764,24 @@ class Session(ABC):
     async def signatures(self) -> Sequence[Signature]:
         """Return the signatures kept at the provider."""
         raise UnsupportedOperationError("signatures are not supported", capability=Capability.SIGNATURES.value)
+
+
+async def _one_by_one(ids: Sequence[str], change: Callable[[str], Awaitable[str | None]]) -> Sorted:
+    """Change one message after the other; what breaks the session leaves the rest undone."""
+    done: dict[str, str | None] = {}
+    failed: dict[str, GatewayError] = {}
+    for position, id in enumerate(ids):
+        try:
+            done[id] = await change(id)
+        except UnsupportedOperationError:
+            raise
+        except (ConnectError, OutcomeUnknownError) as error:
+            return Sorted(done=done, failed=failed | dict.fromkeys(ids[position + 1 :], error), unknown=(id,))
+        except (TransientError, AccountError) as error:
+            return Sorted(done=done, failed=failed | dict.fromkeys(ids[position:], error))
+        except GatewayError as error:
+            failed[id] = error
+    return Sorted(done=done, failed=failed)
 
 
 class Provider(ABC):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.api import (
     accounts,
+    bulk,
     events,
     exports,
     health,
@@ -26,6 +27,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *mailboxes.OPERATIONS,
     *messages.OPERATIONS,
     *exports.OPERATIONS,
+    *bulk.OPERATIONS,
     *submissions.OPERATIONS,
     *oauth2.OPERATIONS,
     *tokens.OPERATIONS,

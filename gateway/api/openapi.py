@@ -25,6 +25,7 @@ TAGS: Mapping[str, str] = {
     "OAuth2 Applications": "OAuth2 applications that users sign in through",
     "Mailbox": "Mailboxes (folders) of an account",
     "Message": "Messages: list, search, read, change, store",
+    "Multi Message Actions": "All messages of a mailbox that a search finds: change, move, delete",
     "Submit": "Sending mail",
     "Export": "The mail of a period as a file",
     "Outbox": "Mail that waits to be sent",

@@ -131,6 +131,31 @@ class DeleteMessage(ChangeArguments, frozen=True, kw_only=True):
     force: bool = False
 
 
+class BulkArguments(ChangeArguments, frozen=True, kw_only=True):
+    """All messages of a mailbox that a search finds."""
+
+    path: str
+    query: SearchQuery
+
+
+class UpdateMessages(BulkArguments, frozen=True, kw_only=True):
+    """A change of flags or labels of many messages."""
+
+    update: MessageUpdate
+
+
+class MoveMessages(BulkArguments, frozen=True, kw_only=True):
+    """Where to move many messages."""
+
+    destination: str
+
+
+class DeleteMessages(BulkArguments, frozen=True, kw_only=True):
+    """`force` deletes for good what would otherwise go to the trash."""
+
+    force: bool = False
+
+
 class AppendMessage(ChangeArguments, frozen=True, kw_only=True):
     """A message (RFC 5322 octets) to store."""
 
@@ -250,6 +275,11 @@ MESSAGES_MOVE = Operation("messages.move", MoveMessage, "read", repeatable=False
 MESSAGES_DELETE = Operation("messages.delete", DeleteMessage, "read", repeatable=False)
 MESSAGES_APPEND = Operation("messages.append", AppendMessage, "read", repeatable=False)
 
+# A repetition would answer for what is left, not for what was done.
+BULK_UPDATE = Operation("bulk.update", UpdateMessages, "read", repeatable=False)
+BULK_MOVE = Operation("bulk.move", MoveMessages, "read", repeatable=False)
+BULK_DELETE = Operation("bulk.delete", DeleteMessages, "read", repeatable=False)
+
 ACCOUNT_CONNECT = Operation("account.connect", NoArguments, "read", repeatable=True)
 ACCOUNT_SYNC = Operation("account.sync", NoArguments, "background", repeatable=True)
 ACCOUNT_QUOTA = Operation("account.quota", NoArguments, "read", repeatable=True)
@@ -284,6 +314,9 @@ ALLOWLIST: dict[str, Operation] = {
         MESSAGES_MOVE,
         MESSAGES_DELETE,
         MESSAGES_APPEND,
+        BULK_UPDATE,
+        BULK_MOVE,
+        BULK_DELETE,
         ACCOUNT_CONNECT,
         ACCOUNT_SYNC,
         ACCOUNT_QUOTA,

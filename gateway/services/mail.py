@@ -25,7 +25,7 @@ from gateway.model.message import (
 from gateway.provider import MessagePage, PageRequest, Session
 
 #: Mailboxes from which a message is deleted for good.
-_FINAL = ("\\Trash", "\\Junk")
+FINAL = ("\\Trash", "\\Junk")
 
 
 async def list_mailboxes(session: Session, *, counters: bool) -> MailboxList:
@@ -129,12 +129,13 @@ async def resolve(session: Session, path: str) -> str:
 
 def _is_final(message: MessageDetail, mailboxes: Sequence[Mailbox]) -> bool:
     by_path = {mailbox.path: mailbox.special_use for mailbox in mailboxes}
-    return by_path.get(message.path or "") in _FINAL or message.special_use in _FINAL
+    return by_path.get(message.path or "") in FINAL or message.special_use in FINAL
 
 
 def _result(request: FlagUpdate, result: tuple[str, ...]) -> FlagResult:
-    return FlagResult(add=_many(request.add), delete=_many(request.delete), set=_many(request.set), result=result)
+    return FlagResult(add=many(request.add), delete=many(request.delete), set=many(request.set), result=result)
 
 
-def _many(value: tuple[str, ...] | str | None) -> tuple[str, ...] | None:
+def many(value: tuple[str, ...] | str | None) -> tuple[str, ...] | None:
+    """Return what a `FlagUpdate` lists as a list: a single string stands for a list of one."""
     return (value,) if isinstance(value, str) else value

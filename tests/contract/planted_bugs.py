@@ -6,6 +6,7 @@ Not a test module by name: `test_kit_catches_planted_bugs` runs it inside a pyte
 from __future__ import annotations
 
 from tests.contract.planted import (
+    bulk,
     capabilities,
     changing,
     content,
@@ -19,7 +20,18 @@ from tests.contract.planted import (
 from tests.contract.planting import SUITES
 from tests.contract.suites import MaildirSuite, MemoryIdentitySuite, MemorySuite
 
-__all__ = ["capabilities", "changing", "content", "faults", "history", "identity", "listing", "mailboxes", "submission"]
+__all__ = [
+    "bulk",
+    "capabilities",
+    "changing",
+    "content",
+    "faults",
+    "history",
+    "identity",
+    "listing",
+    "mailboxes",
+    "submission",
+]
 
 
 class TestSoundMaildir(MaildirSuite):

@@ -23,6 +23,7 @@ be waived only by overriding it with ``xfail(reason=...)``.
 from __future__ import annotations
 
 from gateway.testing.conformance.base import Deliver, ProviderFixtures, requires
+from gateway.testing.conformance.bulk import BulkConformance
 from gateway.testing.conformance.capabilities import CapabilityConformance
 from gateway.testing.conformance.change import ChangeConformance
 from gateway.testing.conformance.changes import ChangesConformance
@@ -45,6 +46,7 @@ class ProviderConformance(
     ContentConformance,
     SearchConformance,
     ChangeConformance,
+    BulkConformance,
     SubmitConformance,
     ChangesConformance,
     IdentityConformance,

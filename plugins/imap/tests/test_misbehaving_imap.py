@@ -233,9 +233,9 @@ async def test_move_without_the_extension_copies_and_expunges_only_that_message(
         b'UID COPY 5 "Archive"',
         b"UID STORE 5 +FLAGS.SILENT (\\Deleted)",
         b"UID SEARCH DELETED",
-        b"UID STORE 8,9 -FLAGS.SILENT (\\Deleted)",
+        b"UID STORE 8:9 -FLAGS.SILENT (\\Deleted)",
         b"EXPUNGE",
-        b"UID STORE 8,9 +FLAGS.SILENT (\\Deleted)",
+        b"UID STORE 8:9 +FLAGS.SILENT (\\Deleted)",
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 
+from gateway.model.bulk import BulkDeleteResult, BulkMoveResult, BulkUpdateResult
 from gateway.model.mailbox import MailboxChanged, MailboxCreated, MailboxDeleted
 from gateway.model.message import (
     AppendResult,
@@ -18,7 +19,7 @@ from gateway.model.message import (
 from gateway.model.stream import StreamHead
 from gateway.provider import PageRequest
 from gateway.queue import operations as ask
-from gateway.services import mail
+from gateway.services import bulk, mail
 from gateway_workers.context import Handler, JobContext
 
 
@@ -119,6 +120,24 @@ async def delete_message(job: JobContext, arguments: ask.DeleteMessage) -> Delet
         return await mail.delete(session, arguments.message, force=arguments.force)
 
 
+async def update_messages(job: JobContext, arguments: ask.UpdateMessages) -> BulkUpdateResult:
+    """Change flags or labels of many messages."""
+    async with job.session() as session:
+        return await bulk.update(session, arguments.path, arguments.query, arguments.update)
+
+
+async def move_messages(job: JobContext, arguments: ask.MoveMessages) -> BulkMoveResult:
+    """Move many messages."""
+    async with job.session() as session:
+        return await bulk.move(session, arguments.path, arguments.query, arguments.destination)
+
+
+async def delete_messages(job: JobContext, arguments: ask.DeleteMessages) -> BulkDeleteResult:
+    """Delete many messages."""
+    async with job.session() as session:
+        return await bulk.delete(session, arguments.path, arguments.query, force=arguments.force)
+
+
 async def append_message(job: JobContext, arguments: ask.AppendMessage) -> AppendResult:
     """Store a message."""
     async with job.session() as session:
@@ -147,4 +166,7 @@ HANDLERS: Mapping[str, Handler] = {
     ask.MESSAGES_MOVE.name: move_message,
     ask.MESSAGES_DELETE.name: delete_message,
     ask.MESSAGES_APPEND.name: append_message,
+    ask.BULK_UPDATE.name: update_messages,
+    ask.BULK_MOVE.name: move_messages,
+    ask.BULK_DELETE.name: delete_messages,
 }

@@ -13,6 +13,8 @@ from gateway_imap.connection import Connection
 from gateway_imap.entries import visible_flags
 from gateway_imap.fetch_parser import parse_fetch, parse_values
 from gateway_imap.reading import Target, fetch_one, open_message
+from gateway_imap.searching import find
+from gateway_imap.uid_sets import uid_sets
 from gateway_imap.wire import Literal, Reply
 
 # RFC 9051 section 9: flag-keyword is an atom, flag-extension a backslash and an atom.
@@ -42,8 +44,7 @@ def update_flags(
         InvalidRequestError: no flag can have this name.
         NotFoundError: there is no such message.
     """
-    steps = [(b"FLAGS", replace)] if replace is not None else [(b"+FLAGS", add), (b"-FLAGS", remove)]
-    commands = [(item, [_flag(name) for name in names]) for item, names in steps if names or replace is not None]
+    commands = flag_steps(replace=replace, add=add, remove=remove)
     open_message(connection, target, writable=True)
     flags: tuple[str, ...] | None = None
     for item, names in commands:
@@ -51,6 +52,18 @@ def update_flags(
     if flags is None:
         flags = visible_flags(fetch_one(connection, target, b"(UID FLAGS)").get("FLAGS"))
     return flags
+
+
+def flag_steps(
+    *, replace: Sequence[str] | None, add: Sequence[str], remove: Sequence[str]
+) -> list[tuple[bytes, list[bytes]]]:
+    """Return what to STORE, in order: the item and its flags.
+
+    Raises:
+        InvalidRequestError: no flag can have this name.
+    """
+    steps = [(b"FLAGS", replace)] if replace is not None else [(b"+FLAGS", add), (b"-FLAGS", remove)]
+    return [(item, [_flag(name) for name in names]) for item, names in steps if names or replace is not None]
 
 
 def _store(connection: Connection, target: Target, item: bytes, names: Sequence[bytes]) -> tuple[str, ...] | None:
@@ -123,24 +136,28 @@ def delete(connection: Connection, target: Target) -> None:
 
 
 def _remove(connection: Connection, target: Target) -> None:
-    uid = b"%d" % target.id.uid
-    connection.command(b"UID STORE", uid, b"+FLAGS.SILENT", b"(\\Deleted)")
-    if connection.has("UIDPLUS"):
-        connection.command(b"UID EXPUNGE", uid)
-    else:
-        _expunge_alone(connection, uid)
+    remove(connection, [target.id.uid])
 
 
-def _expunge_alone(connection: Connection, uid: bytes) -> None:
-    """Expunge one message without taking along what somebody else marked as deleted."""
-    found = connection.command(b"UID SEARCH", b"DELETED")
-    marked = {word for line in found.lines("SEARCH") if isinstance(line, bytes) for word in line.split()}
-    others = b",".join(sorted(marked - {uid}))
-    if others:
-        connection.command(b"UID STORE", others, b"-FLAGS.SILENT", b"(\\Deleted)")
+def remove(connection: Connection, uids: Sequence[int]) -> None:
+    """Expunge messages of the selected mailbox, and no others."""
+    for chosen in uid_sets(uids):
+        connection.command(b"UID STORE", chosen.octets, b"+FLAGS.SILENT", b"(\\Deleted)")
+        if connection.has("UIDPLUS"):
+            connection.command(b"UID EXPUNGE", chosen.octets)
+        else:
+            _expunge_alone(connection, chosen.uids)
+
+
+def _expunge_alone(connection: Connection, uids: Sequence[int]) -> None:
+    """Expunge messages without taking along what somebody else marked as deleted."""
+    marked = {uid for span in find(connection, [b"DELETED"]) for uid in span}
+    others = list(uid_sets(marked - set(uids)))
+    for other in others:
+        connection.command(b"UID STORE", other.octets, b"-FLAGS.SILENT", b"(\\Deleted)")
     connection.command(b"EXPUNGE")
-    if others:
-        connection.command(b"UID STORE", others, b"+FLAGS.SILENT", b"(\\Deleted)")
+    for other in others:
+        connection.command(b"UID STORE", other.octets, b"+FLAGS.SILENT", b"(\\Deleted)")
 
 
 def append(

@@ -38,17 +38,31 @@ def search_page(
         UnsupportedOperationError: the server lacks an extension that a criterion needs.
         InvalidRequestError: a criterion cannot be written in IMAP.
     """
-    criteria = list(_criteria(connection, query)) or [b"ALL"]
-    selected = connection.refreshed(path, name)
-    extended = connection.has("ESEARCH")
-    if not all(criterion.isascii() for criterion in criteria):
-        criteria = [b"CHARSET", b"UTF-8", *criteria]
-    reply = connection.command(b"UID SEARCH", *((b"RETURN (ALL)",) if extended else ()), *criteria)
-    ranges = _ranges(reply)
+    uid_validity, ranges = _search(connection, path, name, query)
     total = sum(len(span) for span in ranges)
-    mailbox = number(f"{selected.uid_validity}:{path}")
+    mailbox = number(f"{uid_validity}:{path}")
     uids = list(_newest(ranges, first, size))
     return Page(total, read_entries(connection, uids, use=use, mailbox=mailbox))
+
+
+def search_uids(connection: Connection, path: str, name: bytes, query: SearchQuery) -> tuple[int, list[int]]:
+    """Return UIDVALIDITY and the UIDs of all messages that match, highest first; raises like `search_page`."""
+    uid_validity, ranges = _search(connection, path, name, query)
+    return uid_validity, [uid for span in reversed(ranges) for uid in reversed(span)]
+
+
+def _search(connection: Connection, path: str, name: bytes, query: SearchQuery) -> tuple[int, list[range]]:
+    criteria = list(_criteria(connection, query)) or [b"ALL"]
+    selected = connection.refreshed(path, name)
+    if not all(criterion.isascii() for criterion in criteria):
+        criteria = [b"CHARSET", b"UTF-8", *criteria]
+    return selected.uid_validity, find(connection, criteria)
+
+
+def find(connection: Connection, criteria: Iterable[bytes]) -> list[range]:
+    """Return the UIDs of the selected mailbox that match, ascending."""
+    extended = (b"RETURN (ALL)",) if connection.has("ESEARCH") else ()
+    return _ranges(connection.command(b"UID SEARCH", *extended, *criteria))
 
 
 def _ranges(reply: Reply) -> list[range]:

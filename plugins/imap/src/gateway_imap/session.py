@@ -15,6 +15,7 @@ from datetime import datetime
 
 from gateway.errors import NotFoundError, UnsupportedOperationError
 from gateway.mime.decode import transfer_decoder
+from gateway.model.bulk import Sorted
 from gateway.model.message import (
     AppendResult,
     FlagUpdate,
@@ -22,6 +23,7 @@ from gateway.model.message import (
     MessageDetail,
     MessageEntry,
     MessageText,
+    MessageUpdate,
     SearchQuery,
     TextType,
 )
@@ -41,7 +43,7 @@ from gateway.provider import (
     page_cursor,
 )
 from gateway.smtp import SmtpConnection
-from gateway_imap import changing, idling, mailboxes, reading
+from gateway_imap import bulk, changing, idling, mailboxes, reading
 from gateway_imap.changes import read_changed, read_changes
 from gateway_imap.changing import Placed
 from gateway_imap.connection import Connection
@@ -58,7 +60,7 @@ from gateway_imap.listing import LastPage, Page, read_page
 from gateway_imap.mailboxes import Directory, Quirks, encode_name
 from gateway_imap.reading import CHUNK, Target
 from gateway_imap.revisions import read_revisions
-from gateway_imap.searching import search_page
+from gateway_imap.searching import search_page, search_uids
 from gateway_imap.structure import Part
 from gateway_imap.wire import quoted
 
@@ -245,6 +247,50 @@ class ImapSession(Session):
     async def delete(self, id: str) -> None:
         """See `Session.delete`."""
         await self._link.write(changing.delete, await self._target(decode_message_id(id)))
+
+    async def search_ids(self, mailbox: str, query: SearchQuery) -> Sequence[str]:
+        """See `Session.search_ids`."""
+        path, name = await self._destination(mailbox)
+        uid_validity, uids = await self._link.read(search_uids, path, name, query)
+        number = await self._context.numbers.number(f"{uid_validity}:{path}")
+        return [MessageId(number, uid).encode() for uid in uids]
+
+    async def update_many(self, ids: Sequence[str], update: MessageUpdate) -> Sorted:
+        """See `Session.update_many`."""
+        if update.labels is not None:
+            return await super().update_many(ids, update)
+        flags = update.flags or FlagUpdate()
+        commands = changing.flag_steps(
+            replace=None if flags.set is None else _listed(flags.set),
+            add=_listed(flags.add),
+            remove=_listed(flags.delete),
+        )
+        chosen = bulk.one_mailbox(ids)
+        if not chosen:
+            return Sorted(done={}, failed={})
+        outcome = await self._link.write(
+            bulk.update_many, await self._target(chosen[0]), bulk.uids_of(chosen), commands
+        )
+        return bulk.by_id(chosen[0].mailbox, outcome, None)
+
+    async def move_many(self, ids: Sequence[str], mailbox: str) -> Sorted:
+        """See `Session.move_many`."""
+        path, name = await self._destination(mailbox)
+        chosen = bulk.one_mailbox(ids)
+        if not chosen:
+            return Sorted(done={}, failed={})
+        outcome = await self._link.write(bulk.move_many, await self._target(chosen[0]), bulk.uids_of(chosen), name)
+        placed = next((place for place in outcome.done.values() if place is not None), None)
+        number = await self._context.numbers.number(f"{placed.uid_validity}:{path}") if placed else None
+        return bulk.by_id(chosen[0].mailbox, outcome, number)
+
+    async def delete_many(self, ids: Sequence[str]) -> Sorted:
+        """See `Session.delete_many`."""
+        chosen = bulk.one_mailbox(ids)
+        if not chosen:
+            return Sorted(done={}, failed={})
+        outcome = await self._link.write(bulk.delete_many, await self._target(chosen[0]), bulk.uids_of(chosen))
+        return bulk.by_id(chosen[0].mailbox, outcome, None)
 
     async def append(
         self, mailbox: str, message: bytes, *, flags: Sequence[str] = (), date: datetime | None = None
