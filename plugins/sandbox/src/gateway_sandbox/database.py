@@ -42,6 +42,8 @@ CREATE TABLE IF NOT EXISTS departed (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO items (mailbox_id, uid, modified) SELECT mailbox_id, uid, received FROM messages
     WHERE (mailbox_id, uid) NOT IN (SELECT mailbox_id, uid FROM items);
+CREATE TABLE IF NOT EXISTS folder_states (id INTEGER PRIMARY KEY AUTOINCREMENT, state TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS subscriptions (id TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS codes (
     digest TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL, used INTEGER NOT NULL DEFAULT 0
 ) STRICT;

@@ -15,12 +15,16 @@ class Properties(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     Attributes:
         flag: of a followupFlag what IMAP's ``\\Flagged`` cannot say: that it is complete, and its dates.
         importance: where it differs from what the message says.
+        extended: single-value extended properties by id.
+        answers: the item that a draft replies to or forwards, and the verb that it gets when the draft is sent.
     """
 
     categories: tuple[str, ...] = ()
     flag: dict[str, Any] = {}
     importance: str | None = None
     inference_classification: str | None = None
+    extended: dict[str, str] = {}
+    answers: tuple[int, str] | None = None
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,10 +69,27 @@ class Items:
         """Return all items of somebody, in no order."""
         return [_item(row) for row in self._database.execute(f"{_SELECT} WHERE b.owner = ?", (owner,))]
 
-    def of_mailbox(self, mailbox_id: int, since: int = 0) -> list[Item]:
-        """Return the items of a mailbox that changed after a modification sequence, in the order of changes."""
+    def of_mailbox(self, mailbox_id: int, since: tuple[int, int] = (0, 0), limit: int = -1) -> list[Item]:
+        """Return the first items of a mailbox that changed after another, in the order of changes.
+
+        Args:
+            mailbox_id: which one.
+            since: modification sequence and UID of that other change.
+            limit: how many; -1 for all.
+        """
         rows = self._database.execute(
-            f"{_SELECT} WHERE m.mailbox_id = ? AND m.modseq > ? ORDER BY m.modseq, m.uid", (mailbox_id, since)
+            f"{_SELECT} WHERE m.mailbox_id = ? AND m.modseq >= ? AND (m.modseq, m.uid) > (?, ?)"
+            " ORDER BY m.modseq, m.uid LIMIT ?",
+            (mailbox_id, since[0], *since, limit),
+        )
+        return [_item(row) for row in rows]
+
+    def newest(self, owner: str, mailbox_id: int | None, limit: int, offset: int) -> list[Item]:
+        """Return a page of somebody's items, or of those of one mailbox, the last received first."""
+        rows = self._database.execute(
+            f"{_SELECT} WHERE b.owner = ?1 AND (?2 IS NULL OR m.mailbox_id = ?2)"
+            " ORDER BY julianday(m.received) DESC, i.id DESC LIMIT ?3 OFFSET ?4",
+            (owner, mailbox_id, limit, offset),
         )
         return [_item(row) for row in rows]
 

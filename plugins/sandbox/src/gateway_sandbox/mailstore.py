@@ -194,8 +194,14 @@ class MailStore:
                 self.expunge(mailbox_id, [uid])
         return moved
 
-    def replace(self, mailbox_id: int, uid: int, content: bytes) -> int:
+    def replace(self, mailbox_id: int, uid: int, content: bytes, received: datetime | None = None) -> int:
         """Give a message other octets and return its new UID: to IMAP it is another one (RFC 9051 section 2.3.1.1).
+
+        Args:
+            mailbox_id: where it is.
+            uid: which one.
+            content: the octets.
+            received: the new internal date, if it changes too.
 
         Raises:
             KeyError: it is gone.
@@ -208,8 +214,9 @@ class MailStore:
             ).fetchone()
             if row is None:
                 raise KeyError(uid)
+            when = row[0] if received is None else received.isoformat()
             cursor = self._database.execute("INSERT INTO contents (octets) VALUES (?)", (content,))
-            new = self._insert(mailbox_id, cursor.lastrowid or 0, *row)
+            new = self._insert(mailbox_id, cursor.lastrowid or 0, when, row[1], row[2])
             self._hand_over_item((mailbox_id, uid), (mailbox_id, new))
             self.expunge(mailbox_id, [uid])
         return new
