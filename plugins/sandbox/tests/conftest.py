@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import imapclient
 import pytest
 
 from gateway_sandbox.testing import ALICE, RunningSandbox, sandbox_in_thread, take_any_ports
+from tests.rigs.graph_client import GraphClient
 
 Login = Callable[..., imapclient.IMAPClient]
 
@@ -40,3 +42,17 @@ def imap(sandbox: RunningSandbox) -> Iterator[Login]:
     yield login
     for client in clients:
         client.shutdown()
+
+
+@pytest.fixture
+def graph(sandbox: RunningSandbox) -> Iterator[Callable[..., GraphClient]]:
+    """Returns clients of Graph: as (user, scopes); without a user as the app."""
+    clients: list[GraphClient] = []
+
+    def connect(*arguments: Any, **more: Any) -> GraphClient:
+        clients.append(GraphClient(sandbox, *arguments, **more))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()

@@ -94,6 +94,6 @@ def test_only_requests_under_a_name_of_this_machine_are_answered(sandbox: Runnin
 
 def test_unknown_paths_and_methods(sandbox: RunningSandbox) -> None:
     """Answered as JSON, not as a hanging connection."""
-    assert sandbox.http.get("/graph/v1.0/me").status_code == 404
+    assert sandbox.http.get("/graph/beta/me").status_code == 404
     assert sandbox.http.get("/sandbox/deliver").status_code == 405
     assert "Sandbox" in sandbox.http.get("/").text

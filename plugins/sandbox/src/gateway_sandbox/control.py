@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
 
 from gateway_sandbox import directory
 from gateway_sandbox.failures import FOR_EVERYBODY, Failure, Failures
 from gateway_sandbox.grants import Grants
+from gateway_sandbox.graph import Graph
 from gateway_sandbox.imap import ImapServer
 from gateway_sandbox.mailstore import INBOX, MailStore
 from gateway_sandbox.smtp import SmtpServer
@@ -22,12 +25,20 @@ class SwitchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     on: bool = True
     user: str | None = None
     seconds: float | None = None
+    share: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 1.0
 
 
 class ExpireRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of ``POST /sandbox/tokens/expire``: whose tokens, and the lifetime in seconds of those to come."""
 
     lifetime: int | None = None
+    user: str | None = None
+
+
+class LifecycleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of ``POST /sandbox/lifecycle``: what the subscribers of a mailbox, or all, are told."""
+
+    event: Literal["reauthorizationRequired", "subscriptionRemoved", "missed"]
     user: str | None = None
 
 
@@ -44,6 +55,7 @@ class Control:
         store: MailStore,
         imap: ImapServer,
         smtp: SmtpServer,
+        graph: Graph,
     ) -> None:
         self._failures = failures
         self._grants = grants
@@ -52,6 +64,7 @@ class Control:
         self._store = store
         self._imap = imap
         self._smtp = smtp
+        self._graph = graph
 
     def add_routes(self, routes: Routes) -> None:
         """Register the endpoints."""
@@ -60,6 +73,7 @@ class Control:
         routes.add("DELETE", "/sandbox/failures", self._reset)
         routes.add("POST", "/sandbox/tokens/expire", self._expire)
         routes.add("POST", "/sandbox/deliver", self._deliver)
+        routes.add("POST", "/sandbox/lifecycle", self._lifecycle)
         routes.add("GET", "/sandbox/statistics", self._statistics)
 
     async def _list(self, request: Request) -> Response:
@@ -75,7 +89,7 @@ class Control:
         if not wanted.on:
             self._failures.switch_off(wanted.failure, wanted.user)
             return await self._list(request)
-        switch = self._failures.switch_on(wanted.failure, wanted.user, wanted.seconds)
+        switch = self._failures.switch_on(wanted.failure, wanted.user, wanted.seconds, wanted.share)
         if wanted.failure is Failure.GRANT_REVOKED:
             self._grants.revoke(switch.user)
             self._tokens.invalidate(switch.user)
@@ -109,6 +123,14 @@ class Control:
         uid = self._store.append(mailbox.id, request.body)
         return json_response({"uid": uid, "uidValidity": mailbox.uid_validity, "mailbox": mailbox.name}, 201)
 
+    async def _lifecycle(self, request: Request) -> Response:
+        try:
+            wanted = msgspec.json.decode(request.body, type=LifecycleRequest)
+        except msgspec.DecodeError as error:
+            return json_response({"error": str(error)}, 400)
+        mailbox = None if wanted.user is None else wanted.user.lower()
+        return json_response({"subscriptions": self._graph.subscriptions.lifecycle(wanted.event, mailbox)})
+
     async def _statistics(self, request: Request) -> Response:
         return json_response(
             {
@@ -116,5 +138,12 @@ class Control:
                 "tokenRefusals": self._token_endpoint.refusals,
                 "imapLogins": self._imap.logins,
                 "submissions": self._smtp.submissions,
+                "graph": {
+                    "requests": self._graph.throttle.requests,
+                    "throttled": self._graph.throttle.refused,
+                    "peak": self._graph.throttle.peak,
+                    "submissions": self._graph.sending.submissions,
+                    "notifications": {str(status): number for status, number in self._graph.notifier.sent.items()},
+                },
             }
         )

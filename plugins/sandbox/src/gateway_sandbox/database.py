@@ -31,6 +31,19 @@ CREATE TABLE IF NOT EXISTS expunged (
     mailbox_id INTEGER NOT NULL REFERENCES mailboxes (id) ON DELETE CASCADE, uid INTEGER NOT NULL,
     modseq INTEGER NOT NULL, PRIMARY KEY (mailbox_id, modseq, uid)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL,
+    properties TEXT NOT NULL DEFAULT '{}', modified TEXT NOT NULL, UNIQUE (mailbox_id, uid),
+    FOREIGN KEY (mailbox_id, uid) REFERENCES messages (mailbox_id, uid) ON DELETE CASCADE
+) STRICT;
+CREATE TABLE IF NOT EXISTS departed (
+    mailbox_id INTEGER NOT NULL REFERENCES mailboxes (id) ON DELETE CASCADE, uid INTEGER NOT NULL,
+    item_id INTEGER NOT NULL, PRIMARY KEY (mailbox_id, uid)
+) STRICT, WITHOUT ROWID;
+INSERT INTO items (mailbox_id, uid, modified) SELECT mailbox_id, uid, received FROM messages
+    WHERE (mailbox_id, uid) NOT IN (SELECT mailbox_id, uid FROM items);
+CREATE TABLE IF NOT EXISTS folder_states (id INTEGER PRIMARY KEY AUTOINCREMENT, state TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS subscriptions (id TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS codes (
     digest TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL, used INTEGER NOT NULL DEFAULT 0
 ) STRICT;

@@ -32,11 +32,16 @@ class Delivery:
         A missing Message-ID or Date is added (RFC 6409 section 8), recipients do not see Bcc, an Exchange mailbox
         gets a copy into Sent Items, and unknown recipients are reported to the envelope sender.
         """
-        now = self._clock()
-        content, message_id = _completed(content, now)
+        content, message_id = completed(content, self._clock())
         if sender.exchange:
             sent = self._store.mailbox(sender.address, "Sent Items")
-            self._store.append(sent.id, content, received=now, flags={r"\Seen"})
+            self._store.append(sent.id, content, received=self._clock(), flags={r"\Seen"})
+        self.deliver(sender, mail_from, recipients, content)
+        return message_id
+
+    def deliver(self, sender: Person, mail_from: str, recipients: Sequence[str], content: bytes) -> None:
+        """Deliver a complete message to its recipients; report unknown ones to the envelope sender."""
+        now = self._clock()
         delivered = _received(now, sender) + _without_bcc(content)
         unknown = []
         for recipient in dict.fromkeys(recipient.lower() for recipient in recipients):
@@ -48,10 +53,10 @@ class Delivery:
         if unknown and (to := directory.find(mail_from)) is not None:
             report = _report(mail_from, unknown, content, now)
             self._store.append(self._store.mailbox(to.address, INBOX).id, report, received=now)
-        return message_id
 
 
-def _completed(content: bytes, now: datetime) -> tuple[bytes, str]:
+def completed(content: bytes, now: datetime) -> tuple[bytes, str]:
+    """Return a message with Message-ID and Date, and its Message-ID (RFC 6409 section 8)."""
     header = _parse_header(content)
     added = b""
     message_id = str(header["message-id"] or "").strip()

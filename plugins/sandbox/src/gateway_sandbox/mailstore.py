@@ -1,4 +1,7 @@
-"""Mailboxes and messages, in IMAP's terms (RFC 9051 section 2.3), with a modification sequence per mailbox."""
+"""Mailboxes and messages, in IMAP's terms (RFC 9051 section 2.3), with a modification sequence per mailbox.
+
+Beside its UID each message has an item: the identity that outlives a move, and what IMAP does not know (`items`).
+"""
 
 from __future__ import annotations
 
@@ -43,10 +46,15 @@ class MailStore:
         self._database = database
         self._clock = clock
         self._watchers: dict[int, set[Callable[[], None]]] = defaultdict(set)
+        self._watchers_of_all: list[Callable[[int], None]] = []
 
     def watch(self, mailbox_id: int, changed: Callable[[], None]) -> None:
         """Call `changed` after each change of a mailbox's messages."""
         self._watchers[mailbox_id].add(changed)
+
+    def watch_all(self, changed: Callable[[int], None]) -> None:
+        """Call `changed` with the id of a mailbox after each change of its messages."""
+        self._watchers_of_all.append(changed)
 
     # --- mailboxes -------------------------------------------------------------------------------------------------
 
@@ -159,7 +167,7 @@ class MailStore:
         when = received if received is not None else self._clock()
         with transaction(self._database):
             cursor = self._database.execute("INSERT INTO contents (octets) VALUES (?)", (content,))
-            uid = self._insert(mailbox_id, cursor.lastrowid or 0, when.isoformat(), " ".join(sorted(flags)))
+            uid = self._insert(mailbox_id, cursor.lastrowid or 0, when.isoformat(), " ".join(sorted(flags)), "{}")
         self._tell(mailbox_id)
         return uid
 
@@ -167,7 +175,9 @@ class MailStore:
         """Copy a message and return the UID of the copy, or None when it is gone."""
         with transaction(self._database):
             row = self._database.execute(
-                "SELECT content_id, received, flags FROM messages WHERE mailbox_id = ? AND uid = ?", (mailbox_id, uid)
+                "SELECT content_id, received, flags, properties FROM messages JOIN items USING (mailbox_id, uid)"
+                " WHERE mailbox_id = ? AND uid = ?",
+                (mailbox_id, uid),
             ).fetchone()
             if row is None:
                 return None
@@ -180,16 +190,48 @@ class MailStore:
         with transaction(self._database):
             moved = self.copy(mailbox_id, uid, destination_id)
             if moved is not None:
+                self._hand_over_item((mailbox_id, uid), (destination_id, moved))
                 self.expunge(mailbox_id, [uid])
         return moved
 
-    def set_flags(self, mailbox_id: int, uid: int, flags: Collection[str]) -> None:
-        """Replace the flags of a message."""
+    def replace(self, mailbox_id: int, uid: int, content: bytes, received: datetime | None = None) -> int:
+        """Give a message other octets and return its new UID: to IMAP it is another one (RFC 9051 section 2.3.1.1).
+
+        Args:
+            mailbox_id: where it is.
+            uid: which one.
+            content: the octets.
+            received: the new internal date, if it changes too.
+
+        Raises:
+            KeyError: it is gone.
+        """
+        with transaction(self._database):
+            row = self._database.execute(
+                "SELECT received, flags, properties FROM messages JOIN items USING (mailbox_id, uid)"
+                " WHERE mailbox_id = ? AND uid = ?",
+                (mailbox_id, uid),
+            ).fetchone()
+            if row is None:
+                raise KeyError(uid)
+            when = row[0] if received is None else received.isoformat()
+            cursor = self._database.execute("INSERT INTO contents (octets) VALUES (?)", (content,))
+            new = self._insert(mailbox_id, cursor.lastrowid or 0, when, row[1], row[2])
+            self._hand_over_item((mailbox_id, uid), (mailbox_id, new))
+            self.expunge(mailbox_id, [uid])
+        return new
+
+    def set_flags(self, mailbox_id: int, uid: int, flags: Collection[str], properties: str | None = None) -> None:
+        """Replace the flags of a message, and the properties of its item if any are given."""
         with transaction(self._database):
             modseq = self._next_modseq(mailbox_id)
             self._database.execute(
                 "UPDATE messages SET flags = ?, modseq = ? WHERE mailbox_id = ? AND uid = ?",
                 (" ".join(sorted(flags)), modseq, mailbox_id, uid),
+            )
+            self._database.execute(
+                "UPDATE items SET properties = coalesce(?, properties), modified = ? WHERE mailbox_id = ? AND uid = ?",
+                (properties, self._clock().isoformat(), mailbox_id, uid),
             )
         self._tell(mailbox_id)
 
@@ -198,6 +240,11 @@ class MailStore:
         with transaction(self._database):
             modseq = self._next_modseq(mailbox_id)
             for uid in uids:
+                self._database.execute(
+                    "INSERT OR IGNORE INTO departed SELECT mailbox_id, uid, id FROM items"
+                    " WHERE mailbox_id = ? AND uid = ?",
+                    (mailbox_id, uid),
+                )
                 deleted = self._database.execute(
                     "DELETE FROM messages WHERE mailbox_id = ? AND uid = ? RETURNING content_id", (mailbox_id, uid)
                 ).fetchall()
@@ -210,7 +257,18 @@ class MailStore:
                 )
         self._tell(mailbox_id)
 
-    def _insert(self, mailbox_id: int, content_id: int, received: str, flags: str) -> int:
+    def _hand_over_item(self, source: tuple[int, int], destination: tuple[int, int]) -> None:
+        """Make the item of one message (mailbox and UID) that of another, which takes its place."""
+        self._database.execute("DELETE FROM items WHERE mailbox_id = ? AND uid = ?", destination)
+        self._database.execute(
+            "INSERT INTO departed SELECT mailbox_id, uid, id FROM items WHERE mailbox_id = ? AND uid = ?", source
+        )
+        self._database.execute(
+            "UPDATE items SET mailbox_id = ?, uid = ?, modified = ? WHERE mailbox_id = ? AND uid = ?",
+            (*destination, self._clock().isoformat(), *source),
+        )
+
+    def _insert(self, mailbox_id: int, content_id: int, received: str, flags: str, properties: str) -> int:
         modseq = self._next_modseq(mailbox_id)
         row = self._database.execute(
             "UPDATE mailboxes SET uid_next = uid_next + 1 WHERE id = ? RETURNING uid_next - 1", (mailbox_id,)
@@ -218,6 +276,10 @@ class MailStore:
         uid: int = row[0]
         self._database.execute(
             "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", (mailbox_id, uid, content_id, received, flags, modseq)
+        )
+        self._database.execute(
+            "INSERT INTO items (mailbox_id, uid, properties, modified) VALUES (?, ?, ?, ?)",
+            (mailbox_id, uid, properties, self._clock().isoformat()),
         )
         return uid
 
@@ -241,6 +303,8 @@ class MailStore:
     def _tell(self, mailbox_id: int) -> None:
         for changed in self._watchers.get(mailbox_id, ()):
             changed()
+        for changed_of_all in self._watchers_of_all:
+            changed_of_all(mailbox_id)
 
 
 _SELECT_MAILBOX = "SELECT id, owner, name, uid_validity, uid_next, modseq, subscribed FROM mailboxes"

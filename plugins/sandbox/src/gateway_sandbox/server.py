@@ -18,6 +18,7 @@ from gateway_sandbox.database import connect, transaction
 from gateway_sandbox.delivery import Delivery
 from gateway_sandbox.failures import Failures
 from gateway_sandbox.grants import Grants
+from gateway_sandbox.graph import Graph
 from gateway_sandbox.imap import ImapServer
 from gateway_sandbox.issuer import Issuer
 from gateway_sandbox.mailstore import MailStore
@@ -48,7 +49,9 @@ async def running(data_dir: Path, clock: Clock = utc_now) -> AsyncIterator[Endpo
         async with AsyncExitStack() as stack:
             async with ports.taking_turns():
                 chosen = ports.choose(home / "ports.json")
-                routes, imap, smtp = _parts(database, clock, chosen.http, certificates.server_context(home))
+                tls = certificates.server_context(home)
+                routes, imap, smtp, graph = _parts(database, clock, chosen.http, tls)
+                stack.push_async_callback(graph.close)
                 await stack.enter_async_context(_listening(imap, smtp, chosen))
                 await stack.enter_async_context(serving(routes, chosen.http))
             yield Endpoints(
@@ -63,7 +66,7 @@ async def running(data_dir: Path, clock: Clock = utc_now) -> AsyncIterator[Endpo
 
 def _parts(
     database: sqlite3.Connection, clock: Clock, http_port: int, tls: ssl.SSLContext
-) -> tuple[Routes, ImapServer, SmtpServer]:
+) -> tuple[Routes, ImapServer, SmtpServer, Graph]:
     """Build the parts over one database, and fill the mailboxes at the first start."""
     # Client libraries insist on https, so this is what the metadata says; their transport takes the s back off.
     published = f"https://localhost:{http_port}"
@@ -73,8 +76,10 @@ def _parts(
         populate(store, clock())
     gate = Gate(tokens)
     imap = ImapServer(gate, store, failures, tls)
-    smtp = SmtpServer(gate, Delivery(store, clock), failures, tls)
+    delivery = Delivery(store, clock)
+    smtp = SmtpServer(gate, delivery, failures, tls)
     token_endpoint = TokenEndpoint(grants, tokens, failures, clock)
+    graph = Graph(database=database, store=store, tokens=tokens, delivery=delivery, failures=failures, clock=clock)
     control = Control(
         failures=failures,
         grants=grants,
@@ -83,11 +88,12 @@ def _parts(
         store=store,
         imap=imap,
         smtp=smtp,
+        graph=graph,
     )
     routes = Routes()
-    for part in control, Issuer(grants, tokens, failures, clock, published), token_endpoint:
+    for part in control, Issuer(grants, tokens, failures, clock, published), token_endpoint, graph:
         part.add_routes(routes)
-    return routes, imap, smtp
+    return routes, imap, smtp, graph
 
 
 @asynccontextmanager

@@ -84,17 +84,25 @@ class Routes:
 
     def __init__(self) -> None:
         self._routes: list[tuple[str, re.Pattern[str], Handler]] = []
+        self._below: list[tuple[str, Handler]] = []
 
     def add(self, method: str, path: str, handler: Handler) -> None:
         """Register a handler."""
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path))
         self._routes.append((method, re.compile(pattern), handler))
 
+    def add_below(self, prefix: str, handler: Handler) -> None:
+        """Hand everything whose path begins with a prefix, in any case, to one handler."""
+        self._below.append((prefix.lower(), handler))
+
     async def answer(self, request: Request) -> Response:
         """Answer a request, or refuse it: 404, 405, and 421 when it came under a name that is not this machine."""
         # A page elsewhere could otherwise reach the control endpoint by rebinding its own name to 127.0.0.1.
         if urlsplit(f"//{request.headers.get('host', '')}").hostname not in _LOOPBACK:
             return json_response({"error": "misdirected_request"}, 421)
+        for prefix, handler in self._below:
+            if request.path.lower().startswith(prefix):
+                return await handler(request)
         status = 404
         for method, pattern, handler in self._routes:
             match = pattern.fullmatch(request.path)
@@ -115,12 +123,16 @@ async def serving(routes: Routes, port: int) -> AsyncIterator[None]:
     """
 
     async def application(scope: Scope, exchange: Exchange) -> None:
+        headers_in: dict[str, str] = {}
+        for name, value in scope.headers.items():
+            # A field that comes twice counts as one with both values (RFC 9110 section 5.3).
+            headers_in[name] = f"{headers_in[name]}, {value}" if name in headers_in else value
         response = await routes.answer(
             Request(
                 method=scope.method,
                 path=scope.path,
                 query=dict(parse_qsl(scope.query_string, keep_blank_values=True)),
-                headers=dict(scope.headers.items()),
+                headers=headers_in,
                 body=await exchange(),
             )
         )
