@@ -1,0 +1,74 @@
+"""The contract between the gateway and a mail provider.
+
+A provider plugin brings one kind of mailbox. It registers `Provider` objects through the hook
+``gateway_register_providers`` (`gateway.hookspecs`); the gateway finds it by its entry point in the group ``gateway``.
+
+Words are IMAP's (RFC 9051) and OAuth2's (RFC 6749); a provider translates its own words once. The structs of mail
+are the wire structs of `gateway.model`: what a session returns is what the API answers. Identifiers are opaque
+strings, unique within one account and stable while the message stays where it is. Times are aware UTC, sizes octets,
+durations seconds.
+
+Everything is asynchronous. A blocking library is wrapped in the plugin, a whole operation per thread hop.
+Errors are those of `gateway.errors`; the native error is the `__cause__`. No error text holds a secret or an address.
+"""
+
+from gateway.errors import Remedy
+from gateway.provider.account import CONSENT_STATE, Account, Credentials, Login, Numbers, OAuth2App, SessionContext
+from gateway.provider.identity import AppGuide, AuthorizationStart, Grant, Identity, IdentityProvider, SignedInUser
+from gateway.provider.mail import (
+    AttachmentStream,
+    Changes,
+    Envelope,
+    MessagePage,
+    MessageState,
+    PageRequest,
+    Quota,
+    Signature,
+    SubmitReceipt,
+    page_cursor,
+)
+from gateway.provider.sandbox import Sandbox, SandboxInfo
+from gateway.provider.service import Provider
+from gateway.provider.session import Session
+from gateway.provider.structs import Capability, Clock, Environment, Service, utc_now
+from gateway.provider.watch import PollWatch, PushWatch, SocketWatch, Watch
+
+__all__ = [
+    "CONSENT_STATE",
+    "Account",
+    "AppGuide",
+    "AttachmentStream",
+    "AuthorizationStart",
+    "Capability",
+    "Changes",
+    "Clock",
+    "Credentials",
+    "Envelope",
+    "Environment",
+    "Grant",
+    "Identity",
+    "IdentityProvider",
+    "Login",
+    "MessagePage",
+    "MessageState",
+    "Numbers",
+    "OAuth2App",
+    "PageRequest",
+    "PollWatch",
+    "Provider",
+    "PushWatch",
+    "Quota",
+    "Remedy",
+    "Sandbox",
+    "SandboxInfo",
+    "Service",
+    "Session",
+    "SessionContext",
+    "Signature",
+    "SignedInUser",
+    "SocketWatch",
+    "SubmitReceipt",
+    "Watch",
+    "page_cursor",
+    "utc_now",
+]

@@ -1,0 +1,121 @@
+"""What a session takes and gives beside the wire structs of `gateway.model`."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.model.message import MessageEntry
+from gateway.provider.structs import SecretStruct, Struct
+
+
+class PageRequest(Struct, frozen=True, kw_only=True):
+    """Which part of a listing: a cursor of an earlier page wins over the page number (from 0)."""
+
+    page: int = 0
+    size: int = 20
+    cursor: str | None = None
+
+
+class MessagePage(Struct, frozen=True, kw_only=True):
+    """One page of a listing, newest first; a cursor is None where there is no such page."""
+
+    total: int
+    page: int
+    messages: tuple[MessageEntry, ...]
+    next_cursor: str | None = None
+    previous_cursor: str | None = None
+
+
+def page_cursor(kind: str, page: int) -> str:
+    """Return the cursor of a numbered page."""
+    return f"{kind}_{base64.urlsafe_b64encode(msgspec.json.encode({'page': page})).rstrip(b'=').decode()}"
+
+
+class AttachmentStream(Struct, frozen=True, kw_only=True):
+    """An attachment, decoded, as it arrives; `size` is None when the service does not tell it beforehand."""
+
+    content_type: str
+    chunks: Any  # AsyncIterator[bytes]; a protocol is not a msgspec type
+    filename: str | None = None
+    disposition: Literal["inline", "attachment"] = "attachment"
+    size: int | None = None
+
+
+class Envelope(SecretStruct, frozen=True, kw_only=True):
+    """Sender and recipients of a submission (RFC 5321 section 2.3.1)."""
+
+    mail_from: str
+    rcpt_to: tuple[str, ...]
+
+
+class SubmitReceipt(Struct, frozen=True, kw_only=True):
+    """What the service answered to a submission.
+
+    Attributes:
+        response: its text.
+        message_id: the Message-ID it will use, if it rewrote it.
+        refused: recipients refused while others were accepted, with the reason.
+    """
+
+    response: str
+    message_id: str | None = None
+    refused: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+
+class MessageState(Struct, frozen=True, kw_only=True):
+    """What can change of a message, as it is now.
+
+    Attributes:
+        id: of the message.
+        position: its place in the mailbox: the newer, the higher (IMAP: the UID). It stays, like the id, and is below
+            2**53.
+        flags: system flags and keywords, as a listing shows them; never ``\\Recent``.
+        labels: as a listing shows them.
+    """
+
+    id: str
+    position: int
+    flags: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+class Changes(Struct, frozen=True, kw_only=True):
+    """What may have happened in one mailbox since a state (RFC 8620 section 5.2).
+
+    The gateway compares with what it knows: an unknown id is a new message, other flags or labels are an update, and
+    what is in `removed`, or missing from a complete answer, is gone.
+
+    Attributes:
+        state: ask with this next time.
+        changed: messages that are new or may have changed; an unchanged one among them does no harm.
+        removed: ids that are gone; an unknown one does no harm.
+        complete: `changed` is every message there is, over all answers up to the one without `more`; each of them is
+            complete.
+        more: there is more to fetch right away.
+        uid_validity: of the mailbox, where the service has one (RFC 9051 section 2.3.1.1); positions are UIDs then.
+    """
+
+    state: str
+    changed: tuple[MessageState, ...] = ()
+    removed: tuple[str, ...] = ()
+    complete: bool = False
+    more: bool = False
+    uid_validity: int | None = None
+
+
+class Quota(Struct, frozen=True, kw_only=True):
+    """Octets used and allowed (RFC 9208)."""
+
+    usage: int
+    limit: int | None = None
+
+
+class Signature(Struct, frozen=True, kw_only=True):
+    """A signature kept at the provider for one sending address."""
+
+    address: str
+    signature: str

@@ -1,0 +1,43 @@
+"""One kind of mail service."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractAsyncContextManager
+from typing import ClassVar
+
+import msgspec
+
+from gateway.provider.account import Account, SessionContext
+from gateway.provider.session import Session
+from gateway.provider.structs import Capability
+
+
+class Provider(ABC):
+    """One kind of mail service. Holds no account state.
+
+    Attributes:
+        name: a lower-case identifier, unique among the installed plugins.
+        app_types: pairs (OAuth2 app provider, base scopes) whose accounts this provider serves; an `IdentityProvider`
+            signs them in. Empty for providers that log in with a password.
+        capabilities: see `Capability`.
+        settings_type: connection settings of one account, validated when an account is created; None for none.
+        settings_key: the member of the account payload that holds them, e.g. "imap"; None for OAuth2 providers.
+        saves_sent_copy: the service files a copy of submitted mail under ``\\Sent`` by itself.
+        cursor_kind: of the cursors of listings, when they are `page_cursor`s; the gateway can answer for it only then.
+    """
+
+    name: ClassVar[str]
+    app_types: ClassVar[frozenset[tuple[str, str]]] = frozenset()
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    settings_type: ClassVar[type[msgspec.Struct] | None] = None
+    settings_key: ClassVar[str | None] = None
+    saves_sent_copy: ClassVar[bool] = False
+    cursor_kind: ClassVar[str | None] = None
+
+    @abstractmethod
+    def open(self, account: Account, context: SessionContext) -> AbstractAsyncContextManager[Session]:
+        """Open a session; leaving the context closes its connections.
+
+        It may connect here or at the first use; either way it raises as `Session.check` says.
+        """

@@ -1,0 +1,71 @@
+"""The three ways in which a service says that something may have changed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import datetime
+
+from gateway.provider.structs import Struct
+
+
+class SocketWatch(ABC):
+    """A watch that is a socket to wait on: when it is readable, `poll`, which tells whether to ask for changes.
+
+    None of its methods but `close` ever waits.
+    """
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """Return the descriptor to select on."""
+
+    @abstractmethod
+    def poll(self) -> bool:
+        """Read everything that is there; True when something may have changed. Never blocks."""
+
+    @abstractmethod
+    def probe(self) -> None:
+        """Ask the other side for a sign of life; `poll` sees it come. Without effect while the last one is awaited."""
+
+    @property
+    @abstractmethod
+    def answered(self) -> bool:
+        """False while the sign of life that the last `probe` asked for is outstanding."""
+
+    @property
+    @abstractmethod
+    def dead(self) -> bool:
+        """The other side is gone; nothing will ever come again."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End the watch; unless it is dead, the session can be used again. Does no harm twice."""
+
+
+class PushWatch(ABC):
+    """A watch that is a subscription at the service, which calls us."""
+
+    @abstractmethod
+    async def create(self, notification_url: str) -> str:
+        """Subscribe and return the subscription's id."""
+
+    @abstractmethod
+    async def renew(self, subscription: str) -> datetime:
+        """Prolong it and return when it ends."""
+
+    @abstractmethod
+    async def delete(self, subscription: str) -> None:
+        """End it; one that is already gone is not an error."""
+
+    @abstractmethod
+    def verify(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Tell whether an incoming call is the service's, in constant time."""
+
+
+class PollWatch(Struct, frozen=True, kw_only=True):
+    """A watch that is only a period, in seconds, after which to ask again."""
+
+    period: float
+
+
+Watch = SocketWatch | PushWatch | PollWatch
