@@ -46,6 +46,7 @@ class BulkDeleteQuery(BulkQuery, frozen=True, kw_only=True):
     action="write",
     group="message",
     returns=BulkUpdateResult,
+    errors=(422,),
 )
 async def update_messages(call: Call, query: BulkQuery, body: BulkUpdateRequest) -> bytes:
     """Change all messages of a mailbox that a search finds. `outcome` tells what became of each."""
@@ -62,6 +63,7 @@ async def update_messages(call: Call, query: BulkQuery, body: BulkUpdateRequest)
     action="write",
     group="message",
     returns=BulkMoveResult,
+    errors=(422,),
 )
 async def move_messages(call: Call, query: BulkQuery, body: BulkMoveRequest) -> bytes:
     """Move all messages of a mailbox that a search finds. `outcome` tells what became of each."""
@@ -78,6 +80,7 @@ async def move_messages(call: Call, query: BulkQuery, body: BulkMoveRequest) -> 
     action="destructive",
     group="message",
     returns=BulkDeleteResult,
+    errors=(422,),
 )
 async def delete_messages(call: Call, query: BulkDeleteQuery, body: BulkDeleteRequest) -> bytes:
     """Move all messages that a search finds to the trash, or delete them for good if they are there already, are junk,

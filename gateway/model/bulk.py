@@ -59,9 +59,9 @@ class BulkOutcome(Resource, omit_defaults=False, frozen=True, kw_only=True):
 EmailIds = Annotated[
     tuple[str, ...], Meta(description="Messages that were changed and keep their id (not those of IMAP)")
 ]
-IdMap = Annotated[
-    tuple[tuple[str, str], ...], Meta(description="Ids before and after, as far as the server tells (RFC 4315)")
-]
+#: Not tuple[str, str]: generators of clients do not know arrays whose members are described one by one.
+IdPair = Annotated[tuple[str, ...], Meta(min_length=2, max_length=2, description="Id before, id after")]
+IdMap = Annotated[tuple[IdPair, ...], Meta(description="Ids before and after, as far as the server tells (RFC 4315)")]
 
 
 class BulkUpdateResult(Resource, frozen=True, kw_only=True):

@@ -19,8 +19,14 @@ from gateway.services.overview import OverviewService
 from gateway.store.metrics import MetricsStore
 from gateway.store.store import Store
 
-#: What the wire API calls the lanes; it has no word for the other two.
-_QUEUES: dict[Lane, str] = {"webhook": "notify", "send": "submit", "read": "mail", "background": "background"}
+#: What the wire API calls the lanes; it has no word for those that read.
+_QUEUES: dict[Lane, str] = {
+    "webhook": "notify",
+    "send": "submit",
+    "export": "export",
+    "read": "mail",
+    "background": "background",
+}
 
 
 class StatsService:

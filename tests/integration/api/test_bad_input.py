@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
@@ -28,8 +28,9 @@ every_operation = pytest.mark.parametrize("op", OPERATIONS, ids=lambda op: op.op
 
 
 def url(op: Operation, **ids: str) -> str:
-    """Return the path of an operation; ids that are not given name things that exist."""
-    return PATH_PARAMETER.sub(lambda match: quote(ids.get(match[1], "known"), safe="%"), op.path)
+    """Return the URL of an operation, its query as short as can be; ids that are not given name things that exist."""
+    path = PATH_PARAMETER.sub(lambda match: quote(ids.get(match[1], "known"), safe="%"), op.path)
+    return f"{path}?{urlencode(query)}" if op.query is not None and (query := valid(op.query)) else path
 
 
 @pytest.fixture
