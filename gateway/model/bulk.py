@@ -35,7 +35,7 @@ class BulkDeleteRequest(Payload, frozen=True, kw_only=True):
 
 
 class MessageFailure(Resource, frozen=True, kw_only=True):
-    """A message that is as it was, and why."""
+    """A message that was not changed as it was asked for, and why."""
 
     id: str
     code: str
@@ -47,7 +47,8 @@ class BulkOutcome(Resource, omit_defaults=False, frozen=True, kw_only=True):
 
     Attributes:
         done: ids, as they were before.
-        failed: messages that are as they were.
+        failed: messages that are where they were; when a mail server refuses the second part of a change of flags, the
+            first part stays.
         unknown: ids for which the connection broke before the server told.
     """
 
@@ -110,7 +111,7 @@ class Sorted(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         done: the id before, and the id afterwards; None when the service does not tell it.
-        failed: messages that are as they were, and why.
+        failed: messages that are where they were, and why; of a change of flags a part may have been made.
         unknown: ids for which the connection broke before the service told.
     """
 
