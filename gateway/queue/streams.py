@@ -18,8 +18,8 @@ from gateway.errors import DeadlineError, WorkerLostError
 from gateway.redis import keys
 from gateway.redis.client import Client
 
-CHUNK = 256 * 1024
-WINDOW = 8
+CHUNK = 768 * 1024
+WINDOW = 4
 STALL = 30.0
 
 _HEAD, _DATA, _END = b"h", b"d", b"e"
@@ -39,37 +39,34 @@ class StreamWriter:
         self._ahead = 0
         self._count = 0
 
-    async def head(self, head: msgspec.Struct) -> None:
-        """Send what comes before the octets."""
-        await self._send(_HEAD + msgspec.json.encode(head))
+    async def copy(self, head: msgspec.Struct, chunks: AsyncIterator[bytes], moved: Callable[[], None]) -> None:
+        """Send the head and what `chunks` yields; calls `moved` for each element that went out.
 
-    async def copy(self, chunks: AsyncIterator[bytes], moved: Callable[[], None]) -> None:
-        """Send `chunks`, cut and joined to `CHUNK` octets, then the end; calls `moved` for each that went out.
+        The last octets say that they are the last, so that what is small needs one write here and two reads there.
 
         Raises:
             DeadlineError: the reader has gone, or takes nothing.
         """
-        buffer = bytearray()
-        async for chunk in chunks:
-            buffer += chunk
-            while len(buffer) >= CHUNK:
-                await self._data(bytes(buffer[:CHUNK]))
-                del buffer[:CHUNK]
+        before = [_HEAD + msgspec.json.encode(head)]
+        last = b""
+        async for piece in _pieces(chunks):
+            if last:
+                await self._data(before, last)
                 moved()
-        if buffer:
-            await self._data(bytes(buffer))
-            moved()
-        await self._send(_END + self._number())
+                before = []
+            last = piece
+        await self._send(*before, b"".join((_END, self._number(), last)))
+        moved()
 
     def _number(self) -> bytes:
         self._count += 1
         return self._count.to_bytes(_SEQUENCE, "big")
 
-    async def _data(self, chunk: bytes) -> None:
+    async def _data(self, before: list[bytes], piece: bytes) -> None:
         if self._ahead >= WINDOW:
             await self._credit()
         self._ahead += 1
-        await self._send(_DATA + self._number() + chunk)
+        await self._send(*before, b"".join((_DATA, self._number(), piece)))
 
     async def _credit(self) -> None:
         answer = await self._client.blpop([self._credits], timeout=self._stall)
@@ -79,11 +76,27 @@ class StreamWriter:
             raise DeadlineError("the reader of the stream has gone")
         self._ahead -= 1
 
-    async def _send(self, element: bytes) -> None:
+    async def _send(self, *elements: bytes) -> None:
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.rpush(self._list, element)
+        pipeline.rpush(self._list, *elements)
         pipeline.expire(self._list, int(self._stall * 2) + 1)
         await pipeline.execute()
+
+
+async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Cut and join chunks to pieces of at most `CHUNK` octets."""
+    joined: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        for start in range(0, len(chunk), CHUNK):
+            piece = chunk[start : start + CHUNK]
+            if size + len(piece) > CHUNK:
+                yield b"".join(joined)
+                joined, size = [], 0
+            joined.append(piece)
+            size += len(piece)
+    if joined:
+        yield b"".join(joined)
 
 
 class StreamReader:
@@ -110,12 +123,14 @@ class StreamReader:
         return bytes(answer[1][1:])
 
     async def chunk(self) -> bytes | None:
-        """Return the next octets; None at the end.
+        """Return the next octets; None after the last ones.
 
         Raises:
             DeadlineError: nothing came.
             WorkerLostError: a part of the stream is missing.
         """
+        if self._ended:
+            return None
         answer: Any = await self._client.blpop([self._list], timeout=self._stall)
         if answer is None:
             raise DeadlineError("the stream has stopped")
@@ -125,8 +140,8 @@ class StreamReader:
             raise WorkerLostError("a part of the stream is missing")
         if element[:1] == _END:
             self._ended = True
-            return None
-        await self._tell(_TAKEN)
+        else:
+            await self._tell(_TAKEN)
         return element[1 + _SEQUENCE :]
 
     async def aclose(self) -> None:

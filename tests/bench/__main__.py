@@ -19,6 +19,7 @@ from tests.rigs.requirement import REQUIREMENTS
 WITH_ACCOUNTS = {
     "list": measures.listing,
     "text": measures.text,
+    "search": measures.search,
     "attachment": measures.attachment,
     "submit": measures.submission,
     "webhook": lambda figures, installation, extent: delivery.webhooks(figures, installation, extent.sent // 10),

@@ -23,12 +23,13 @@ from tests.rigs.postfix import Postfix
 from tests.rigs.processes import ServerProcess, rig_directory, wait_until
 from tests.rigs.redis_server import RedisServer
 
-#: The user with the large mailbox, and the mailbox with the large attachment.
+#: The user with the large mailbox, and the mailbox with the attachments.
 LARGE_USER = next(iter(PASSWORD_USERS))
 LARGE_MAILBOX = "Archive"
 #: A mailbox like the inbox that nobody watches: its listings go through a worker.
 UNWATCHED = "Stored"
-ATTACHMENT_OCTETS = 5 * 1024 * 1024
+#: Attachments of its two messages, by their names in the table.
+ATTACHMENTS = {"5 MiB": 5 * 1024 * 1024, "200 kB": 200 * 1024}
 
 _CONNECT_SECONDS = 120.0
 
@@ -125,7 +126,8 @@ class Installation:
             count = large if user == LARGE_USER else small
             for mailbox in ("INBOX", UNWATCHED):
                 self.dovecot.fill(user, count, mailbox, partial(letter, user))
-        self.dovecot.fill(LARGE_USER, 1, LARGE_MAILBOX, lambda _: large_letter(LARGE_USER, ATTACHMENT_OCTETS))
+        sizes = list(ATTACHMENTS.values())
+        self.dovecot.fill(LARGE_USER, len(sizes), LARGE_MAILBOX, lambda number: large_letter(LARGE_USER, sizes[number]))
         report("connecting the accounts ...")
         for user, password in passwords.items():
             self.gateway.ask("/v1/account", self.account(user, password))

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from tests.bench.figures import Figures
 from tests.bench.installation import (
+    ATTACHMENTS,
     LARGE_MAILBOX,
     LARGE_USER,
     UNWATCHED,
@@ -138,14 +139,24 @@ def text(figures: Figures, installation: Installation, extent: Extent) -> None:
         _read(figures, installation, f"message with text, {at_once} at once", paths, at_once, extent.seconds)
 
 
+def search(figures: Figures, installation: Installation, extent: Extent) -> None:
+    """The newest of the unseen messages of the large mailbox, which are all of them."""
+    call = _post(f"/v1/account/{quote(LARGE_USER)}/search?path={quote(UNWATCHED)}", {"search": {"unseen": True}})
+    for at_once in extent.crowds[:2]:
+        seen, cpu = _load(installation, [call], at_once, seconds=extent.seconds)
+        figures.add(f"search unseen in the large mailbox, {at_once} at once", {**_speed(seen), **_cpu_each(cpu, seen)})
+
+
 def attachment(figures: Figures, installation: Installation, extent: Extent) -> None:
-    """An attachment of 5 MiB, over and over."""
-    entry = installation.gateway.ask(messages_path(LARGE_USER, LARGE_MAILBOX))["messages"][0]
-    path = f"/v1/account/{quote(LARGE_USER)}/attachment/{entry['attachments'][0]['id']}"
-    for at_once in (1, 4):
-        seen, cpu = _load(installation, [_get(path)], at_once, seconds=extent.seconds)
-        values = {"MB/s": seen["octets"] / seen["seconds"] / 1e6, **_cpu_each(cpu, seen)}
-        figures.add(f"attachment of 5 MiB, {at_once} at once", values)
+    """A large and a small attachment, over and over."""
+    entries = installation.gateway.ask(messages_path(LARGE_USER, LARGE_MAILBOX))["messages"]
+    by_size = {entry["attachments"][0]["encodedSize"]: entry["attachments"][0]["id"] for entry in entries}
+    for name, size in zip(sorted(ATTACHMENTS, key=ATTACHMENTS.__getitem__), sorted(by_size), strict=True):
+        path = f"/v1/account/{quote(LARGE_USER)}/attachment/{by_size[size]}"
+        for at_once in (1, 4, 16):
+            seen, cpu = _load(installation, [_get(path)], at_once, seconds=extent.seconds)
+            values = {**_speed(seen), "MB/s": seen["octets"] / seen["seconds"] / 1e6, **_cpu_each(cpu, seen)}
+            figures.add(f"attachment of {name}, {at_once} at once", values)
 
 
 def second_opinion(figures: Figures, installation: Installation, extent: Extent) -> None:

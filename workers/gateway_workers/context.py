@@ -76,9 +76,7 @@ class JobContext:
             DeadlineError: the caller has gone, or takes nothing.
         """
         self.streamed = True
-        await self._writer.head(head)
-        self._extend()
-        await self._writer.copy(chunks, self._extend)
+        await self._writer.copy(head, chunks, self._extend)
 
 
 Handler: TypeAlias = Callable[[JobContext, Any], Awaitable[msgspec.Struct | None]]

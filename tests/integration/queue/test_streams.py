@@ -81,11 +81,11 @@ async def test_a_slow_reader_slows_the_worker_down(redis_url: str) -> None:
         job = started[0].decode().split(":")[0]
         await eventually(lambda: tap.taken > WINDOW, "the worker is as far ahead as it may be")
         assert await redis.llen(keys.stream(job)) <= WINDOW
-        assert tap.taken <= WINDOW + 1
+        assert tap.taken <= WINDOW + 3
         for _ in range(5):
             await anext(stream.chunks)
         await eventually(lambda: tap.taken > WINDOW + 5, "it goes on as chunks are taken")
-        assert tap.taken <= WINDOW + 6
+        assert tap.taken <= WINDOW + 8
         assert 0 < await redis.ttl(keys.stream(job)) <= 61
 
 
@@ -129,7 +129,8 @@ async def test_a_failure_in_the_middle_reaches_the_reader(redis_url: str) -> Non
     """A cut message must not look like a whole one."""
 
     async def chunks() -> AsyncIterator[bytes]:
-        yield b"x" * CHUNK
+        for _ in range(3):
+            yield b"x" * CHUNK
         raise NotFoundError("the message was expunged")
 
     async def break_off(context: JobContext, arguments: Any) -> None:

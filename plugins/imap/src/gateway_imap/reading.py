@@ -25,7 +25,7 @@ from gateway_imap.structure import Part, Structure
 from gateway_imap.wire import Reply
 
 #: Octets of a message or attachment that are held at a time.
-CHUNK = 262_144
+CHUNK = 1_048_576
 
 #: What a server may tell of a message that nobody asked about (RFC 9051 section 7.5.2, RFC 7162 section 3.2.4).
 UNASKED = frozenset({"UID", "FLAGS", "MODSEQ"})
