@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import psutil
@@ -20,6 +21,7 @@ from tests.acceptance.client import Client, account_path
 from tests.acceptance.dev_process import DevGateway
 from tests.acceptance.processes import GatewayProcess
 from tests.acceptance.stack import GatewayStack, open_stack
+from tests.rigs.ports import reserve_port
 from tests.rigs.processes import rig_directory, wait_until
 from tests.rigs.sandbox_lab import SandboxLab
 
@@ -148,6 +150,7 @@ def test_what_gateway_dev_keeps_survives_a_restart() -> None:
     """The same data directory: accounts, mail and token are there again, and the account connects by itself."""
     with rig_directory("dev-restart") as directory:
         dev = DevGateway(directory / "data")
+        _keep_ports(dev.data_dir / "sandbox")
         try:
             dev.start()
             account, subject = _fill(dev)
@@ -161,6 +164,13 @@ def test_what_gateway_dev_keeps_survives_a_restart() -> None:
             dev.stop()
         finally:
             dev.process.kill()
+
+
+def _keep_ports(sandbox: Path) -> None:
+    """Give the sandbox ports that no other one of this machine takes while it is down: the account has them."""
+    sandbox.mkdir(parents=True)
+    ports = {name: reserve_port() for name in ("http", "imap", "smtp")}
+    (sandbox / "ports.json").write_text(json.dumps(ports))
 
 
 def _fill(dev: DevGateway) -> tuple[str, str]:
