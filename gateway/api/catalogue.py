@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.api import (
     accounts,
+    autoconfig,
     bulk,
     events,
     exports,
@@ -34,6 +35,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *webhook_routes.OPERATIONS,
     *webhooks.OPERATIONS,
     *settings.OPERATIONS,
+    *autoconfig.OPERATIONS,
     *health.OPERATIONS,
     *metrics.OPERATIONS,
     *stats.OPERATIONS,

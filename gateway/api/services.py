@@ -12,6 +12,7 @@ from gateway.model.token import Allowance, TokenRecord
 from gateway.queue.operations import Operation
 from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
+from gateway.services.autoconfig import AutoconfigService
 from gateway.services.dispatch import Dispatcher
 from gateway.services.events import EventService
 from gateway.services.exports import ExportService
@@ -122,6 +123,9 @@ class Services(Protocol):
 
     @property
     def stats(self) -> StatsService: ...
+
+    @property
+    def autoconfig(self) -> AutoconfigService: ...
 
     @property
     def events(self) -> EventService: ...

@@ -17,6 +17,7 @@ from gateway.queue.signals import Signals
 from gateway.redis import Databases, open_databases
 from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
+from gateway.services.autoconfig import AutoconfigService, Names
 from gateway.services.bounced import BouncedService
 from gateway.services.deliveries import DeliveryService
 from gateway.services.dispatch import Dispatcher
@@ -88,6 +89,7 @@ class Services:
     metrics_store: MetricsStore
     metrics: MetricsService
     stats: StatsService
+    autoconfig: AutoconfigService
     sign_in: SignInService
     submissions: SubmissionService
     deliveries: DeliveryService
@@ -211,6 +213,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     )
     apps.changed = accounts.reconnect_app
     verification = VerificationService(store, jobs)
+    http = HttpClient(settings.egress)
     overview, metrics_store = OverviewService(account_store, signs), MetricsStore(store)
     tools = Tools(
         index=index,
@@ -239,7 +242,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         feed=FeedReader(event_store, account_store, events, settings.broker_url or settings.redis_url),
         webhooks=build_webhooks(
             store,
-            http=HttpClient(settings.egress),
+            http=http,
             jobs=jobs,
             dispatcher=dispatcher,
             accounts=account_store,
@@ -259,6 +262,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         metrics_store=metrics_store,
         metrics=MetricsService(store, metrics_store, overview, due, clock),
         stats=StatsService(store, metrics_store, overview),
+        autoconfig=AutoconfigService(Names(), http),
         sign_in=SignInService(
             sign_ins=SignInStore(store),
             apps=apps,
