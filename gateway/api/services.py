@@ -19,6 +19,7 @@ from gateway.services.exports import ExportService
 from gateway.services.feed import FeedReader
 from gateway.services.listings import ListingService
 from gateway.services.metrics import MetricsService
+from gateway.services.queues import QueueService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sign_in import SignInService
 from gateway.services.stats import StatsService
@@ -123,6 +124,9 @@ class Services(Protocol):
 
     @property
     def stats(self) -> StatsService: ...
+
+    @property
+    def queues(self) -> QueueService: ...
 
     @property
     def autoconfig(self) -> AutoconfigService: ...

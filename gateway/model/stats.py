@@ -7,13 +7,13 @@ from typing import Annotated
 from msgspec import Meta
 
 from gateway.model.base import Resource
+from gateway.model.queue import QueueJobs
 
 
-class QueueStats(Resource, omit_defaults=False, frozen=True, kw_only=True):
+class QueueStats(QueueJobs, omit_defaults=False, frozen=True, kw_only=True):
     """The jobs of one queue."""
 
-    active: int
-    waiting: int
+    is_paused: bool
     total: int
 
 

@@ -32,6 +32,7 @@ UNOWNED = f"{CONTROL}:unowned"
 EPOCH = f"{CONTROL}:epoch"
 RECONCILED = f"{CONTROL}:reconciled"
 SIGNALS = f"{CONTROL}:signals"
+PAUSED = f"{CONTROL}:paused"
 
 
 def app(app_id: str) -> str:

@@ -13,6 +13,7 @@ from gateway.plugins import Plugins, load_plugins
 from gateway.provider import Clock, Environment, Session, utc_now
 from gateway.queue.client import JobClient
 from gateway.queue.ownership import OwnershipClient
+from gateway.queue.pauses import Pauses
 from gateway.queue.signals import Signals
 from gateway.redis import Databases, open_databases
 from gateway.services.accounts import AccountService
@@ -31,6 +32,7 @@ from gateway.services.health_check import HealthCheck
 from gateway.services.listings import ListingService
 from gateway.services.metrics import MetricsService
 from gateway.services.overview import OverviewService
+from gateway.services.queues import QueueService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
 from gateway.services.sign_in import SignInService
@@ -88,6 +90,7 @@ class Services:
     overview: OverviewService
     metrics_store: MetricsStore
     metrics: MetricsService
+    queues: QueueService
     stats: StatsService
     autoconfig: AutoconfigService
     sign_in: SignInService
@@ -186,7 +189,9 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     index = IndexStore(store)
     bounced = BouncedService(BounceStore(store), index, clock)
     ownership = OwnershipClient(store.control)
-    dispatcher = Dispatcher(jobs, due, ownership, Signals(store.control), clock)
+    pauses = Pauses(store.control)
+    queues = QueueService(store, due, pauses, clock)
+    dispatcher = Dispatcher(jobs, due, ownership, Signals(store.control), pauses, clock)
     runtime_settings = RuntimeSettingsService(RuntimeSettingsStore(store), clock)
     apps = AppService(AppStore(store), plugins, runtime_settings, clock)
     grants = GrantService(GrantStore(store), account_store, apps, due, clock)
@@ -261,7 +266,8 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         overview=overview,
         metrics_store=metrics_store,
         metrics=MetricsService(store, metrics_store, overview, due, clock),
-        stats=StatsService(store, metrics_store, overview),
+        queues=queues,
+        stats=StatsService(store, metrics_store, overview, queues),
         autoconfig=AutoconfigService(Names(), http),
         sign_in=SignInService(
             sign_ins=SignInStore(store),

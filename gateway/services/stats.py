@@ -11,31 +11,23 @@ from typing import Any
 import msgspec
 
 import gateway
+from gateway.model.queue import Queue
 from gateway.model.stats import ConnectionStats, QueueStats, RedisWarning, Stats
-from gateway.queue.backlog import LaneLoad, backlog
-from gateway.queue.operations import Lane
 from gateway.redis import keys
 from gateway.services.overview import OverviewService
+from gateway.services.queues import QueueService
 from gateway.store.metrics import MetricsStore
 from gateway.store.store import Store
-
-#: What the wire API calls the lanes; it has no word for those that read.
-_QUEUES: dict[Lane, str] = {
-    "webhook": "notify",
-    "send": "submit",
-    "export": "export",
-    "read": "mail",
-    "background": "background",
-}
 
 
 class StatsService:
     """Answers for the whole installation: every process gives the same figures."""
 
-    def __init__(self, store: Store, metrics: MetricsStore, overview: OverviewService) -> None:
+    def __init__(self, store: Store, metrics: MetricsStore, overview: OverviewService, queues: QueueService) -> None:
         self._store = store
         self._metrics = metrics
         self._overview = overview
+        self._queues = queues
 
     async def stats(self) -> Stats:
         """Return everything.
@@ -47,11 +39,10 @@ class StatsService:
         began = time.perf_counter()
         await call("PING")
         ping = round((time.perf_counter() - began) * 1e6)
-        workers = sorted(name.decode() for name in await call("SMEMBERS", keys.WORKERS))
-        info, states, loads, counters, unowned = await asyncio.gather(
+        info, states, queues, counters, unowned = await asyncio.gather(
             call("INFO"),
             self._overview.states(),
-            backlog(self._store.control, workers),
+            self._queues.all(),
             self._metrics.counters(),
             call("SCARD", keys.UNOWNED),
         )
@@ -67,14 +58,22 @@ class StatsService:
             redis_ping=ping,
             arch=platform.machine(),
             build={"version": gateway.__version__},
-            queues={_QUEUES[lane]: _queue(load) for lane, load in loads.items()},
+            queues={name: _queue(queue) for name, queue in queues.items()},
             connections=msgspec.convert({**counts, "unassigned": unowned}, ConnectionStats),
             counters=_counters(counters),
         )
 
 
-def _queue(load: LaneLoad) -> QueueStats:
-    return QueueStats(active=load.running, waiting=load.waiting, total=load.running + load.waiting)
+def _queue(queue: Queue) -> QueueStats:
+    jobs = queue.jobs
+    return QueueStats(
+        active=jobs.active,
+        delayed=jobs.delayed,
+        paused=jobs.paused,
+        waiting=jobs.waiting,
+        is_paused=queue.paused,
+        total=jobs.active + jobs.delayed + jobs.paused + jobs.waiting,
+    )
 
 
 def _warnings(info: Mapping[str, Any]) -> tuple[RedisWarning, ...]:

@@ -24,7 +24,8 @@ async def test_stats_count_accounts_by_state_jobs_by_queue_and_events(served: Se
     assert after["accounts"] == before["accounts"] + 1
     assert after["connections"]["connectError"] == before["connections"]["connectError"] + 1
     assert after["queues"]["mail"]["waiting"] == before["queues"]["mail"]["waiting"] + 1
-    assert after["queues"]["submit"] == {"active": 0, "waiting": 0, "total": 0}
+    nothing = {"active": 0, "delayed": 0, "paused": 0, "waiting": 0, "total": 0, "isPaused": False}
+    assert after["queues"]["submit"] == nothing
     deleted = "events:messageDeleted"
     assert after["counters"][deleted] == before["counters"].get(deleted, 0) + 2
     assert (after["version"], after["node"]) == (gateway.__version__, platform.python_version())
