@@ -9,6 +9,7 @@ from gateway.api import (
     events,
     exports,
     health,
+    logs,
     mailboxes,
     messages,
     metrics,
@@ -41,4 +42,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *health.OPERATIONS,
     *metrics.OPERATIONS,
     *stats.OPERATIONS,
+    *logs.OPERATIONS,
 )

@@ -29,6 +29,7 @@ TAGS: Mapping[str, str] = {
     "Submit": "Sending mail",
     "Export": "The mail of a period as a file",
     "Outbox": "Mail that waits to be sent",
+    "Logs": "What went over the connections of an account",
     "Events": "What happened to accounts and messages",
     "Webhooks": "Where events are delivered",
     "Access Tokens": "Who may call this API",

@@ -19,6 +19,7 @@ from gateway.services.exports import ExportService
 from gateway.services.feed import FeedReader
 from gateway.services.listings import ListingService
 from gateway.services.metrics import MetricsService
+from gateway.services.protocol_logs import ProtocolLogs
 from gateway.services.queues import QueueService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sign_in import SignInService
@@ -124,6 +125,9 @@ class Services(Protocol):
 
     @property
     def stats(self) -> StatsService: ...
+
+    @property
+    def protocol_logs(self) -> ProtocolLogs: ...
 
     @property
     def queues(self) -> QueueService: ...

@@ -285,6 +285,11 @@ def events(account: str) -> str:
     return _account(account, "events")
 
 
+def protocol_log(account: str) -> str:
+    """Stream of the lines of what went over the account's connections."""
+    return _account(account, "protocol-log")
+
+
 def live(account: str) -> str:
     """Hash of the owner's epoch, the count of own changes, and the marks of mailboxes that the index may answer for."""
     return _account(account, "live")

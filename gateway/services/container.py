@@ -32,6 +32,7 @@ from gateway.services.health_check import HealthCheck
 from gateway.services.listings import ListingService
 from gateway.services.metrics import MetricsService
 from gateway.services.overview import OverviewService
+from gateway.services.protocol_logs import ProtocolLogs
 from gateway.services.queues import QueueService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
@@ -54,6 +55,7 @@ from gateway.store.grants import GrantStore
 from gateway.store.index import IndexStore
 from gateway.store.metrics import MetricsStore
 from gateway.store.outbox import OutboxStore
+from gateway.store.protocol_logs import ProtocolLogStore
 from gateway.store.runtime_settings import RuntimeSettingsStore
 from gateway.store.sign_ins import SignInStore
 from gateway.store.signs import SignStore
@@ -85,6 +87,7 @@ class Services:
     tokens: TokenService
     apps: AppService
     grants: GrantService
+    protocol_logs: ProtocolLogs
     sessions: SessionService
     accounts: AccountService
     overview: OverviewService
@@ -143,6 +146,7 @@ class Services:
     async def aclose(self) -> None:
         """Close every connection to Redis."""
         await self.grants.settle()
+        await self.protocol_logs.settle()
         await self.webhooks.http.aclose()
         await self.feed.aclose()
         await self.jobs.aclose()
@@ -195,7 +199,8 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     runtime_settings = RuntimeSettingsService(RuntimeSettingsStore(store), clock)
     apps = AppService(AppStore(store), plugins, runtime_settings, clock)
     grants = GrantService(GrantStore(store), account_store, apps, due, clock)
-    sessions = SessionService(store, account_store, apps, grants, plugins)
+    protocol_logs = ProtocolLogs(ProtocolLogStore(store), runtime_settings, clock)
+    sessions = SessionService(store, account_store, apps, grants, protocol_logs, plugins)
     account_health = HealthService(account_store, signs, due, events, clock)
     export_store = ExportStore(store)
     exports = ExportService(accounts=account_store, exports=export_store, due=due, exporter=dispatcher, clock=clock)
@@ -261,6 +266,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         tokens=TokenService(token_store, account_store, clock),
         apps=apps,
         grants=grants,
+        protocol_logs=protocol_logs,
         sessions=sessions,
         accounts=accounts,
         overview=overview,
