@@ -6,6 +6,7 @@ import asyncio
 import platform
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 import gateway
 from gateway.model.queue import Queue
 from gateway.model.stats import ConnectionStats, QueueStats, RedisWarning, Stats
+from gateway.provider import Clock
 from gateway.redis import keys
 from gateway.services.overview import OverviewService
 from gateway.services.queues import QueueService
@@ -23,14 +25,17 @@ from gateway.store.store import Store
 class StatsService:
     """Answers for the whole installation: every process gives the same figures."""
 
-    def __init__(self, store: Store, metrics: MetricsStore, overview: OverviewService, queues: QueueService) -> None:
+    def __init__(
+        self, store: Store, metrics: MetricsStore, overview: OverviewService, queues: QueueService, clock: Clock
+    ) -> None:
         self._store = store
         self._metrics = metrics
         self._overview = overview
         self._queues = queues
+        self._clock = clock
 
-    async def stats(self) -> Stats:
-        """Return everything.
+    async def stats(self, window: timedelta) -> Stats:
+        """Return everything, and the events of the time `window` until now.
 
         Raises:
             redis.exceptions.RedisError: Redis is away.
@@ -43,7 +48,7 @@ class StatsService:
             call("INFO"),
             self._overview.states(),
             self._queues.all(),
-            self._metrics.counters(),
+            self._metrics.events(self._clock() - window),
             call("SCARD", keys.UNOWNED),
         )
         counts: dict[str, int] = {state: overview.count for state, overview in states.items()}
@@ -60,7 +65,7 @@ class StatsService:
             build={"version": gateway.__version__},
             queues={name: _queue(queue) for name, queue in queues.items()},
             connections=msgspec.convert({**counts, "unassigned": unowned}, ConnectionStats),
-            counters=_counters(counters),
+            counters={f"events:{event}": count for event, count in counters.items()},
         )
 
 
@@ -82,7 +87,3 @@ def _warnings(info: Mapping[str, Any]) -> tuple[RedisWarning, ...]:
         return ()
     details = (f"maxmemory-policy is {policy}; it must be noeviction, as nothing stored may get lost.",)
     return (RedisWarning(key="eviction", color="danger", title="Redis may drop data", details=details),)
-
-
-def _counters(counters: Mapping[tuple[str, ...], float]) -> dict[str, int]:
-    return {f"events:{rest[0]}": int(value) for (name, *rest), value in sorted(counters.items()) if name == "events"}
