@@ -21,6 +21,7 @@ async def get_log(call: Call) -> Download:
     gateway and `S:` for the server. Passwords, tokens and messages are left out. Lines are kept for accounts with
     `logs`, or for all with the setting `logs.all`; a setting counts for connections that are opened after it was made.
     """
+    await call.services.accounts.recent_state(call.account)
     return Download(chunks=call.services.protocol_logs.read(call.account), content_type="text/plain; charset=utf-8")
 
 
