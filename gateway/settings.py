@@ -54,7 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         runtime_settings: members of ``POST /v1/settings`` that are applied at every start.
         prepared_token: the value of an API token that always exists.
         data_dir: the directory of this installation's own files.
-        egress: the addresses that webhooks may be delivered to.
+        egress: the addresses that outbound HTTP may connect to.
         worker_memory: mebibytes that a worker may reserve, 0 for no limit.
     """
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from gateway.api import (
     accounts,
+    autoconfig,
     bulk,
     events,
     exports,
     health,
+    logs,
     mailboxes,
     messages,
     metrics,
     oauth2,
+    queues,
     settings,
     stats,
     submissions,
@@ -34,7 +37,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *webhook_routes.OPERATIONS,
     *webhooks.OPERATIONS,
     *settings.OPERATIONS,
+    *queues.OPERATIONS,
+    *autoconfig.OPERATIONS,
     *health.OPERATIONS,
     *metrics.OPERATIONS,
     *stats.OPERATIONS,
+    *logs.OPERATIONS,
 )

@@ -92,6 +92,21 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "request": {"account": "example", "description": "Helpdesk", "scopes": ["api"]},
         "response": {"token": "0" * 64, "id": "1" * 64},
     },
+    "getV1SettingsQueueQueue": {
+        "response": {
+            "queue": "submit",
+            "jobs": {"active": 2, "delayed": 1, "paused": 0, "waiting": 14},
+            "paused": False,
+        }
+    },
+    "putV1SettingsQueueQueue": {"request": {"paused": True}, "response": {"queue": "submit", "paused": True}},
+    "getV1Autoconfig": {
+        "response": {
+            "imap": {"auth": {"user": "ada@mail.example"}, "host": "imap.mail.example", "port": 993, "secure": True},
+            "smtp": {"auth": {"user": "ada@mail.example"}, "host": "smtp.mail.example", "port": 587, "secure": False},
+            "_source": "srv",
+        }
+    },
     "postV1Settings": {"request": {"webhooksEnabled": True, "webhooks": _HOOK}},
     "postV1WebhookroutesWebhookroute": {
         "request": {"name": "New mail", "targetUrl": _HOOK, "enabled": True},

@@ -29,6 +29,7 @@ TAGS: Mapping[str, str] = {
     "Submit": "Sending mail",
     "Export": "The mail of a period as a file",
     "Outbox": "Mail that waits to be sent",
+    "Logs": "What went over the connections of an account",
     "Events": "What happened to accounts and messages",
     "Webhooks": "Where events are delivered",
     "Access Tokens": "Who may call this API",
@@ -199,7 +200,8 @@ def _operation(operation: Operation, examples: Mapping[str, Any]) -> Schema:
 def _path_parameters(operation: Operation) -> Iterable[Schema]:
     for name in operation.parameters:
         parameter = PATH_PARAMETERS.get(name, OTHER)
-        schema = {"type": "string", "minLength": 1, "maxLength": parameter.max_length}
+        length = {"minLength": 1, "maxLength": parameter.max_length}
+        schema = {"type": "string", **({"enum": sorted(parameter.values)} if parameter.values else length)}
         yield {"name": name, "in": "path", "required": True, "description": parameter.description, "schema": schema}
 
 

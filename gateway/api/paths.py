@@ -10,14 +10,16 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import InvalidRequestError
+from gateway.services.queues import QUEUE_NAMES
 
 
 @dataclass(frozen=True, slots=True)
 class PathParameter:
-    """A path parameter; `max_length` in characters."""
+    """A path parameter; `max_length` in characters, `values` when there are no others."""
 
     max_length: int
     description: str
+    values: tuple[str, ...] = ()
 
 
 PATH_PARAMETERS: Mapping[str, PathParameter] = {
@@ -29,6 +31,7 @@ PATH_PARAMETERS: Mapping[str, PathParameter] = {
     "token": PathParameter(128, "Token id, or the token itself"),
     "webhookRoute": PathParameter(256, "Webhook route id"),
     "exportId": PathParameter(28, "Export id"),
+    "queue": PathParameter(16, "Name of a queue", QUEUE_NAMES),
     "queueId": PathParameter(128, "Id of an outbox entry"),
 }
 OTHER = PathParameter(256, "Id")
@@ -51,15 +54,17 @@ def check_path(path: Mapping[str, str]) -> None:
     fields = [
         {"message": f'"{name}" {problem}', "key": name}
         for name, value in path.items()
-        if (problem := _problem(value, PATH_PARAMETERS.get(name, OTHER).max_length))
+        if (problem := _problem(value, PATH_PARAMETERS.get(name, OTHER)))
     ]
     if fields:
         raise InvalidRequestError("Input validation failed", fields=fields)
 
 
-def _problem(value: str, max_length: int) -> str | None:
-    if len(value) > max_length:
-        return f"must be at most {max_length} characters long"
+def _problem(value: str, parameter: PathParameter) -> str | None:
+    if parameter.values and value not in parameter.values:
+        return f"must be one of [{', '.join(sorted(parameter.values))}]"
+    if len(value) > parameter.max_length:
+        return f"must be at most {parameter.max_length} characters long"
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in value):
         return "must not contain control characters"
     # What an ASGI server makes of octets that are not UTF-8: lone surrogates, or the replacement character.

@@ -12,12 +12,15 @@ from gateway.model.token import Allowance, TokenRecord
 from gateway.queue.operations import Operation
 from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
+from gateway.services.autoconfig import AutoconfigService
 from gateway.services.dispatch import Dispatcher
 from gateway.services.events import EventService
 from gateway.services.exports import ExportService
 from gateway.services.feed import FeedReader
 from gateway.services.listings import ListingService
 from gateway.services.metrics import MetricsService
+from gateway.services.protocol_logs import ProtocolLogs
+from gateway.services.queues import QueueService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sign_in import SignInService
 from gateway.services.stats import StatsService
@@ -122,6 +125,15 @@ class Services(Protocol):
 
     @property
     def stats(self) -> StatsService: ...
+
+    @property
+    def protocol_logs(self) -> ProtocolLogs: ...
+
+    @property
+    def queues(self) -> QueueService: ...
+
+    @property
+    def autoconfig(self) -> AutoconfigService: ...
 
     @property
     def events(self) -> EventService: ...

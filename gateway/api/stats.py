@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 from msgspec import Meta
@@ -15,7 +16,7 @@ from gateway.model.stats import Stats
 class StatsQuery(Payload, frozen=True, kw_only=True):
     """Which counters."""
 
-    seconds: Annotated[int, Meta(ge=0, le=604800, description="Accepted and ignored")] = 3600
+    seconds: Annotated[int, Meta(ge=0, le=604800, description="How far back events are counted")] = 3600
 
 
 @operation(
@@ -29,11 +30,10 @@ class StatsQuery(Payload, frozen=True, kw_only=True):
     returns=Stats,
 )
 async def get_stats(call: Call, query: StatsQuery) -> Stats:
-    """Return versions, accounts by state, jobs by queue and counters. Counters count since the installation began:
-    `seconds` is accepted for clients that send it, and changes nothing.
+    """Return versions, accounts by state, jobs by queue, and how many events of each name there were in the last
+    `seconds`, counted from the beginning of a minute.
     """
-    del query
-    return await call.services.stats.stats()
+    return await call.services.stats.stats(timedelta(seconds=query.seconds))
 
 
 OPERATIONS = (get_stats,)

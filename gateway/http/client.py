@@ -54,6 +54,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return self.status == 410
 
     @property
+    def redirect(self) -> str | None:
+        """Where it is instead, perhaps relative (RFC 9110 section 10.2.2); None when the answer is no redirect."""
+        return self.headers.get("location") if self.status in (301, 302, 303, 307, 308) else None
+
+    @property
     def retry_after(self) -> str | None:
         """When to come back, if the server is too busy and says so (RFC 6585 section 4, RFC 9110 section 15.6.4)."""
         return self.headers.get("retry-after") if self.status in (429, 503) else None
@@ -75,7 +80,7 @@ def _noting_reuse() -> aiohttp.TraceConfig:
 
 
 class HttpClient:
-    """Posts to addresses that the egress rules allow. Never follows a redirect, keeps no cookie, uses no proxy."""
+    """Calls addresses that the egress rules allow. Never follows a redirect, keeps no cookie, uses no proxy."""
 
     def __init__(
         self, egress: Egress, *, tls: ssl.SSLContext | None = None, resolver: AbstractResolver | None = None
@@ -99,25 +104,36 @@ class HttpClient:
             ConnectError: there was no answer; `error_code` is one of EgressRefused, TlsFailed, NameNotFound,
                 ConnectFailed, Timeout, ProtocolError, InvalidUrl. The text never holds the address.
         """
+        return await self._call("POST", url, body, headers, timeout=timeout, limit=ANSWER_LIMIT)
+
+    async def get(self, url: str, *, timeout: float = TIMEOUT, limit: int = ANSWER_LIMIT) -> Answer:
+        """Fetch up to `limit` octets and return the answer, whatever its status. Raises like `post`."""
+        return await self._call("GET", url, None, {}, timeout=timeout, limit=limit)
+
+    async def _call(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], *, timeout: float, limit: int
+    ) -> Answer:
         target, sent = prepare(url, headers)
         try:
             async with asyncio.timeout(timeout):
-                return await self._post(target, body, sent)
+                return await self._exchange(method, target, body, sent, limit)
         except TimeoutError:
             raise ConnectError("no answer in time", code="Timeout") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # Its text names the URL, which may hold a secret.
             raise _failure(error) from None
 
-    async def _post(self, target: URL, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def _exchange(
+        self, method: str, target: URL, body: bytes | None, headers: Mapping[str, str], limit: int
+    ) -> Answer:
         session = self._opened()
         while True:
             attempt = _Attempt()
             try:
-                async with session.post(
-                    target, data=body, headers=headers, allow_redirects=False, trace_request_ctx=attempt
+                async with session.request(
+                    method, target, data=body, headers=headers, allow_redirects=False, trace_request_ctx=attempt
                 ) as response:
-                    found = await _beginning(response)
+                    found = await _beginning(response, limit)
                     answered = {name.lower(): value for name, value in response.headers.items()}
                     return Answer(status=response.status, headers=answered, body=found)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
@@ -162,7 +178,7 @@ def prepare(url: str, headers: Mapping[str, str]) -> tuple[URL, dict[str, str]]:
     """Return the URL without user, password and fragment, and the headers with what those mean.
 
     Raises:
-        ConnectError: the URL is none that can be posted to.
+        ConnectError: the URL is none that can be called.
     """
     try:
         parsed = URL(url)
@@ -179,11 +195,11 @@ def prepare(url: str, headers: Mapping[str, str]) -> tuple[URL, dict[str, str]]:
     return parsed.with_fragment(None), sent
 
 
-async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+async def _beginning(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """Read up to the limit; the connection of an answer that goes on is closed, not read empty."""
     found = bytearray()
-    while len(found) < ANSWER_LIMIT:
-        chunk = await response.content.read(ANSWER_LIMIT - len(found))
+    while len(found) < limit:
+        chunk = await response.content.read(limit - len(found))
         if not chunk:
             return bytes(found)
         found += chunk

@@ -7,13 +7,13 @@ from typing import Annotated
 from msgspec import Meta
 
 from gateway.model.base import Resource
+from gateway.model.queue import QueueJobs
 
 
-class QueueStats(Resource, omit_defaults=False, frozen=True, kw_only=True):
+class QueueStats(QueueJobs, omit_defaults=False, frozen=True, kw_only=True):
     """The jobs of one queue."""
 
-    active: int
-    waiting: int
+    is_paused: bool
     total: int
 
 
@@ -57,6 +57,6 @@ class Stats(Resource, omit_defaults=False, frozen=True, kw_only=True):
     bullmq: Annotated[str, Meta(description="Empty: not a part of this gateway")] = ""
     arch: str
     build: dict[str, str]
-    queues: Annotated[dict[str, QueueStats], Meta(description="`notify`: webhooks, `submit`: sending")]
+    queues: Annotated[dict[str, QueueStats], Meta(description="By name, as in `/v1/settings/queue/{queue}`")]
     connections: ConnectionStats
-    counters: Annotated[dict[str, int], Meta(description="By name, since the installation began")]
+    counters: Annotated[dict[str, int], Meta(description="Events in the time asked for, e.g. `events:messageNew`")]

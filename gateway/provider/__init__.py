@@ -27,6 +27,7 @@ from gateway.provider.mail import (
     SubmitReceipt,
     page_cursor,
 )
+from gateway.provider.protocol_log import ProtocolLog, Speaker
 from gateway.provider.sandbox import Sandbox, SandboxInfo
 from gateway.provider.service import Provider
 from gateway.provider.session import Session
@@ -55,6 +56,7 @@ __all__ = [
     "OAuth2App",
     "PageRequest",
     "PollWatch",
+    "ProtocolLog",
     "Provider",
     "PushWatch",
     "Quota",
@@ -67,6 +69,7 @@ __all__ = [
     "Signature",
     "SignedInUser",
     "SocketWatch",
+    "Speaker",
     "SubmitReceipt",
     "Watch",
     "page_cursor",

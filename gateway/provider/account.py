@@ -101,8 +101,13 @@ class OAuth2App(SecretStruct, frozen=True, kw_only=True):
 
 
 class SessionContext(Struct, frozen=True, kw_only=True):
-    """What the gateway lends to a session: credentials, the account's numbering, and its OAuth2 app if it has one."""
+    """What the gateway lends to a session: credentials, the account's numbering, and its OAuth2 app if it has one.
+
+    Attributes:
+        protocol_log: takes what goes over the session's connections; None when nobody wants to know.
+    """
 
     credentials: Any  # Credentials; a protocol is not a msgspec type
     numbers: Any  # Numbers
     app: OAuth2App | None = None
+    protocol_log: Any = None  # ProtocolLog | None

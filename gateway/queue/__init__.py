@@ -7,6 +7,8 @@
 - `signals`: what processes call out to all workers
 - `replies`: the subscription on which an API process hears of its jobs
 - `streams`: message sources and attachments through bounded Redis lists
+- `pauses`: which queues are paused
+- `backlog`: what waits and what is under way
 - `transitions`: start and finish of a job as Lua scripts over RQ's own keys
 - `records`: everything else that touches RQ's records, by RQ's own functions
 

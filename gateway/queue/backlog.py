@@ -14,7 +14,7 @@ from gateway.redis.coalescer import Coalescer
 
 
 class LaneLoad(msgspec.Struct, frozen=True, kw_only=True):
-    """The jobs of one lane, in the queue of all workers and in those of single ones.
+    """The jobs of one lane, in the queue of all workers, in those of single ones, and in the hands of workers.
 
     Attributes:
         oldest: since when the job waits that waits longest; None when none does.
@@ -45,12 +45,13 @@ async def backlog(caller: Coalescer, workers: Sequence[str]) -> dict[Lane, LaneL
 
 async def _load(caller: Coalescer, shared: str, workers: Sequence[str]) -> LaneLoad:
     queues = [shared, *(keys.own_queue(shared, worker) for worker in workers)]
-    waiting, running, first = await asyncio.gather(
+    waiting, taken, running, first = await asyncio.gather(
         asyncio.gather(*(caller.call("LLEN", keys.rq_queue(queue)) for queue in queues)),
+        asyncio.gather(*(caller.call("LLEN", keys.taken(worker, shared)) for worker in workers)),
         asyncio.gather(*(caller.call("ZCARD", keys.rq_started(queue)) for queue in queues)),
         asyncio.gather(*(caller.call("LINDEX", keys.rq_queue(queue), 0) for queue in queues)),
     )
     jobs = [keys.rq_job(job.decode()) for job in first if job is not None]
     stamps = await asyncio.gather(*(caller.call("HGET", job, "enqueued_at") for job in jobs))
     since = [datetime.fromisoformat(stamp.decode()) for stamp in stamps if stamp]
-    return LaneLoad(waiting=sum(waiting), running=sum(running), oldest=min(since, default=None))
+    return LaneLoad(waiting=sum(waiting) + sum(taken), running=sum(running), oldest=min(since, default=None))

@@ -54,6 +54,10 @@ class NotAliveError(Exception):
     """A worker that was declared dead starts nothing before it has registered again."""
 
 
+class QueuePausedError(Exception):
+    """An operator has paused the queue: its jobs stay where they are."""
+
+
 async def start(
     caller: Coalescer, *, worker: str, queue: str, count: int, now: datetime, shared_first: bool = False
 ) -> list[StartedJob]:
@@ -64,6 +68,7 @@ async def start(
 
     Raises:
         NotAliveError: the worker was declared dead.
+        QueuePausedError: nothing is started for now.
     """
     queues = [keys.rq_queue(keys.own_queue(queue, worker)), keys.rq_queue(queue)]
     names = (
@@ -71,6 +76,7 @@ async def start(
         keys.taken(worker, queue),
         keys.rq_started(queue),
         keys.rq_worker_executions(worker),
+        keys.PAUSED,
         *(reversed(queues) if shared_first else queues),
     )
     rows = await START.run(
@@ -81,6 +87,8 @@ async def start(
     )
     if rows is None:
         raise NotAliveError
+    if rows == 0:
+        raise QueuePausedError
     return [_started(queue, now, *row) for row in rows]
 
 

@@ -22,6 +22,7 @@ WEBHOOK_TROUBLES = f"{CONTROL}:webhook-troubles"
 WEBHOOK_COUNTS = f"{CONTROL}:webhook-counts"
 WORKERS = f"{CONTROL}:workers"
 METRICS = f"{CONTROL}:metrics"
+COUNTED = f"{CONTROL}:counted"
 FEED = f"{CONTROL}:feed"
 ANNOUNCED = f"{CONTROL}:announced"
 DEPARTED = f"{CONTROL}:departed"
@@ -32,6 +33,7 @@ UNOWNED = f"{CONTROL}:unowned"
 EPOCH = f"{CONTROL}:epoch"
 RECONCILED = f"{CONTROL}:reconciled"
 SIGNALS = f"{CONTROL}:signals"
+PAUSED = f"{CONTROL}:paused"
 
 
 def app(app_id: str) -> str:
@@ -282,6 +284,11 @@ def export_sizes(account: str, export_id: str) -> str:
 def events(account: str) -> str:
     """Stream of the account's events."""
     return _account(account, "events")
+
+
+def protocol_log(account: str) -> str:
+    """Stream of the lines of what went over the account's connections."""
+    return _account(account, "protocol-log")
 
 
 def live(account: str) -> str:

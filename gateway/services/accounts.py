@@ -431,7 +431,7 @@ def _nothing_to_connect(config: AccountConfig) -> bool:
 def _connection_changed(old: StoredAccount, config: AccountConfig, before: AccountSecrets, new: AccountSecrets) -> bool:
     """Tell whether a change needs a new connection; an account in an error state always gets one."""
     was = old.config
-    same = (was.imap, was.smtp, was.oauth2, was.provider, was.settings, was.path, was.subconnections) == (
+    same = (was.imap, was.smtp, was.oauth2, was.provider, was.settings, was.path, was.subconnections, was.logs) == (
         config.imap,
         config.smtp,
         config.oauth2,
@@ -439,6 +439,7 @@ def _connection_changed(old: StoredAccount, config: AccountConfig, before: Accou
         config.settings,
         config.path,
         config.subconnections,
+        config.logs,
     )
     if not same or old.state in ("authenticationError", "connectError", "disconnected", "unset"):
         return True

@@ -13,10 +13,12 @@ from gateway.plugins import Plugins, load_plugins
 from gateway.provider import Clock, Environment, Session, utc_now
 from gateway.queue.client import JobClient
 from gateway.queue.ownership import OwnershipClient
+from gateway.queue.pauses import Pauses
 from gateway.queue.signals import Signals
 from gateway.redis import Databases, open_databases
 from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
+from gateway.services.autoconfig import AutoconfigService, Names
 from gateway.services.bounced import BouncedService
 from gateway.services.deliveries import DeliveryService
 from gateway.services.dispatch import Dispatcher
@@ -30,6 +32,8 @@ from gateway.services.health_check import HealthCheck
 from gateway.services.listings import ListingService
 from gateway.services.metrics import MetricsService
 from gateway.services.overview import OverviewService
+from gateway.services.protocol_logs import ProtocolLogs
+from gateway.services.queues import QueueService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
 from gateway.services.sign_in import SignInService
@@ -51,6 +55,7 @@ from gateway.store.grants import GrantStore
 from gateway.store.index import IndexStore
 from gateway.store.metrics import MetricsStore
 from gateway.store.outbox import OutboxStore
+from gateway.store.protocol_logs import ProtocolLogStore
 from gateway.store.runtime_settings import RuntimeSettingsStore
 from gateway.store.sign_ins import SignInStore
 from gateway.store.signs import SignStore
@@ -82,12 +87,15 @@ class Services:
     tokens: TokenService
     apps: AppService
     grants: GrantService
+    protocol_logs: ProtocolLogs
     sessions: SessionService
     accounts: AccountService
     overview: OverviewService
     metrics_store: MetricsStore
     metrics: MetricsService
+    queues: QueueService
     stats: StatsService
+    autoconfig: AutoconfigService
     sign_in: SignInService
     submissions: SubmissionService
     deliveries: DeliveryService
@@ -138,6 +146,7 @@ class Services:
     async def aclose(self) -> None:
         """Close every connection to Redis."""
         await self.grants.settle()
+        await self.protocol_logs.settle()
         await self.webhooks.http.aclose()
         await self.feed.aclose()
         await self.jobs.aclose()
@@ -184,11 +193,14 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     index = IndexStore(store)
     bounced = BouncedService(BounceStore(store), index, clock)
     ownership = OwnershipClient(store.control)
-    dispatcher = Dispatcher(jobs, due, ownership, Signals(store.control), clock)
+    pauses = Pauses(store.control)
+    queues = QueueService(store, due, pauses, clock)
+    dispatcher = Dispatcher(jobs, due, ownership, Signals(store.control), pauses, clock)
     runtime_settings = RuntimeSettingsService(RuntimeSettingsStore(store), clock)
     apps = AppService(AppStore(store), plugins, runtime_settings, clock)
     grants = GrantService(GrantStore(store), account_store, apps, due, clock)
-    sessions = SessionService(store, account_store, apps, grants, plugins)
+    protocol_logs = ProtocolLogs(ProtocolLogStore(store), runtime_settings, clock)
+    sessions = SessionService(store, account_store, apps, grants, protocol_logs, plugins)
     account_health = HealthService(account_store, signs, due, events, clock)
     export_store = ExportStore(store)
     exports = ExportService(accounts=account_store, exports=export_store, due=due, exporter=dispatcher, clock=clock)
@@ -211,6 +223,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     )
     apps.changed = accounts.reconnect_app
     verification = VerificationService(store, jobs)
+    http = HttpClient(settings.egress)
     overview, metrics_store = OverviewService(account_store, signs), MetricsStore(store)
     tools = Tools(
         index=index,
@@ -239,7 +252,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         feed=FeedReader(event_store, account_store, events, settings.broker_url or settings.redis_url),
         webhooks=build_webhooks(
             store,
-            http=HttpClient(settings.egress),
+            http=http,
             jobs=jobs,
             dispatcher=dispatcher,
             accounts=account_store,
@@ -253,12 +266,15 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         tokens=TokenService(token_store, account_store, clock),
         apps=apps,
         grants=grants,
+        protocol_logs=protocol_logs,
         sessions=sessions,
         accounts=accounts,
         overview=overview,
         metrics_store=metrics_store,
         metrics=MetricsService(store, metrics_store, overview, due, clock),
-        stats=StatsService(store, metrics_store, overview),
+        queues=queues,
+        stats=StatsService(store, metrics_store, overview, queues, clock),
+        autoconfig=AutoconfigService(Names(), http),
         sign_in=SignInService(
             sign_ins=SignInStore(store),
             apps=apps,

@@ -10,6 +10,7 @@ from gateway.queue.client import JobClient
 from gateway.queue.operations import (
     ACCOUNT_CONNECT,
     ACCOUNT_SYNC,
+    ALLOWLIST,
     EXPORT_RUN,
     GRANT_RENEW,
     OUTBOX_SEND,
@@ -18,6 +19,7 @@ from gateway.queue.operations import (
     SendSubmission,
 )
 from gateway.queue.ownership import OwnershipClient
+from gateway.queue.pauses import Pauses
 from gateway.queue.signals import Signal, Signals
 from gateway.store.due import DueStore, DueWork
 
@@ -29,12 +31,19 @@ class Dispatcher:
     """Queues connections, renewals, sends, exports and webhooks, and calls out to the workers that hold connections."""
 
     def __init__(
-        self, jobs: JobClient, due: DueStore, ownership: OwnershipClient, signals: Signals, clock: Clock
+        self,
+        jobs: JobClient,
+        due: DueStore,
+        ownership: OwnershipClient,
+        signals: Signals,
+        pauses: Pauses,
+        clock: Clock,
     ) -> None:
         self._jobs = jobs
         self._due = due
         self._ownership = ownership
         self._signals = signals
+        self._pauses = pauses
         self._clock = clock
         #: Queues the delivery of an account's events to an endpoint.
         self.deliver: Callable[[str, str], Awaitable[None]] | None = None
@@ -74,7 +83,10 @@ class Dispatcher:
         await self._jobs.enqueue(EXPORT_RUN, account, RunExport(export=export_id))
 
     async def due(self, work: DueWork) -> None:
-        """Queue work that has become due."""
+        """Queue work that has become due; while its queue is paused it stays due, and comes back."""
+        operation = ALLOWLIST.get(work.operation)
+        if operation is not None and await self._pauses.has(operation.queue):
+            return
         match work.operation:
             case "account.connect":
                 await self.connect(work.account)

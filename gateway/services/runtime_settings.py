@@ -38,6 +38,15 @@ WebhookSecrets = Annotated[
 SINCE: Mapping[str, str] = {"webhooksEnabled": "webhooksEnabledSince", "webhooks": "webhooksSince"}
 
 
+class LogSettings(Payload, frozen=True, kw_only=True):
+    """Protocol logs; see `/v1/logs/{account}`."""
+
+    all: Annotated[bool, Meta(description="Of every account, not only of those with `logs`")] = False
+    max_log_lines: (
+        Annotated[int, Meta(ge=0, le=1_000_000, description="Lines kept of each account; 10,000 by default")] | None
+    ) = None
+
+
 class RuntimeSettings(Payload, frozen=True, kw_only=True):
     """The settings that mean something to this gateway."""
 
@@ -59,6 +68,7 @@ class RuntimeSettings(Payload, frozen=True, kw_only=True):
     notify_attachments: bool | None | UnsetType = UNSET
     notify_attachment_size: Size | None | UnsetType = UNSET
     imap_indexer: Indexer | None | UnsetType = UNSET
+    logs: LogSettings | None | UnsetType = UNSET
 
 
 class RuntimeSettingsService:

@@ -12,9 +12,10 @@ from gateway.model.account import ImapConfig, SmtpConfig
 from gateway.model.oauth2 import SERVICE_PROVIDERS
 from gateway.model.server import Security, Server, decode_path
 from gateway.plugins import Plugins
-from gateway.provider import Account, Credentials, Numbers, OAuth2App, Provider, Session, SessionContext
+from gateway.provider import Account, Credentials, Numbers, OAuth2App, ProtocolLog, Provider, Session, SessionContext
 from gateway.services.apps import AppService
 from gateway.services.grants import AccountCredentials, GrantService
+from gateway.services.protocol_logs import ProtocolLogs
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.numbers import AccountNumbers
 from gateway.store.store import Store
@@ -35,12 +36,19 @@ class SessionService:
     """Knows which provider serves an account and opens it."""
 
     def __init__(
-        self, store: Store, accounts: AccountStore, apps: AppService, grants: GrantService, plugins: Plugins
+        self,
+        store: Store,
+        accounts: AccountStore,
+        apps: AppService,
+        grants: GrantService,
+        logs: ProtocolLogs,
+        plugins: Plugins,
     ) -> None:
         self._store = store
         self._accounts = accounts
         self._apps = apps
         self._grants = grants
+        self._logs = logs
         self._plugins = plugins
 
     async def open(self, account: str) -> AbstractAsyncContextManager[Session]:
@@ -52,10 +60,15 @@ class SessionService:
         stored = await self._accounts.get(account)
         if stored is None:
             raise ResourceNotFoundError("no such account", code="AccountNotFound")
-        return await self.open_config(stored.config)
+        return await self.open_config(stored.config, log=await self._logs.recorder(stored.config))
 
     async def open_config(
-        self, config: AccountConfig, credentials: Credentials | None = None, numbers: Numbers | None = None
+        self,
+        config: AccountConfig,
+        credentials: Credentials | None = None,
+        numbers: Numbers | None = None,
+        *,
+        log: ProtocolLog | None = None,
     ) -> AbstractAsyncContextManager[Session]:
         """Return the context of a session for an account that need not be stored."""
         app, provider = await self.provider(config)
@@ -63,6 +76,7 @@ class SessionService:
             credentials=credentials or AccountCredentials(self._grants, config),
             numbers=numbers or AccountNumbers(self._store, config.account),
             app=app,
+            protocol_log=log,
         )
         return provider.open(contract_account(config, provider), context)
 

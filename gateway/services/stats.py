@@ -6,39 +6,36 @@ import asyncio
 import platform
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 import gateway
+from gateway.model.queue import Queue
 from gateway.model.stats import ConnectionStats, QueueStats, RedisWarning, Stats
-from gateway.queue.backlog import LaneLoad, backlog
-from gateway.queue.operations import Lane
+from gateway.provider import Clock
 from gateway.redis import keys
 from gateway.services.overview import OverviewService
+from gateway.services.queues import QueueService
 from gateway.store.metrics import MetricsStore
 from gateway.store.store import Store
-
-#: What the wire API calls the lanes; it has no word for those that read.
-_QUEUES: dict[Lane, str] = {
-    "webhook": "notify",
-    "send": "submit",
-    "export": "export",
-    "read": "mail",
-    "background": "background",
-}
 
 
 class StatsService:
     """Answers for the whole installation: every process gives the same figures."""
 
-    def __init__(self, store: Store, metrics: MetricsStore, overview: OverviewService) -> None:
+    def __init__(
+        self, store: Store, metrics: MetricsStore, overview: OverviewService, queues: QueueService, clock: Clock
+    ) -> None:
         self._store = store
         self._metrics = metrics
         self._overview = overview
+        self._queues = queues
+        self._clock = clock
 
-    async def stats(self) -> Stats:
-        """Return everything.
+    async def stats(self, window: timedelta) -> Stats:
+        """Return everything, and the events of the time `window` until now.
 
         Raises:
             redis.exceptions.RedisError: Redis is away.
@@ -47,12 +44,11 @@ class StatsService:
         began = time.perf_counter()
         await call("PING")
         ping = round((time.perf_counter() - began) * 1e6)
-        workers = sorted(name.decode() for name in await call("SMEMBERS", keys.WORKERS))
-        info, states, loads, counters, unowned = await asyncio.gather(
+        info, states, queues, counters, unowned = await asyncio.gather(
             call("INFO"),
             self._overview.states(),
-            backlog(self._store.control, workers),
-            self._metrics.counters(),
+            self._queues.all(),
+            self._metrics.events(self._clock() - window),
             call("SCARD", keys.UNOWNED),
         )
         counts: dict[str, int] = {state: overview.count for state, overview in states.items()}
@@ -67,14 +63,22 @@ class StatsService:
             redis_ping=ping,
             arch=platform.machine(),
             build={"version": gateway.__version__},
-            queues={_QUEUES[lane]: _queue(load) for lane, load in loads.items()},
+            queues={name: _queue(queue) for name, queue in queues.items()},
             connections=msgspec.convert({**counts, "unassigned": unowned}, ConnectionStats),
-            counters=_counters(counters),
+            counters={f"events:{event}": count for event, count in counters.items()},
         )
 
 
-def _queue(load: LaneLoad) -> QueueStats:
-    return QueueStats(active=load.running, waiting=load.waiting, total=load.running + load.waiting)
+def _queue(queue: Queue) -> QueueStats:
+    jobs = queue.jobs
+    return QueueStats(
+        active=jobs.active,
+        delayed=jobs.delayed,
+        paused=jobs.paused,
+        waiting=jobs.waiting,
+        is_paused=queue.paused,
+        total=jobs.active + jobs.delayed + jobs.paused + jobs.waiting,
+    )
 
 
 def _warnings(info: Mapping[str, Any]) -> tuple[RedisWarning, ...]:
@@ -83,7 +87,3 @@ def _warnings(info: Mapping[str, Any]) -> tuple[RedisWarning, ...]:
         return ()
     details = (f"maxmemory-policy is {policy}; it must be noeviction, as nothing stored may get lost.",)
     return (RedisWarning(key="eviction", color="danger", title="Redis may drop data", details=details),)
-
-
-def _counters(counters: Mapping[tuple[str, ...], float]) -> dict[str, int]:
-    return {f"events:{rest[0]}": int(value) for (name, *rest), value in sorted(counters.items()) if name == "events"}

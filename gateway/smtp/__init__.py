@@ -3,6 +3,7 @@
 - `connection`: connect, log in, submit, reuse, quit; what providers hold.
 - `client`: aiosmtplib's client, extended by how far a transaction has come.
 - `transaction`: one message: extensions, limits, the receipt.
+- `transcript`: what goes over a connection, for a protocol log.
 - `errors`: every failure as one of `gateway.errors`, by phase and answer.
 - `server_text`: what may be quoted of a server's words; never an address. Shared with the IMAP plugin.
 - `socket_codes`: names of network errors. Shared with the IMAP plugin.

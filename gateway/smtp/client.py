@@ -10,6 +10,7 @@ from aiosmtplib.protocol import normalize_message_line_endings
 from aiosmtplib.typing import Default
 
 from gateway.smtp.errors import Phase
+from gateway.smtp.transcript import Transcript
 
 # Slowest upload that is waited for, octets per second.
 _SLOWEST_UPLOAD = 20_000
@@ -23,6 +24,18 @@ class PhasedSMTP(aiosmtplib.SMTP):
     """
 
     phase = Phase.CONNECT
+    transcript: Transcript | None = None
+
+    async def execute_command(
+        self, *args: bytes, timeout: float | Literal[Default.token] | None = Default.token
+    ) -> aiosmtplib.SMTPResponse:
+        """Send a command and return the answer; see aiosmtplib."""
+        if self.transcript is None:
+            return await super().execute_command(*args, timeout=timeout)
+        self.transcript.sent(b" ".join(args))
+        response = await super().execute_command(*args, timeout=timeout)
+        self.transcript.heard(response)
+        return response
 
     async def data(
         self, message: str | bytes, /, *, timeout: float | Literal[Default.token] | None = Default.token
@@ -58,7 +71,11 @@ class PhasedSMTP(aiosmtplib.SMTP):
         await asyncio.wait_for(drained, (self.timeout or 60) + len(content) / _SLOWEST_UPLOAD)
         protocol.write(b".\r\n")
         self.phase = Phase.HANDED_OVER
-        return await protocol.read_response(timeout=timeout)
+        response = await protocol.read_response(timeout=timeout)
+        if self.transcript is not None:
+            self.transcript.happened(f"{len(content)} octets of a message sent")
+            self.transcript.heard(response)
+        return response
 
 
 def _stuffed(message: str | bytes) -> bytes:

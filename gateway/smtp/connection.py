@@ -12,11 +12,12 @@ import msgspec
 
 from gateway.errors import MailboxUnavailableError, ProviderError, ReauthorizationError, TransientError
 from gateway.model.server import Server
-from gateway.provider import Envelope, Login, SubmitReceipt
+from gateway.provider import Envelope, Login, ProtocolLog, SubmitReceipt
 from gateway.smtp.client import PhasedSMTP
 from gateway.smtp.errors import Explain, Phase, smtp_error
 from gateway.smtp.tls import client_context
 from gateway.smtp.transaction import transact
+from gateway.smtp.transcript import Transcript
 
 #: Hands out the login: called with None, or with the login that has just been refused.
 LoginSource = Callable[[Login | None], Awaitable[Login]]
@@ -49,6 +50,7 @@ class SmtpConnection:
         explain: Explain | None = None,
         timeouts: Timeouts | None = None,
         idle: float = 60.0,
+        log: ProtocolLog | None = None,
     ) -> None:
         """Prepare a connection; no input or output happens.
 
@@ -60,6 +62,7 @@ class SmtpConnection:
             explain: consulted first about each refusal.
             timeouts: see `Timeouts`.
             idle: seconds after which an unused connection is left with QUIT.
+            log: takes what goes over the connection.
         """
         self._server = server
         self._login = login
@@ -68,6 +71,7 @@ class SmtpConnection:
         self._explain = explain
         self._timeouts = timeouts or Timeouts()
         self._idle = idle
+        self._log = log
         self._client: PhasedSMTP | None = None
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
@@ -182,7 +186,11 @@ class SmtpConnection:
                 await self._authenticate(client, login)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             client.close()
-            raise smtp_error(error, phase=client.phase, explain=self._explain) from error
+            found = smtp_error(error, phase=client.phase, explain=self._explain)
+            if client.transcript is not None:
+                server = self._server
+                client.transcript.happened(f"no connection to {server.host}:{server.port}: {found.error_code}")
+            raise found from error
         except (asyncio.CancelledError, ProviderError):
             client.close()
             raise
@@ -190,7 +198,7 @@ class SmtpConnection:
 
     def _new_client(self) -> PhasedSMTP:
         server = self._server
-        return PhasedSMTP(
+        client = PhasedSMTP(
             hostname=server.host,
             port=server.port,
             # Replaced after connecting; without a name aiosmtplib would ask the resolver for one.
@@ -200,9 +208,15 @@ class SmtpConnection:
             start_tls=False,
             tls_context=None if server.security == "plain" else client_context(server),
         )
+        if self._log is not None:
+            client.transcript = Transcript(self._log)
+        return client
 
     async def _greet(self, client: PhasedSMTP) -> None:
-        await client.connect(timeout=self._timeouts.connect)
+        greeting = await client.connect(timeout=self._timeouts.connect)
+        if client.transcript is not None:
+            client.transcript.happened(f"connected to {self._server.host}:{self._server.port}")
+            client.transcript.heard(greeting)
         if self._ehlo_name is None:
             address = ipaddress.ip_address(client.get_transport_info("sockname")[0].partition("%")[0])
             client.local_hostname = f"[{'IPv6:' if address.version == 6 else ''}{address}]"
@@ -210,6 +224,8 @@ class SmtpConnection:
         security = self._server.security
         if security == "starttls" or (security == "opportunistic" and client.supports_extension("starttls")):
             await client.starttls(timeout=self._timeouts.connect)
+            if client.transcript is not None:
+                client.transcript.happened("TLS has begun")
             await client.ehlo()
 
     async def _authenticate(self, client: PhasedSMTP, login: Login) -> None:

@@ -6,6 +6,7 @@ by itself when that worker dies.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 import msgspec
@@ -67,6 +68,18 @@ class DueStore:
         stamp = now.timestamp()
         found = await _CLAIM.run(self._store.control, [keys.DUE], stamp, stamp + CLAIM, limit)
         return [msgspec.json.decode(member, type=DueWork) for member in found]
+
+    async def delayed(self, now: datetime) -> Counter[str]:
+        """Return how much work waits for its time, by operation."""
+        found: Counter[str] = Counter()
+        cursor = 0
+        while True:
+            cursor, pairs = await self._store.control.call("ZSCAN", keys.DUE, cursor, "COUNT", 1000)
+            for member, score in pairs:
+                if score > now.timestamp():
+                    found[msgspec.json.decode(member, type=DueWork).operation] += 1
+            if cursor == 0:
+                return found
 
     async def load(self, now: datetime) -> tuple[int, float]:
         """Return how many things there are to do, and how many seconds the first of them is overdue."""

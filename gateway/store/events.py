@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from gateway.model.event import Event
 from gateway.redis import Script, keys
-from gateway.store.metrics import counter
+from gateway.store.metrics import COUNTING, EVENTS, WINDOW_MS, MetricsStore
 from gateway.store.store import Store, to_json
 
 #: Entries that an account's log keeps at most, and for how long; in a log without new ones, none is older either.
@@ -60,9 +60,12 @@ local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 return { last and last[1] or '0-0', found }
 """)
 
-# KEYS: feed, marks, accounts, counts of the account, counters of the installation
-# ARGV: account, length of the feed, milliseconds that it goes back, prefix of the counters, id, name, ...
-_ANNOUNCE = Script("""
+# KEYS: feed, marks, accounts, counts of the account, counters of the installation, what they were
+# ARGV: account, length of the feed, milliseconds that it goes back, prefix of the counters, milliseconds for which what
+#       they were is kept, id, name, ...
+_ANNOUNCE = Script(
+    f"{COUNTING}\n"
+    """
 if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 0 then return 0 end
 local function parts(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
@@ -70,11 +73,12 @@ local function parts(id)
 end
 local ms, seq = parts(redis.call('HGET', KEYS[2], ARGV[1]) or '0-0')
 local announced = 0
-for at = 5, #ARGV, 2 do
+for at = 6, #ARGV, 2 do
   local entry_ms, entry_seq = parts(ARGV[at])
   if entry_ms > ms or (entry_ms == ms and entry_seq > seq) then
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'a', ARGV[1], 's', ARGV[at], 'e', ARGV[at + 1])
     redis.call('HINCRBY', KEYS[4], ARGV[at + 1], 1)
+    before_counting(KEYS[5], KEYS[6], ARGV[4], ARGV[5])
     redis.call('HINCRBY', KEYS[5], ARGV[4] .. ARGV[at + 1], 1)
     redis.call('HSET', KEYS[2], ARGV[1], ARGV[at])
     announced = announced + 1
@@ -82,7 +86,8 @@ for at = 5, #ARGV, 2 do
 end
 redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', redis.call('TIME')[1] * 1000 - ARGV[3]))
 return announced
-""")
+"""
+)
 
 
 class LoggedEvent(NamedTuple):
@@ -172,8 +177,8 @@ class EventStore:
             account: whose.
             entries: everything that lies behind an entry that was announced, in order.
         """
-        names = [keys.FEED, keys.ANNOUNCED, keys.ACCOUNTS, keys.event_counts(account), keys.METRICS]
-        limits = (FEED_LENGTH, self._kept, counter("events", ""))
+        names = [keys.FEED, keys.ANNOUNCED, keys.ACCOUNTS, keys.event_counts(account), keys.METRICS, keys.COUNTED]
+        limits = (FEED_LENGTH, self._kept, EVENTS, WINDOW_MS)
         parts = [part for entry in entries for part in entry]
         return int(await _ANNOUNCE.run(self._store.control, names, account, *limits, *parts))
 
@@ -181,7 +186,7 @@ class EventStore:
         """Announce the end of an account, whose log ends with it: the feed holds the event itself."""
         fields = ("a", event.account, *event_fields(event))
         await self._store.control.call("XADD", keys.FEED, "MAXLEN", "~", FEED_LENGTH, "*", *fields)
-        await self._store.control.call("HINCRBY", keys.METRICS, counter("events", event.event), 1)
+        await MetricsStore(self._store).count_event(event.event)
 
     async def feed(self, *, after: str = FIRST, until: str = LAST, limit: int = BATCH) -> list[FeedEntry]:
         """Return what lies behind an entry of the feed, oldest first, up to and with the entry `until`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from redis.exceptions import RedisError
 
 from gateway.provider import Clock
 from gateway.queue import transitions
-from gateway.queue.transitions import NotAliveError, StartedJob
+from gateway.queue.transitions import NotAliveError, QueuePausedError, StartedJob
 from gateway.redis import keys
 from gateway.redis.client import Client
 from gateway.redis.coalescer import Coalescer
@@ -23,6 +24,9 @@ _BATCH = 16
 
 #: Seconds of one blocking wait for a job; its only purpose is that a dead connection is noticed.
 WAIT = 15
+
+#: Seconds between two looks at whether a paused queue is still paused.
+PAUSE_LOOK = 0.5
 
 #: One in so many times the queue of all workers comes first: a full queue of its own must not shut out the other.
 _SHARED_FIRST = 8
@@ -70,6 +74,9 @@ class LaneFetcher:
                 if not await self._start_jobs():
                     await self._wait_for_job()
                 failures = 0
+            except QueuePausedError:
+                failures = 0
+                await self._wait_while_paused()
             except (RedisError, OSError, NotAliveError) as error:
                 if failures == 0:
                     log.warning("fetching_failed", queue=self._queue, error=type(error).__name__)
@@ -134,6 +141,14 @@ class LaneFetcher:
                 del self._waits[source]
                 if not wait.cancelled():
                     wait.result()
+
+    async def _wait_while_paused(self) -> None:
+        """Leave jobs where they are for a moment, or until `stop`."""
+        self._stop_waiting()
+        self._room.clear()
+        if not self._stopping:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), PAUSE_LOOK)
 
     def _stop_waiting(self) -> None:
         for wait in self._waits.values():

@@ -22,7 +22,7 @@ SERVICE_URL = "https://gateway.example"
 ADDRESS = "192.0.2.7"
 
 #: What was told of what happened, which outlives it.
-_TOLD = (keys.FEED.encode(), keys.METRICS.encode())
+_TOLD = (keys.FEED.encode(), keys.METRICS.encode(), keys.COUNTED.encode())
 #: Members of a token's record that tell when it was used last.
 _ACCESS = (b"used", b"from")
 

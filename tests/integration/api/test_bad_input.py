@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,6 +14,7 @@ import pytest
 from gateway.api.catalogue import OPERATIONS
 from gateway.api.endpoint import MAIL_BODY_LIMIT
 from gateway.api.operation import BODY_LIMIT, PATH_PARAMETER, Operation
+from gateway.api.paths import OTHER, PATH_PARAMETERS
 from tests.integration.api.installation import ROOT_TOKEN, Installation
 from tests.integration.api.payloads import bad, bad_in_query, valid
 from tests.integration.api.refusals import refusal
@@ -29,7 +31,12 @@ every_operation = pytest.mark.parametrize("op", OPERATIONS, ids=lambda op: op.op
 
 def url(op: Operation, **ids: str) -> str:
     """Return the URL of an operation, its query as short as can be; ids that are not given name things that exist."""
-    path = PATH_PARAMETER.sub(lambda match: quote(ids.get(match[1], "known"), safe="%"), op.path)
+
+    def filled(match: re.Match[str]) -> str:
+        values = PATH_PARAMETERS.get(match[1], OTHER).values or ("known",)
+        return quote(ids.get(match[1], values[0]), safe="%")
+
+    path = PATH_PARAMETER.sub(filled, op.path)
     return f"{path}?{urlencode(query)}" if op.query is not None and (query := valid(op.query)) else path
 
 

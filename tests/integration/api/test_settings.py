@@ -56,8 +56,8 @@ async def test_settings_that_mean_nothing_here_are_named_and_not_stored(
 ) -> None:
     """A client that configures the incumbent goes on, and can see what it asked for in vain."""
     before = gateway.keyspace()
-    answer = await client.post(SETTINGS, json={"smtpServerPort": 2525, "logs": {"all": True}, "locale": "de"})
-    assert answer.json() == {"updated": [], "ignored": ["locale", "logs", "smtpServerPort"]}
+    answer = await client.post(SETTINGS, json={"smtpServerPort": 2525, "sentryEnabled": True, "locale": "de"})
+    assert answer.json() == {"updated": [], "ignored": ["locale", "sentryEnabled", "smtpServerPort"]}
     assert gateway.keyspace() == before
     assert await read(client, "smtpServerPort") == {"smtpServerPort": None}
 

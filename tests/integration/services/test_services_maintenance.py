@@ -33,6 +33,23 @@ async def test_what_is_claimed_and_not_finished_is_due_again(world: World) -> No
     assert await due.claim(world.clock()) == []
 
 
+async def test_what_is_due_while_its_queue_is_paused_is_queued_after_that(world: World) -> None:
+    """A job for it each minute of a long pause would fill the queue."""
+    services, work = world.services, DueWork("outbox.send", "ann", "q1")
+    waiting = keys.rq_queue("send")
+    await services.due.put(work, world.clock())
+    await services.queues.pause("submit", paused=True)
+    for _ in range(3):
+        for claimed in await services.due.claim(world.clock()):
+            await services.dispatcher.due(claimed)
+        world.clock.advance(CLAIM + 1)
+    assert await services.store.control.call("LLEN", waiting) == 0
+    await services.queues.pause("submit", paused=False)
+    assert await services.due.claim(world.clock()) == [work]
+    await services.dispatcher.due(work)
+    assert await services.store.control.call("LLEN", waiting) == 1
+
+
 async def test_due_work_goes_on_after_jobs_could_not_be_queued(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """One refused enqueue used to end the loop for good: no renewal, no reconnection, no retry from then on."""
     services, stop = world.services, asyncio.Event()

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 from gateway.errors import NotFoundError, ProviderError, ReauthorizationError
 from gateway.model.server import Server
-from gateway.provider import Login
+from gateway.provider import Login, ProtocolLog
 from gateway.smtp.tls import client_context
 from gateway_imap.dialing import ImapTimeouts, connect, goodbye_greeting, read_line
 from gateway_imap.errors import FAILURES, ExplainImap, OutOfStepError, answer_error, connection_error
 from gateway_imap.fetch_parser import Record
 from gateway_imap.selected import NEWS, Selected
+from gateway_imap.transcript import Transcript
 from gateway_imap.wire import Literal, Reply, fetch_record, quoted
 
 # RFC 7888 section 5: LITERAL- allows literals that do not wait up to this size.
@@ -50,9 +51,20 @@ class Connection:
     """A connection that is open from construction on, until `close` or the first failure."""
 
     def __init__(
-        self, server: Server, *, timeouts: ImapTimeouts | None = None, explain: ExplainImap | None = None
+        self,
+        server: Server,
+        *,
+        timeouts: ImapTimeouts | None = None,
+        explain: ExplainImap | None = None,
+        log: ProtocolLog | None = None,
     ) -> None:
         """Connect and encrypt as `server` says.
+
+        Args:
+            server: where to.
+            timeouts: see `ImapTimeouts`.
+            explain: consulted first about each refusal.
+            log: takes what goes over the connection.
 
         Raises:
             ConnectError: not reachable, not trusted, or not an IMAP server.
@@ -63,11 +75,20 @@ class Connection:
         self.enabled: frozenset[bytes] = frozenset()
         self.alive = True
         self.last_used = time.monotonic()
+        self.transcript = None if log is None else Transcript(log)
         try:
             self._client = connect(server, timeouts or ImapTimeouts())
         except FAILURES as error:
-            raise connection_error(error, goodbye=goodbye_greeting(error), explain=explain) from error
+            found = connection_error(error, goodbye=goodbye_greeting(error), explain=explain)
+            if self.transcript is not None:
+                self.transcript.happened(f"no connection to {server.host}:{server.port}: {found.error_code}")
+            raise found from error
         self._take: Take | None = None
+        self._read_line: Callable[[Any], bytes] = read_line
+        if self.transcript is not None:
+            self.transcript.happened(f"connected to {server.host}:{server.port}")
+            self.transcript.heard(self.imap.welcome)
+            self._read_line = self.transcript.attach(self.imap, read_line)
         # Called for each line, and for each response in their order.
         self.imap._get_line, self.imap._append_untagged = self._next_line, self._untagged  # noqa: SLF001
         try:
@@ -202,7 +223,7 @@ class Connection:
     def _next_line(self) -> bytes:
         """Read the next line that imaplib has to look at; it takes its time with each, and FETCH has thousands."""
         while True:
-            line = read_line(self.imap)
+            line = self._read_line(self.imap)
             if self._take is not None and self._take(line):
                 continue
             record = fetch_record(line)
@@ -404,6 +425,8 @@ class Connection:
 
     def abort(self) -> None:
         """Cut the connection; also from another thread, whose peer then sees it end."""
+        if self.transcript is not None and self.alive:
+            self.transcript.happened("connection closed")
         self.alive = False
         self.selected = None
         with contextlib.suppress(OSError):

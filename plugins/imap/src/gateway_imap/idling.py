@@ -61,6 +61,7 @@ class IdleWatch(SocketWatch):
 
     def __init__(self, connection: Connection, selected: Selected, lent: Lent) -> None:
         self._connection = connection
+        self._transcript = connection.transcript
         self._selected = selected
         self._tag, self._socket, ahead = lent
         self._fileno = self._socket.fileno()
@@ -161,6 +162,8 @@ class IdleWatch(SocketWatch):
         Raises:
             imaplib.IMAP4.error, ValueError: it is none that may come now.
         """
+        if self._transcript is not None:
+            self._transcript.heard(response.partition(b"\r\n")[0])
         tag, _, rest = response.partition(b" ")
         if tag == b"*":
             if rest[:3].upper() == b"BYE":
@@ -196,6 +199,8 @@ class IdleWatch(SocketWatch):
 
     def _say(self, octets: bytes) -> None:
         self._out += octets
+        if self._transcript is not None:
+            self._transcript.sent(octets)
         try:
             self._send()
         except OSError:

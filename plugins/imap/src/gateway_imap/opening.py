@@ -58,11 +58,23 @@ async def open_session(
     link, sender = None, None
     if imap is not None:
         link = Link(
-            imap, context.credentials, user=imap_user, explain=explain_imap, timeouts=imap_timeouts, threads=threads
+            imap,
+            context.credentials,
+            user=imap_user,
+            explain=explain_imap,
+            timeouts=imap_timeouts,
+            threads=threads,
+            log=context.protocol_log,
         )
     if smtp is not None:
         sender = SmtpConnection(
-            smtp, smtp_login, user=smtp_user, ehlo_name=ehlo_name, explain=explain_smtp, timeouts=smtp_timeouts
+            smtp,
+            smtp_login,
+            user=smtp_user,
+            ehlo_name=ehlo_name,
+            explain=explain_smtp,
+            timeouts=smtp_timeouts,
+            log=context.protocol_log,
         )
     session = ImapSession(account, context, link=link, sender=sender, quirks=quirks or Quirks())
     try:
