@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from gateway.api.call import Call, Download
@@ -268,11 +269,14 @@ async def delete_message(call: Call, query: DeleteQuery) -> bytes:
     returns=AppendResult,
     takes_mail=True,
 )
-async def append_message(call: Call, body: AppendRequest) -> bytes:
+async def append_message(call: Call, body: AppendRequest) -> bytes | AppendResult:
     """Store a message, e.g. a draft, in a mailbox. Nothing is sent."""
-    content = await call.services.composer.compose_draft(call.account, body)
+    content, reference = await call.services.composer.compose_draft(call.account, body)
     arguments = operations.AppendMessage(path=body.path, content=content, flags=body.flags, date=body.internal_date)
-    return await ask(call, operations.MESSAGES_APPEND, arguments)
+    stored = await ask(call, operations.MESSAGES_APPEND, arguments)
+    if reference is None:
+        return stored
+    return msgspec.structs.replace(msgspec.json.decode(stored, type=AppendResult), reference=reference)
 
 
 def _refuse(name: str, asked: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from gateway.model.message import ReferenceResult
 from gateway.model.submission import ComposeFields
 from gateway.model.token import Allowance, TokenRecord
 from gateway.queue.operations import Operation
@@ -82,8 +83,8 @@ class Jobs(Protocol):
 class Composer(Protocol):
     """Makes messages of what clients send."""
 
-    async def compose_draft(self, account: str, fields: ComposeFields, /) -> bytes:
-        """Return a message to be stored, which needs neither author nor recipients.
+    async def compose_draft(self, account: str, fields: ComposeFields, /) -> tuple[bytes, ReferenceResult | None]:
+        """Return a message to be stored, which needs neither author nor recipients, and what became of its reference.
 
         Raises:
             InvalidRequestError: something cannot stand in a message; its details name the field.

@@ -239,6 +239,15 @@ class DeleteResult(Resource, omit_defaults=False, frozen=True, kw_only=True):
     moved: MovedTo | msgspec.UnsetType = msgspec.UNSET
 
 
+class ReferenceResult(Resource, omit_defaults=False, frozen=True, kw_only=True):
+    """What became of a reference."""
+
+    message: str
+    thread_id: str | msgspec.UnsetType = msgspec.UNSET
+    success: bool
+    error: str | msgspec.UnsetType = msgspec.UNSET
+
+
 class AppendResult(Resource, frozen=True, kw_only=True):
     """A stored message (RFC 4315 APPENDUID where the server tells)."""
 
@@ -248,6 +257,7 @@ class AppendResult(Resource, frozen=True, kw_only=True):
     uid_validity: str | None = None
     seq: int | None = None
     message_id: str | None = None
+    reference: ReferenceResult | None = None
 
 
 class LabelQuery(Payload, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from gateway.model.account import Email, RemedyInfo
 from gateway.model.base import Payload, Resource
+from gateway.model.message import ReferenceResult
 
 #: Octets of one text, html, attachment or raw message, before decoding.
 MAX_PART = 5 * 1024 * 1024
@@ -31,9 +32,10 @@ class EnvelopePayload(Payload, frozen=True, kw_only=True):
 
 
 class UploadAttachment(Payload, frozen=True, kw_only=True):
-    """A file to attach; content is base64."""
+    """A file to attach: its content, or an attachment in the account's own mail."""
 
-    content: Annotated[str, Meta(max_length=MAX_PART, description="Base64")]
+    content: Annotated[str, Meta(max_length=MAX_PART, description="Base64")] | None = None
+    reference: Annotated[str, Meta(min_length=1, max_length=4096, description="Id of an attachment")] | None = None
     filename: Annotated[str, Meta(max_length=256)] | None = None
     content_type: Annotated[str, Meta(max_length=256)] | None = None
     content_disposition: Literal["inline", "attachment"] | None = None
@@ -41,9 +43,27 @@ class UploadAttachment(Payload, frozen=True, kw_only=True):
     encoding: Literal["base64"] = "base64"
 
 
+class MessageReference(Payload, frozen=True, kw_only=True):
+    """The message that is answered or forwarded; what the request leaves open is taken from it.
+
+    Recipients (of replies), subject, In-Reply-To and References. Its Bcc is never taken.
+    """
+
+    message: Annotated[str, Meta(max_length=256, description="Id of the message; required")] | None = None
+    thread_id: Annotated[str, Meta(max_length=256, description="Accepted, and not used without `message`")] | None = (
+        None
+    )
+    action: Literal["reply", "reply-all", "forward"] = "reply"
+    inline: Annotated[bool, Meta(description="Quote its text, with the images in it")] = False
+    forward_attachments: Annotated[bool, Meta(description="Attach its attachments; for `forward`")] = False
+    ignore_missing: Annotated[bool, Meta(description="Go on without it when it is not there")] = False
+    message_id: Annotated[str, Meta(max_length=996, description="The Message-ID that it must have")] | None = None
+
+
 class ComposeFields(Payload, frozen=True, kw_only=True):
     """The members a message is composed from."""
 
+    reference: MessageReference | None = None
     from_: Recipient | None = field(name="from", default=None)
     to: tuple[Recipient, ...] | Recipient | None = None
     cc: tuple[Recipient, ...] | Recipient | None = None
@@ -86,6 +106,7 @@ class SubmitResult(Resource, frozen=True, kw_only=True):
     message_id: str
     queue_id: str | None = None
     send_at: datetime | None = None
+    reference: ReferenceResult | None = None
     preview: str | None = None
 
 

@@ -31,9 +31,11 @@ from gateway.services.health import HealthService
 from gateway.services.health_check import HealthCheck
 from gateway.services.listings import ListingService
 from gateway.services.metrics import MetricsService
+from gateway.services.originals import Originals
 from gateway.services.overview import OverviewService
 from gateway.services.protocol_logs import ProtocolLogs
 from gateway.services.queues import QueueService
+from gateway.services.references import ReferenceService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
 from gateway.services.sign_in import SignInService
@@ -288,6 +290,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
             outbox=outbox,
             due=due,
             settings=runtime_settings,
+            references=ReferenceService(Originals(jobs)),
             sender=dispatcher,
             clock=clock,
         ),

@@ -8,6 +8,7 @@ of a message, however long Redis is away.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
@@ -19,14 +20,17 @@ import structlog
 
 from gateway.errors import (
     GatewayError,
+    NotFoundError,
     OutcomeUnknownError,
     RateLimitError,
     ServiceUnavailableError,
     TransientError,
+    UnsupportedOperationError,
     WorkerLostError,
 )
 from gateway.model.account import SmtpStatus
 from gateway.model.event import Event
+from gateway.model.message import FlagUpdate
 from gateway.model.submission import OutboxEntry, OutboxProgress, OutboxProgressError
 from gateway.provider import Clock, Envelope, Provider, Session, SubmitReceipt
 from gateway.redis import UNREACHABLE
@@ -230,3 +234,11 @@ async def file_sent_copy(
         return
     path = entry.sent_mail_path if isinstance(entry.sent_mail_path, str) else "\\Sent"
     await session.append(path, message.sent_copy or message.raw, flags=("\\Seen",))
+
+
+async def mark_answered(session: Session, message: OutboxMessage) -> None:
+    """Say of the message that a sent one answers or forwards that it was; one that is gone cannot carry it."""
+    if message.answered is None:
+        return
+    with contextlib.suppress(NotFoundError, UnsupportedOperationError):
+        await session.update_flags(message.answered.message, FlagUpdate(add=message.answered.flags))

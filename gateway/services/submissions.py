@@ -17,7 +17,7 @@ import structlog
 
 from gateway.errors import ResourceNotFoundError, ServiceUnavailableError
 from gateway.mime.compose import ComposedMessage, Outgoing, OutgoingAttachment, compose
-from gateway.model.message import Address
+from gateway.model.message import Address, ReferenceResult
 from gateway.model.submission import (
     ComposeFields,
     OutboxDeleted,
@@ -33,6 +33,7 @@ from gateway.model.submission import (
 from gateway.provider import Clock, Envelope
 from gateway.services.account_payload import invalid
 from gateway.services.paging import page_of
+from gateway.services.references import ReferenceService, Referred
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
@@ -67,6 +68,7 @@ class SubmissionService:
         outbox: OutboxStore,
         due: DueStore,
         settings: RuntimeSettingsService,
+        references: ReferenceService,
         sender: Sender,
         clock: Clock,
     ) -> None:
@@ -74,6 +76,7 @@ class SubmissionService:
         self._outbox = outbox
         self._due = due
         self._settings = settings
+        self._references = references
         self._sender = sender
         self._clock = clock
 
@@ -81,17 +84,23 @@ class SubmissionService:
         """Queue a message; nothing has been sent when this returns.
 
         Raises:
-            ResourceNotFoundError: there is no such account, or it cannot send (code SMTPUnavailable).
+            ResourceNotFoundError: there is no such account, it cannot send (code SMTPUnavailable), or there is nothing
+                where the message refers to.
             InvalidRequestError: no message can be made of the request.
         """
         config = await self._sending_account(account)
-        composed = compose(outgoing(request, config, self._clock()), now=self._clock)
+        referred = await self._references.resolve(config, request)
+        composed = compose(self._outgoing(referred, config), now=self._clock)
         if request.dry_run:
             preview = base64.b64encode(composed.raw).decode()
-            return SubmitResult(response="Dry run", message_id=composed.message_id, preview=preview)
+            return SubmitResult(
+                response="Dry run", message_id=composed.message_id, preview=preview, reference=referred.result
+            )
         entry = await self._entry(account, request, composed)
         copy = composed.sent_copy()
-        message = OutboxMessage(raw=composed.raw, sent_copy=copy if copy != composed.raw else None)
+        message = OutboxMessage(
+            raw=composed.raw, sent_copy=copy if copy != composed.raw else None, answered=referred.answered
+        )
         later = entry.scheduled > self._clock()
         work = DueWork("outbox.send", account, entry.queue_id)
         # Due in any case: should the job be lost, the sweep brings it back.
@@ -106,20 +115,22 @@ class SubmissionService:
             message_id=entry.message_id,
             queue_id=entry.queue_id,
             send_at=entry.scheduled,
+            reference=referred.result,
         )
 
-    async def compose_draft(self, account: str, fields: ComposeFields) -> bytes:
-        """Return a message to be stored; it needs neither author nor recipients.
+    async def compose_draft(self, account: str, fields: ComposeFields) -> tuple[bytes, ReferenceResult | None]:
+        """Return a message to be stored, which needs neither author nor recipients, and what became of its reference.
 
         Raises:
-            ResourceNotFoundError: there is no such account.
+            ResourceNotFoundError: there is no such account, or nothing where the message refers to.
             InvalidRequestError: something cannot stand in a message; its details name the field.
         """
         stored = await self._accounts.get(account)
         if stored is None:
             raise ResourceNotFoundError("no such account", code="AccountNotFound")
-        made = compose(outgoing(fields, stored.config, self._clock()), now=self._clock, draft=True)
-        return made.sent_copy()
+        referred = await self._references.resolve(stored.config, fields)
+        made = compose(self._outgoing(referred, stored.config), now=self._clock, draft=True)
+        return made.sent_copy(), referred.result
 
     async def list(self, *, page: int, page_size: int, account: str | None = None) -> OutboxList:
         """Return one page of what waits to be sent or could not be sent."""
@@ -152,6 +163,10 @@ class SubmissionService:
             return OutboxDeleted(deleted=False)
         await self._due.done(DueWork("outbox.send", account, queue_id))
         return OutboxDeleted(deleted=await self._outbox.remove(account, queue_id))
+
+    def _outgoing(self, referred: Referred, config: AccountConfig) -> Outgoing:
+        made = outgoing(referred.fields, config, self._clock())
+        return msgspec.structs.replace(made, attachments=(*made.attachments, *referred.attachments))
 
     async def _sending_account(self, account: str) -> AccountConfig:
         stored = await self._accounts.get(account)
@@ -233,7 +248,7 @@ def _addresses(value: tuple[Recipient, ...] | Recipient | None) -> tuple[Address
 def _attachment(item: UploadAttachment, index: int) -> OutgoingAttachment:
     return OutgoingAttachment(
         filename=item.filename,
-        content=_base64(item.content, f"attachments[{index}].content"),
+        content=_base64(item.content or "", f"attachments[{index}].content"),
         content_type=item.content_type,
         disposition=item.content_disposition or ("inline" if item.cid else "attachment"),
         cid=item.cid,

@@ -30,11 +30,19 @@ def new_mark() -> str:
     return secrets.token_hex(8)
 
 
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """The message that another one answers or forwards, and the flags that say so once it is sent."""
+
+    message: str
+    flags: tuple[str, ...]
+
+
 class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The octets to send, and those to file under Sent where they differ (they name the Bcc recipients)."""
 
     raw: bytes
     sent_copy: bytes | None = None
+    answered: Answered | None = None
 
     def __repr__(self) -> str:
         return f"OutboxMessage({len(self.raw)} octets)"

@@ -129,8 +129,8 @@ class FakeListings:
 class FakeComposer:
     """Makes a message of nothing but its subject."""
 
-    async def compose_draft(self, account: str, fields: ComposeFields) -> bytes:
-        return f"Subject: {fields.subject}\r\n\r\n".encode()
+    async def compose_draft(self, account: str, fields: ComposeFields) -> tuple[bytes, None]:
+        return f"Subject: {fields.subject}\r\n\r\n".encode(), None
 
 
 class FakeHealth:

@@ -9,7 +9,7 @@ from gateway.model.submission import OutboxEntry
 from gateway.provider import Envelope, SubmitReceipt
 from gateway.queue import operations as ask
 from gateway.services.container import Services
-from gateway.services.deliveries import file_sent_copy
+from gateway.services.deliveries import file_sent_copy, mark_answered
 from gateway.store.outbox import OutboxMessage
 from gateway_workers.context import Handler, JobContext
 
@@ -32,6 +32,7 @@ def handlers(services: Services) -> Mapping[str, Handler]:
             # The connection for reading; the one for sending is kept for the next message.
             async with job.sessions.use(job.account) as session:
                 await file_sent_copy(session, provider, stored.config, entry, message)
+                await mark_answered(session, message)
 
         await services.deliveries.deliver(job.account, arguments.queue_id, hand_over, file_copy)
 

@@ -1,0 +1,223 @@
+"""Replies and forwards, and attachments that lie in the account's own mail: what a new message takes from others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import tzinfo
+from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.errors import GatewayError, InvalidRequestError, NotFoundError, ResourceNotFoundError
+from gateway.mime.compose import OutgoingAttachment
+from gateway.mime.referring import (
+    Action,
+    answered_to,
+    quoting_html,
+    quoting_text,
+    referring_subject,
+    thread_headers,
+)
+from gateway.mime.safe_html import safe_html, text_as_html
+from gateway.model.message import Address, Attachment, MessageDetail, ReferenceResult
+from gateway.model.submission import ComposeFields, MessageReference, Recipient
+from gateway.services.account_payload import invalid
+from gateway.store.accounts import AccountConfig
+from gateway.store.outbox import Answered
+
+#: Octets that may be taken from other messages; what the largest providers accept at all is not much more.
+MOST_OCTETS = 50 * 1024 * 1024
+#: Octets of the text that is quoted.
+MOST_QUOTED = 1024 * 1024
+
+#: What becomes of a message that was answered (RFC 9051 section 2.3.2; "$Forwarded" is in IANA's list of keywords).
+_MARKS: dict[Action, tuple[str, ...]] = {
+    "reply": ("\\Answered",),
+    "reply-all": ("\\Answered",),
+    "forward": ("\\Answered", "$Forwarded"),
+}
+
+
+class OriginalReader(Protocol):
+    """Reads an account's mail."""
+
+    async def original(self, account: str, message: str, *, max_bytes: int) -> MessageDetail:
+        """Return a message with its texts; see `Session.message` for errors."""
+        ...
+
+    async def attachment(self, account: str, attachment: str, *, most: int) -> OutgoingAttachment:
+        """Return an attachment.
+
+        Raises:
+            NotFoundError: there is none.
+            InvalidRequestError: it has more than `most` octets.
+        """
+        ...
+
+
+class Referred(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request has become.
+
+    Attributes:
+        fields: the request, completed, without what is not in itself.
+        attachments: of other messages.
+        result: what the caller is told of the reference; None when there was none.
+        answered: the message to mark once this one is sent.
+    """
+
+    fields: ComposeFields
+    attachments: tuple[OutgoingAttachment, ...] = ()
+    result: ReferenceResult | None = None
+    answered: Answered | None = None
+
+
+class ReferenceService:
+    """Completes requests that refer to other messages."""
+
+    def __init__(self, reader: OriginalReader) -> None:
+        self._reader = reader
+
+    async def resolve(self, config: AccountConfig, fields: ComposeFields) -> Referred:
+        """Return a request with everything that it takes from others.
+
+        Raises:
+            ResourceNotFoundError: there is no such message (code ReferenceNotFound, or MessageNotFound if it is
+                another than the caller thinks), or no such attachment (AttachmentNotFound).
+            InvalidRequestError: what is referred to is too large, or both referred to and given.
+            GatewayError: the account's mail cannot be read now.
+        """
+        taken = _Taken(self._reader, config.account)
+        own = tuple(item for item in fields.attachments if item.reference is None)
+        for index, item in enumerate(fields.attachments):
+            if (item.content is None) == (item.reference is None):
+                raise invalid(f"attachments[{index}].content", "is required, or else a reference")
+            if item.reference is not None:
+                await taken.add(item.reference, filename=item.filename, cid=item.cid)
+        fields = msgspec.structs.replace(fields, attachments=own)
+        reference = fields.reference
+        if reference is None:
+            return Referred(fields=fields, attachments=taken.attachments)
+        if reference.message is None:
+            raise invalid("reference.message", "is required")
+        if fields.raw is not None:
+            raise invalid("reference", "cannot be combined with raw")
+        try:
+            original = await self._original(config.account, reference)
+        except GatewayError as error:
+            if not reference.ignore_missing or not isinstance(error, NotFoundError | ResourceNotFoundError):
+                raise
+            failed = ReferenceResult(message=reference.message, success=False, error=error.record().message)
+            return Referred(fields=fields, attachments=taken.attachments, result=failed)
+        for part in _carried(original, reference):
+            await taken.add(part.id, cid=part.content_id if part.inline or part.embedded else None)
+        return Referred(
+            fields=_completed(fields, original, reference, config),
+            attachments=taken.attachments,
+            result=ReferenceResult(message=reference.message, thread_id=original.thread_id or UNSET, success=True),
+            answered=Answered(message=reference.message, flags=_MARKS[reference.action]),
+        )
+
+    async def _original(self, account: str, reference: MessageReference) -> MessageDetail:
+        try:
+            original = await self._reader.original(account, reference.message or "", max_bytes=MOST_QUOTED)
+        except NotFoundError:
+            raise ResourceNotFoundError("the message referred to is not there", code="ReferenceNotFound") from None
+        if reference.message_id is not None and original.message_id != reference.message_id:
+            raise ResourceNotFoundError("the message referred to is another one", code="MessageNotFound")
+        return original
+
+
+class _Taken:
+    """Attachments that are taken from other messages, as many as fit."""
+
+    def __init__(self, reader: OriginalReader, account: str) -> None:
+        self._reader = reader
+        self._account = account
+        self._left = MOST_OCTETS
+        self._found: list[OutgoingAttachment] = []
+
+    @property
+    def attachments(self) -> tuple[OutgoingAttachment, ...]:
+        return tuple(self._found)
+
+    async def add(self, id: str, *, filename: str | None = None, cid: str | None = None) -> None:
+        try:
+            found = await self._reader.attachment(self._account, id, most=self._left)
+        except NotFoundError:
+            raise ResourceNotFoundError("there is no such attachment", code="AttachmentNotFound") from None
+        self._left -= len(found.content)
+        disposition = "inline" if cid else found.disposition
+        self._found.append(
+            msgspec.structs.replace(found, filename=filename or found.filename, cid=cid, disposition=disposition)
+        )
+
+
+def _carried(original: MessageDetail, reference: MessageReference) -> Iterable[Attachment]:
+    """Return the original's attachments that go along: all, or the images of the text that is quoted."""
+    if reference.action == "forward" and reference.forward_attachments:
+        return original.attachments
+    if not reference.inline:
+        return ()
+    html = (original.text.html if original.text is not None else None) or ""
+    return (part for part in original.attachments if part.content_id and f"cid:{part.content_id.strip('<>')}" in html)
+
+
+def _completed(
+    fields: ComposeFields, original: MessageDetail, reference: MessageReference, config: AccountConfig
+) -> ComposeFields:
+    """Fill in what the request leaves open."""
+    action = reference.action
+    own = [address for address in (config.email, fields.from_.address if fields.from_ else None) if address]
+    to, cc = answered_to(original, action, own)
+    given = {name.lower() for name in fields.headers or {}}
+    headers = {name: value for name, value in thread_headers(original, action).items() if name.lower() not in given}
+    text, html = fields.text, fields.html
+    if reference.inline:
+        zone = _zone(fields.tz)
+        if html is not None:
+            html = quoting_html(original, action, html, _html(original), zone)
+        if text is not None or html is None:
+            text = quoting_text(original, action, text or "", zone)
+    return msgspec.structs.replace(
+        fields,
+        to=_recipients(to) if fields.to is None else fields.to,
+        cc=_recipients(cc) or None if fields.cc is None else fields.cc,
+        subject=referring_subject(original, action) if fields.subject is None else fields.subject,
+        headers={**headers, **(fields.headers or {})},
+        text=text,
+        html=html,
+    )
+
+
+def _html(original: MessageDetail) -> str:
+    text = original.text
+    if text is None:
+        return ""
+    return safe_html(text.html) if text.html else text_as_html(text.plain or "")
+
+
+def _recipients(addresses: tuple[Address, ...]) -> tuple[Recipient, ...]:
+    return tuple(Recipient(address=address.address, name=address.name[:256]) for address in addresses)
+
+
+def _zone(name: str | None) -> tzinfo:
+    try:
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise invalid("tz", "must be the name of a time zone, e.g. Europe/Berlin") from None
+
+
+async def collected(chunks: AsyncIterator[bytes], most: int) -> bytes:
+    """Return octets as they arrive, `most` of them.
+
+    Raises:
+        InvalidRequestError: there are more.
+    """
+    octets = bytearray()
+    async for chunk in chunks:
+        octets += chunk
+        if len(octets) > most:
+            raise InvalidRequestError("what the message refers to is too large", code="ReferenceTooLarge")
+    return bytes(octets)

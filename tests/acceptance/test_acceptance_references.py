@@ -1,0 +1,140 @@
+"""Replies, forwards and attachments out of the account's own mail, through API and workers, in every lab."""
+
+from __future__ import annotations
+
+import base64
+import email
+import secrets
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import Any, cast
+
+import pytest
+
+from tests.acceptance.client import Client, RefusedError, account_path, message_path
+from tests.acceptance.letters import BINARY, Letter, letter
+from tests.acceptance.stack import GatewayStack
+from tests.rigs.processes import wait_until
+
+
+@pytest.fixture
+def received(gateway_stack: GatewayStack, api: Client, alice: str, bob: str) -> tuple[Letter, Any]:
+    """A letter from alice in bob's inbox, and its entry."""
+    alice_address, bob_address = gateway_stack.lab.users[:2]
+    made = letter(bob_address, sender=f"Alice <{alice_address}>")
+    gateway_stack.scan.plant(made.subject, made.text)
+    gateway_stack.lab.deliver(bob_address, made.raw)
+    return made, api.wait_for_message(bob, made.subject)
+
+
+def preview(api: Client, account: str, **members: Any) -> EmailMessage:
+    """Return the message that a request would send."""
+    answer = api.post(f"{account_path(account)}/submit", {**members, "dryRun": True})
+    return cast(EmailMessage, email.message_from_bytes(base64.b64decode(answer["preview"]), policy=SMTP))
+
+
+def test_reply_reaches_the_author_and_the_original_is_marked_as_answered(
+    gateway_stack: GatewayStack, api: Client, alice: str, bob: str, received: tuple[Letter, Any]
+) -> None:
+    """Everything but the text is taken from the original; the thread holds together."""
+    made, entry = received
+    word = f"Danke {secrets.token_hex(8)}"
+    reference = {"message": entry["id"], "inline": True, "messageId": entry["messageId"]}
+    queued = api.post(f"{account_path(bob)}/submit", {"reference": reference, "text": word, "html": f"<p>{word}</p>"})
+    assert queued["reference"] == {"message": entry["id"], "success": True} | {
+        name: queued["reference"][name] for name in ("threadId",) if name in queued["reference"]
+    }
+    answer = api.get(message_path(alice, api.wait_for_message(alice, f"Re: {made.subject}")["id"]), textType="*")
+    assert [who["address"] for who in answer["to"]] == [gateway_stack.lab.users[0]]
+    assert answer["inReplyTo"] == entry["messageId"]
+    assert answer["headers"]["references"] == [entry["messageId"]]
+    assert answer["text"]["plain"].startswith(f"{word}\n\nOn ")
+    assert f"> {made.text}" in answer["text"]["plain"]
+    assert made.text in answer["text"]["html"]
+    wait_until(
+        lambda: "\\Answered" in api.get(message_path(bob, entry["id"])).get("flags", []), "marked as answered", 30
+    )
+
+
+def test_forward_takes_the_attachments_along_octet_for_octet(
+    gateway_stack: GatewayStack, api: Client, bob: str, received: tuple[Letter, Any]
+) -> None:
+    made, entry = received
+    reference = {"message": entry["id"], "action": "forward", "forwardAttachments": True, "inline": True}
+    found = preview(api, bob, reference=reference, text="See below.", to={"address": gateway_stack.lab.users[2]})
+    assert found["Subject"] == f"Fwd: {made.subject}"
+    assert "In-Reply-To" not in found
+    assert found["References"] == entry["messageId"]
+    (attached,) = found.iter_attachments()
+    assert (attached.get_filename(), attached.get_content()) == ("Übersicht 1.bin", BINARY)
+    text = found.get_body(("plain",))
+    assert text is not None
+    assert text.get_content().splitlines()[:3] == ["See below.", "", "---------- Forwarded message ----------"]
+    assert f"Subject: {made.subject}" in text.get_content()
+
+
+def test_attachment_of_another_message_is_attached_by_its_id(
+    gateway_stack: GatewayStack, api: Client, bob: str, received: tuple[Letter, Any]
+) -> None:
+    """No octet of it passes the client."""
+    _, entry = received
+    (attachment,) = api.get(message_path(bob, entry["id"]))["attachments"]
+    items = [{"reference": attachment["id"], "filename": "other.bin"}, {"content": "eA==", "filename": "x.txt"}]
+    found = preview(api, bob, to={"address": gateway_stack.lab.users[2]}, text="x", attachments=items)
+    assert {part.get_filename(): part.get_payload(decode=True) for part in found.iter_attachments()} == {
+        "other.bin": BINARY,
+        "x.txt": b"x",
+    }
+
+
+def test_draft_of_a_reply_is_stored(api: Client, alice: str, bob: str, received: tuple[Letter, Any]) -> None:
+    made, entry = received
+    draft = {"path": "\\Drafts", "flags": ["\\Draft"], "reference": {"message": entry["id"]}, "text": "Later."}
+    stored = api.post(f"{account_path(bob)}/message", draft)
+    assert stored["reference"]["success"] is True
+    found = api.get(message_path(bob, stored["id"]))
+    assert (found["subject"], found["inReplyTo"], found["draft"]) == (f"Re: {made.subject}", entry["messageId"], True)
+
+
+def test_missing_original_is_told_and_can_be_ignored(
+    gateway_stack: GatewayStack, api: Client, bob: str, received: tuple[Letter, Any]
+) -> None:
+    _, entry = received
+    api.delete(message_path(bob, entry["id"]), force=True)
+    to = {"address": gateway_stack.lab.users[2]}
+    reference = {"message": entry["id"]}
+    with pytest.raises(RefusedError) as caught:
+        preview(api, bob, to=to, text="x", reference=reference)
+    assert (caught.value.status, caught.value.code) == (404, "ReferenceNotFound")
+    ignoring = {"to": to, "text": "x", "dryRun": True, "reference": {**reference, "ignoreMissing": True}}
+    answer = api.post(f"{account_path(bob)}/submit", ignoring)
+    assert answer["reference"]["success"] is False
+    assert answer["reference"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("members", "status", "code"),
+    [
+        ({"reference": {"message": "{id}", "messageId": "<other@example.org>"}}, 404, "MessageNotFound"),
+        ({"reference": {"threadId": "t"}}, 400, "InvalidRequest"),
+        ({"reference": {"message": "{id}"}, "raw": "eA=="}, 400, "InvalidRequest"),
+        ({"reference": {"message": "{id}", "inline": True}, "tz": "Nowhere/Here"}, 400, "InvalidRequest"),
+        ({"attachments": [{"filename": "x"}]}, 400, "InvalidRequest"),
+        ({"attachments": [{"content": "eA==", "reference": "x"}]}, 400, "InvalidRequest"),
+    ],
+)
+def test_wrong_reference_is_refused(
+    gateway_stack: GatewayStack,
+    api: Client,
+    bob: str,
+    received: tuple[Letter, Any],
+    members: Any,
+    status: int,
+    code: str,
+) -> None:
+    _, entry = received
+    if members.get("reference", {}).get("message"):
+        members = {**members, "reference": {**members["reference"], "message": entry["id"]}}
+    with pytest.raises(RefusedError) as caught:
+        preview(api, bob, **{"to": {"address": gateway_stack.lab.users[2]}, "text": "x", **members})
+    assert (caught.value.status, caught.value.code) == (status, code)

