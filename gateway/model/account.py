@@ -189,6 +189,11 @@ class AccountDeleted(Resource, omit_defaults=False, frozen=True, kw_only=True):
     revoked: bool | UnsetType = UNSET
 
 
+#: Members of the wire API that no account of this gateway has.
+_NEVER = "Never told"
+_GOOGLE = "Only of Google's apps"
+
+
 class TokenRequestFlag(Resource, frozen=True, kw_only=True):
     """What a refused token request means, in the words that clients of the wire API know."""
 
@@ -200,10 +205,17 @@ class TokenRequestFlag(Resource, frozen=True, kw_only=True):
 class TokenRequestInfo(Resource, frozen=True, kw_only=True):
     """The token request that was refused, without secrets; `flag` is about the app, `userFlag` about the user."""
 
+    url: Annotated[str, Meta(description="Only where the service tells it")] | None = None
+    method: Annotated[str, Meta(description="POST (RFC 6749 section 3.2)")] | None = None
     grant: str | None = None
     provider: str | None = None
     status: int | None = None
     client_id: str | None = None
+    client_secret: Annotated[str, Meta(description=_NEVER)] | None = None
+    service_client: Annotated[str, Meta(description=_GOOGLE)] | None = None
+    service_client_email: Annotated[str, Meta(description=_GOOGLE)] | None = None
+    signer: Annotated[str, Meta(description=_GOOGLE)] | None = None
+    google_project_id: Annotated[str, Meta(description=_GOOGLE)] | None = None
     authority: str | None = None
     code: str | None = None
     flag: TokenRequestFlag | None = None
@@ -341,6 +353,8 @@ class OAuth2AuthInfo(Resource, frozen=True, kw_only=True):
 class OAuth2Info(Resource, frozen=True, kw_only=True):
     """The grant in use; tokens are masked."""
 
+    authorize: Annotated[bool, Meta(description="Only of a request")] | None = None
+    redirect_url: Annotated[str, Meta(description="Only of a request")] | None = None
     provider: str | None = None
     auth: OAuth2AuthInfo | None = None
     use_auth_server: bool | None = None
@@ -364,6 +378,15 @@ class SmtpStatus(Resource, frozen=True, kw_only=True):
     response_code: int | None = None
     code: str | None = None
     command: str | None = None
+    network_routing: Annotated[dict[str, Any], Meta(description=_NEVER)] | None = None
+
+
+class SyncError(Resource, frozen=True, kw_only=True):
+    """Why the last pass over the mailboxes left one out; it is tried again at the next pass."""
+
+    path: str
+    time: datetime
+    error: str
 
 
 class QuotaInfo(Resource, omit_defaults=False, frozen=True, kw_only=True):
@@ -398,6 +421,8 @@ class AccountDetail(Resource, frozen=True, kw_only=True):
     settings: dict[str, Any] | None = None
     state: AccountState
     smtp_status: SmtpStatus | None = None
+    sync_error: SyncError | None = None
+    connections: Annotated[int, Meta(description="IMAP connections that workers hold")] | UnsetType = UNSET
     send_only: bool = False
     webhooks_custom_headers: tuple[CustomHeader, ...] = ()
     created: datetime | None = None

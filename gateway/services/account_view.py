@@ -84,6 +84,8 @@ def detail(
         settings=config.settings,
         state=stored.state,
         smtp_status=stored.smtp_status,
+        sync_error=stored.sync_error,
+        connections=signs.connections,
         send_only=config.imap is None and config.oauth2 is None and config.smtp is not None,
         webhooks_custom_headers=config.webhooks_custom_headers,
         created=config.created,

@@ -270,6 +270,7 @@ def _describe_request(error: AccountError, app: StoredApp, stored: StoredGrant |
     told = error.details.get("token_request") or {}
     fields = app.record.fields
     request = TokenRequestInfo(
+        method="POST",
         grant="client_credentials" if app.record.provider in SERVICE_PROVIDERS else "refresh_token",
         provider=app.record.provider,
         client_id=fields.get("clientId"),
