@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from gateway.model.account_errors import LastError, SmtpStatus, SyncError, TokenRequestFlag
 from gateway.model.base import Payload, Resource
-from gateway.model.message import Mailbox
 
 AccountState = Literal[
     "init",
@@ -189,64 +189,6 @@ class AccountDeleted(Resource, omit_defaults=False, frozen=True, kw_only=True):
     revoked: bool | UnsetType = UNSET
 
 
-#: Members of the wire API that no account of this gateway has.
-_NEVER = "Never told"
-_GOOGLE = "Only of Google's apps"
-
-
-class TokenRequestFlag(Resource, frozen=True, kw_only=True):
-    """What a refused token request means, in the words that clients of the wire API know."""
-
-    message: str
-    code: str | None = None
-    url: str | None = None
-
-
-class TokenRequestInfo(Resource, frozen=True, kw_only=True):
-    """The token request that was refused, without secrets; `flag` is about the app, `userFlag` about the user."""
-
-    url: Annotated[str, Meta(description="Only where the service tells it")] | None = None
-    method: Annotated[str, Meta(description="POST (RFC 6749 section 3.2)")] | None = None
-    grant: str | None = None
-    provider: str | None = None
-    status: int | None = None
-    client_id: str | None = None
-    client_secret: Annotated[str, Meta(description=_NEVER)] | None = None
-    service_client: Annotated[str, Meta(description=_GOOGLE)] | None = None
-    service_client_email: Annotated[str, Meta(description=_GOOGLE)] | None = None
-    signer: Annotated[str, Meta(description=_GOOGLE)] | None = None
-    google_project_id: Annotated[str, Meta(description=_GOOGLE)] | None = None
-    authority: str | None = None
-    code: str | None = None
-    flag: TokenRequestFlag | None = None
-    user_flag: TokenRequestFlag | None = None
-    scopes: tuple[str, ...] = ()
-    response: dict[str, Any] | None = None
-
-
-class RemedyInfo(Resource, frozen=True, kw_only=True):
-    """Who has to act, and how."""
-
-    code: str
-    title: str
-    who: str
-    steps: tuple[str, ...] = ()
-    retryable: bool = False
-    raw: str | None = None
-    url: str | None = None
-
-
-class LastError(Resource, frozen=True, kw_only=True):
-    """Why the account is not connected."""
-
-    response: str
-    description: str | None = None
-    server_response_code: str | None = None
-    token_request: TokenRequestInfo | None = None
-    remedy: RemedyInfo | None = None
-    time: datetime | None = None
-
-
 class Counters(Resource, omit_defaults=False, frozen=True, kw_only=True):
     """Events since the account was created, by name."""
 
@@ -368,27 +310,6 @@ class OAuth2Info(Resource, frozen=True, kw_only=True):
     user_flag: TokenRequestFlag | None = None
 
 
-class SmtpStatus(Resource, frozen=True, kw_only=True):
-    """How the last submission ended."""
-
-    created: datetime | None = None
-    status: Literal["ok", "error"]
-    response: str | None = None
-    description: str | None = None
-    response_code: int | None = None
-    code: str | None = None
-    command: str | None = None
-    network_routing: Annotated[dict[str, Any], Meta(description=_NEVER)] | None = None
-
-
-class SyncError(Resource, frozen=True, kw_only=True):
-    """Why the last pass over the mailboxes left one out; it is tried again at the next pass."""
-
-    path: str
-    time: datetime
-    error: str
-
-
 class QuotaInfo(Resource, omit_defaults=False, frozen=True, kw_only=True):
     """Octets used and allowed."""
 
@@ -501,34 +422,6 @@ class SignatureList(Resource, omit_defaults=False, frozen=True, kw_only=True):
 
     signatures: tuple[SignatureInfo, ...]
     signatures_supported: bool
-
-
-class VerifyAccount(Payload, frozen=True, kw_only=True):
-    """Servers to test without storing anything."""
-
-    mailboxes: bool = False
-    imap: ImapConfig | bool | None = None
-    smtp: SmtpConfig | bool | None = None
-    proxy: ProxyUrl | None = None
-    smtp_ehlo_name: EhloName | None = None
-
-
-class ServerVerdict(Resource, omit_defaults=False, frozen=True, kw_only=True):
-    """How the test of one server ended."""
-
-    success: bool
-    error: str | UnsetType = UNSET
-    code: str | UnsetType = UNSET
-    status_code: int | UnsetType = UNSET
-    response_text: str | UnsetType = UNSET
-
-
-class VerifyResult(Resource, frozen=True, kw_only=True):
-    """How the test of each server ended, and the mailboxes when they were asked for."""
-
-    imap: ServerVerdict | None = None
-    smtp: ServerVerdict | None = None
-    mailboxes: tuple[Mailbox, ...] | None = None
 
 
 class FormRequest(Payload, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from gateway.model.account import LastError
+from gateway.model.account_errors import LastError
 from gateway.model.base import Payload, Resource
 
 AppProvider = Literal["gmail", "gmailService", "outlook", "outlookService", "mailRu"]

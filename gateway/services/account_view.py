@@ -17,9 +17,8 @@ from gateway.model.account import (
     SmtpConfig,
     SmtpInfo,
     TlsInfo,
-    TokenRequestFlag,
-    TokenRequestInfo,
 )
+from gateway.model.account_errors import TokenRequestFlag, TokenRequestInfo
 from gateway.model.oauth2 import MASK, AppRecord
 from gateway.services.sessions import account_type
 from gateway.store.accounts import AccountConfig, StoredAccount

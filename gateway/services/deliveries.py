@@ -25,7 +25,7 @@ from gateway.errors import (
     TransientError,
     WorkerLostError,
 )
-from gateway.model.account import SmtpStatus
+from gateway.model.account_errors import SmtpStatus
 from gateway.model.event import Event
 from gateway.model.submission import OutboxEntry, OutboxProgress, OutboxProgressError
 from gateway.provider import Clock, Envelope, Provider, Session, SubmitReceipt

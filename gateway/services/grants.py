@@ -21,7 +21,7 @@ from gateway.errors import (
     ResourceNotFoundError,
     from_record,
 )
-from gateway.model.account import TokenRequestInfo
+from gateway.model.account_errors import TokenRequestInfo
 from gateway.model.oauth2 import SERVICE_PROVIDERS
 from gateway.provider import Clock, Grant, Identity, Login, Service
 from gateway.services.apps import AppService

@@ -7,16 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from gateway.model.account import (
-    AccountState,
-    CustomHeader,
-    ImapConfig,
-    Indexer,
-    LastError,
-    SmtpConfig,
-    SmtpStatus,
-    SyncError,
-)
+from gateway.model.account import AccountState, CustomHeader, ImapConfig, Indexer, SmtpConfig
+from gateway.model.account_errors import LastError, SmtpStatus, SyncError
 from gateway.redis import Script, keys
 from gateway.store.events import announce_state
 from gateway.store.store import Fields, Store, text_fields, to_json

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from gateway.errors import FencedError, PermanentError, ServiceUnavailableError
-from gateway.model.account import SyncError
+from gateway.model.account_errors import SyncError
 from gateway.model.message import Mailbox
 from gateway.provider import Clock, Session
 from gateway.services.sync import payloads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.model.account import SyncError
+from gateway.model.account_errors import SyncError
 from tests.integration.sync.scripted import ACCOUNT, Taking
 
 pytestmark = pytest.mark.anyio
