@@ -32,10 +32,9 @@ from gateway.model.account import (
     SignatureList,
     SyncRequest,
     SyncResult,
-    VerifyAccount,
-    VerifyResult,
 )
 from gateway.model.base import Payload
+from gateway.model.verification import VerifyAccount, VerifyResult
 from gateway.queue import operations
 
 _ACCOUNT = "/v1/account/{account}"

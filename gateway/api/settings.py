@@ -37,6 +37,12 @@ _KNOWN = tuple(field.encode_name for field in msgspec.structs.fields(RuntimeSett
 IGNORED = tuple(name for name in _WIRE.split() if name not in _KNOWN)
 _NAMES = (*_KNOWN, *IGNORED, "eventTypes")
 
+#: The types of those that mean something here; of a secret it is only told whether it was made.
+_SHOWN: dict[str, Any] = {
+    field.encode_name: bool if field.encode_name in SECRET_SETTINGS else field.type | None
+    for field in msgspec.structs.fields(RuntimeSettings)
+} | {"eventTypes": tuple[str, ...]}
+
 # One member for each name, which a checker cannot follow.
 if TYPE_CHECKING:
 
@@ -71,7 +77,7 @@ else:
     )
     SettingsShown = msgspec.defstruct(
         "SettingsShown",
-        [(name, Any, UNSET) for name in _NAMES],
+        [(name, _SHOWN.get(name, Any), UNSET) for name in _NAMES],
         bases=(Resource,),
         namespace={
             "__doc__": "What was asked for; null for a setting that was never made, true or false for a secret."

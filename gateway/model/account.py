@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from gateway.model.account_errors import LastError, SmtpStatus, SyncError, TokenRequestFlag
 from gateway.model.base import Payload, Resource
-from gateway.model.message import Mailbox
 
 AccountState = Literal[
     "init",
@@ -189,52 +189,6 @@ class AccountDeleted(Resource, omit_defaults=False, frozen=True, kw_only=True):
     revoked: bool | UnsetType = UNSET
 
 
-class TokenRequestFlag(Resource, frozen=True, kw_only=True):
-    """What a refused token request means, in the words that clients of the wire API know."""
-
-    message: str
-    code: str | None = None
-    url: str | None = None
-
-
-class TokenRequestInfo(Resource, frozen=True, kw_only=True):
-    """The token request that was refused, without secrets; `flag` is about the app, `userFlag` about the user."""
-
-    grant: str | None = None
-    provider: str | None = None
-    status: int | None = None
-    client_id: str | None = None
-    authority: str | None = None
-    code: str | None = None
-    flag: TokenRequestFlag | None = None
-    user_flag: TokenRequestFlag | None = None
-    scopes: tuple[str, ...] = ()
-    response: dict[str, Any] | None = None
-
-
-class RemedyInfo(Resource, frozen=True, kw_only=True):
-    """Who has to act, and how."""
-
-    code: str
-    title: str
-    who: str
-    steps: tuple[str, ...] = ()
-    retryable: bool = False
-    raw: str | None = None
-    url: str | None = None
-
-
-class LastError(Resource, frozen=True, kw_only=True):
-    """Why the account is not connected."""
-
-    response: str
-    description: str | None = None
-    server_response_code: str | None = None
-    token_request: TokenRequestInfo | None = None
-    remedy: RemedyInfo | None = None
-    time: datetime | None = None
-
-
 class Counters(Resource, omit_defaults=False, frozen=True, kw_only=True):
     """Events since the account was created, by name."""
 
@@ -341,6 +295,8 @@ class OAuth2AuthInfo(Resource, frozen=True, kw_only=True):
 class OAuth2Info(Resource, frozen=True, kw_only=True):
     """The grant in use; tokens are masked."""
 
+    authorize: Annotated[bool, Meta(description="Only of a request")] | None = None
+    redirect_url: Annotated[str, Meta(description="Only of a request")] | None = None
     provider: str | None = None
     auth: OAuth2AuthInfo | None = None
     use_auth_server: bool | None = None
@@ -352,18 +308,6 @@ class OAuth2Info(Resource, frozen=True, kw_only=True):
     generated: datetime | None = None
     refresh_token_generated: datetime | None = None
     user_flag: TokenRequestFlag | None = None
-
-
-class SmtpStatus(Resource, frozen=True, kw_only=True):
-    """How the last submission ended."""
-
-    created: datetime | None = None
-    status: Literal["ok", "error"]
-    response: str | None = None
-    description: str | None = None
-    response_code: int | None = None
-    code: str | None = None
-    command: str | None = None
 
 
 class QuotaInfo(Resource, omit_defaults=False, frozen=True, kw_only=True):
@@ -398,6 +342,8 @@ class AccountDetail(Resource, frozen=True, kw_only=True):
     settings: dict[str, Any] | None = None
     state: AccountState
     smtp_status: SmtpStatus | None = None
+    sync_error: SyncError | None = None
+    connections: Annotated[int, Meta(description="IMAP connections that workers hold")] | UnsetType = UNSET
     send_only: bool = False
     webhooks_custom_headers: tuple[CustomHeader, ...] = ()
     created: datetime | None = None
@@ -476,34 +422,6 @@ class SignatureList(Resource, omit_defaults=False, frozen=True, kw_only=True):
 
     signatures: tuple[SignatureInfo, ...]
     signatures_supported: bool
-
-
-class VerifyAccount(Payload, frozen=True, kw_only=True):
-    """Servers to test without storing anything."""
-
-    mailboxes: bool = False
-    imap: ImapConfig | bool | None = None
-    smtp: SmtpConfig | bool | None = None
-    proxy: ProxyUrl | None = None
-    smtp_ehlo_name: EhloName | None = None
-
-
-class ServerVerdict(Resource, omit_defaults=False, frozen=True, kw_only=True):
-    """How the test of one server ended."""
-
-    success: bool
-    error: str | UnsetType = UNSET
-    code: str | UnsetType = UNSET
-    status_code: int | UnsetType = UNSET
-    response_text: str | UnsetType = UNSET
-
-
-class VerifyResult(Resource, frozen=True, kw_only=True):
-    """How the test of each server ended, and the mailboxes when they were asked for."""
-
-    imap: ServerVerdict | None = None
-    smtp: ServerVerdict | None = None
-    mailboxes: tuple[Mailbox, ...] | None = None
 
 
 class FormRequest(Payload, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from gateway.model.account import RemedyInfo, TokenRequestInfo
+from gateway.model.account_errors import RemedyInfo, TokenRequestInfo
 from gateway.model.base import Resource
 from gateway.model.message import Address, Attachment, MessageText, SpecialUse
 from gateway.model.submission import OutboxEnvelope

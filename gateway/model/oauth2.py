@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from gateway.model.account import LastError
+from gateway.model.account_errors import LastError
 from gateway.model.base import Payload, Resource
 
 AppProvider = Literal["gmail", "gmailService", "outlook", "outlookService", "mailRu"]
@@ -92,6 +92,17 @@ class AppDeleted(Resource, omit_defaults=False, frozen=True, kw_only=True):
     accounts: int
 
 
+#: Members of the wire API that no app of this gateway has.
+_PUB_SUB = "Only of Google's apps"
+
+
+class PubSubError(Resource, frozen=True, kw_only=True):
+    """Only of Google's apps."""
+
+    message: str
+    description: str | None = None
+
+
 class AppDetail(Resource, frozen=True, kw_only=True):
     """An OAuth2 app; secrets are masked."""
 
@@ -123,6 +134,11 @@ class AppDetail(Resource, frozen=True, kw_only=True):
     service_key: str | None = None
     auth_method: str | None = None
     external_account: str | None = None
+    access_token: Annotated[str, Meta(description="Never told: tokens belong to accounts")] | None = None
+    pub_sub_topic: Annotated[str, Meta(description=_PUB_SUB)] | None = None
+    pub_sub_subscription: Annotated[str, Meta(description=_PUB_SUB)] | None = None
+    pub_sub_iam_policy: Annotated[bool, Meta(description=_PUB_SUB)] | None = None
+    pub_sub_error: PubSubError | None = None
     last_error: LastError | None = None
     accounts: int | UnsetType = UNSET
 

@@ -15,7 +15,7 @@ class QueueJobs(Resource, omit_defaults=False, frozen=True, kw_only=True):
     """How many jobs a queue has."""
 
     active: Annotated[int, Meta(description="Under way")]
-    delayed: Annotated[int, Meta(description="What becomes a job at a later time")]
+    delayed: Annotated[int, Meta(description="Work planned for a later time, also for the case that a job gets lost")]
     paused: Annotated[int, Meta(description="Waiting in a queue that is paused")]
     waiting: Annotated[int, Meta(description="Waiting in a queue that is not paused")]
 

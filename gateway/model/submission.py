@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from gateway.model.account import Email, RemedyInfo
+from gateway.model.account import Email
+from gateway.model.account_errors import RemedyInfo
 from gateway.model.base import Payload, Resource
 from gateway.model.message import ReferenceResult
 

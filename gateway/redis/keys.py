@@ -101,6 +101,11 @@ def figures(worker: str) -> str:
     return f"{CONTROL}:figures:{worker}"
 
 
+def connections(worker: str) -> str:
+    """Hash account -> how many IMAP connections to it one worker holds."""
+    return f"{CONTROL}:connections:{worker}"
+
+
 def owned(worker: str) -> str:
     """Set of the accounts that a worker owns."""
     return f"{CONTROL}:owned:{worker}"

@@ -17,9 +17,8 @@ from gateway.model.account import (
     SmtpConfig,
     SmtpInfo,
     TlsInfo,
-    TokenRequestFlag,
-    TokenRequestInfo,
 )
+from gateway.model.account_errors import TokenRequestFlag, TokenRequestInfo
 from gateway.model.oauth2 import MASK, AppRecord
 from gateway.services.sessions import account_type
 from gateway.store.accounts import AccountConfig, StoredAccount
@@ -84,6 +83,8 @@ def detail(
         settings=config.settings,
         state=stored.state,
         smtp_status=stored.smtp_status,
+        sync_error=stored.sync_error,
+        connections=signs.connections,
         send_only=config.imap is None and config.oauth2 is None and config.smtp is not None,
         webhooks_custom_headers=config.webhooks_custom_headers,
         created=config.created,

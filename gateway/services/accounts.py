@@ -30,9 +30,9 @@ from gateway.model.account import (
     AccountState,
     AccountUpdate,
     FlushRequest,
-    LastError,
     OAuthTokenInfo,
 )
+from gateway.model.account_errors import LastError
 from gateway.model.event import AccountEventData
 from gateway.model.oauth2 import AppRecord
 from gateway.model.webhook import DEFAULT_ENDPOINT

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.errors import GatewayError, InvalidRequestError, ResourceNotFoundError
-from gateway.model.account import LastError
+from gateway.model.account_errors import LastError
 from gateway.model.oauth2 import (
     DEFAULT_AUTHORITY,
     DEFAULT_CLOUD,

@@ -28,7 +28,7 @@ from gateway.errors import (
     UnsupportedOperationError,
     WorkerLostError,
 )
-from gateway.model.account import SmtpStatus
+from gateway.model.account_errors import SmtpStatus
 from gateway.model.event import Event
 from gateway.model.message import FlagUpdate
 from gateway.model.submission import OutboxEntry, OutboxProgress, OutboxProgressError

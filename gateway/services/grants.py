@@ -21,7 +21,7 @@ from gateway.errors import (
     ResourceNotFoundError,
     from_record,
 )
-from gateway.model.account import TokenRequestInfo
+from gateway.model.account_errors import TokenRequestInfo
 from gateway.model.oauth2 import SERVICE_PROVIDERS
 from gateway.provider import Clock, Grant, Identity, Login, Service
 from gateway.services.apps import AppService
@@ -270,6 +270,7 @@ def _describe_request(error: AccountError, app: StoredApp, stored: StoredGrant |
     told = error.details.get("token_request") or {}
     fields = app.record.fields
     request = TokenRequestInfo(
+        method="POST",
         grant="client_credentials" if app.record.provider in SERVICE_PROVIDERS else "refresh_token",
         provider=app.record.provider,
         client_id=fields.get("clientId"),

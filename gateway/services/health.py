@@ -20,7 +20,8 @@ from gateway.errors import (
     RateLimitError,
     TransientError,
 )
-from gateway.model.account import AccountState, LastError, PasswordAuth
+from gateway.model.account import AccountState, PasswordAuth
+from gateway.model.account_errors import LastError
 from gateway.model.event import (
     AccountInitializedData,
     AuthenticationErrorData,

@@ -7,7 +7,8 @@ from datetime import datetime
 import msgspec
 
 from gateway.errors import AccountError, GatewayError, MailboxUnavailableError, ProviderError
-from gateway.model.account import AccountState, LastError, RemedyInfo, TokenRequestInfo
+from gateway.model.account import AccountState
+from gateway.model.account_errors import LastError, RemedyInfo, TokenRequestInfo
 
 #: The response code of every refused token request; which one it was stands in its description.
 RENEWAL_REFUSED = "OauthRenewError"

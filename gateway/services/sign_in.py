@@ -25,16 +25,9 @@ from gateway.errors import (
     RequestError,
     ResourceNotFoundError,
 )
-from gateway.model.account import (
-    AccountCreate,
-    AccountCreated,
-    FormLink,
-    FormRequest,
-    OAuth2Config,
-    VerifyAccount,
-    VerifyResult,
-)
+from gateway.model.account import AccountCreate, AccountCreated, FormLink, FormRequest, OAuth2Config
 from gateway.model.oauth2 import SERVICE_PROVIDERS
+from gateway.model.verification import VerifyAccount, VerifyResult
 from gateway.provider import CONSENT_STATE, AuthorizationStart, Clock, Grant, SignedInUser
 from gateway.services.account_payload import invalid
 from gateway.services.accounts import AccountService

@@ -11,15 +11,9 @@ from contextlib import AbstractAsyncContextManager
 import msgspec
 
 from gateway.errors import GatewayError, ProviderError, ReauthorizationError
-from gateway.model.account import (
-    ImapConfig,
-    PasswordAuth,
-    ServerVerdict,
-    SmtpConfig,
-    VerifyAccount,
-    VerifyResult,
-)
+from gateway.model.account import ImapConfig, PasswordAuth, SmtpConfig
 from gateway.model.message import Mailbox
+from gateway.model.verification import ServerVerdict, VerifyAccount, VerifyResult
 from gateway.provider import Identity, Login, Service, Session
 from gateway.queue.client import JobClient
 from gateway.queue.operations import ACCOUNT_VERIFY

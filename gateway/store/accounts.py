@@ -7,15 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from gateway.model.account import (
-    AccountState,
-    CustomHeader,
-    ImapConfig,
-    Indexer,
-    LastError,
-    SmtpConfig,
-    SmtpStatus,
-)
+from gateway.model.account import AccountState, CustomHeader, ImapConfig, Indexer, SmtpConfig
+from gateway.model.account_errors import LastError, SmtpStatus, SyncError
 from gateway.redis import Script, keys
 from gateway.store.events import announce_state
 from gateway.store.store import Fields, Store, text_fields, to_json
@@ -83,6 +76,7 @@ class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
     connected: int = 0
     index: IndexState = "none"
     smtp_status: SmtpStatus | None = None
+    sync_error: SyncError | None = None
 
 
 class AccountSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -207,6 +201,11 @@ class AccountStore:
         """Remember how the last submission ended."""
         await _SET_FIELDS.run(self._store.data, [keys.account(account)], "smtp_status", to_json(status))
 
+    async def set_sync_error(self, account: str, error: SyncError | None) -> None:
+        """Remember which mailbox the last pass had to leave out, if it had to."""
+        told = "" if error is None else to_json(error)
+        await _SET_FIELDS.run(self._store.data, [keys.account(account)], "sync_error", told)
+
     async def summaries(self) -> dict[str, AccountSummary]:
         """Return the index."""
         stored = text_fields(await self._store.control.call("HGETALL", keys.ACCOUNTS))
@@ -248,4 +247,5 @@ def _stored(fields: Fields) -> StoredAccount:
         connected=int(fields.get("connected", 0)),
         index=msgspec.convert(fields.get("index", "none"), IndexState),
         smtp_status=msgspec.json.decode(fields["smtp_status"], type=SmtpStatus) if "smtp_status" in fields else None,
+        sync_error=msgspec.json.decode(fields["sync_error"], type=SyncError) if fields.get("sync_error") else None,
     )

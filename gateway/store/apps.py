@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.model.account import LastError
+from gateway.model.account_errors import LastError
 from gateway.model.oauth2 import AppRecord
 from gateway.redis import keys
 from gateway.store.store import Store, text_fields, to_json

@@ -6,8 +6,8 @@ them together, every few seconds: a note costs one command, however many account
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from gateway.redis import Script, keys
@@ -25,16 +25,37 @@ end
 """)
 
 
+#: How long it holds what a worker says of its connections.
+HELD = timedelta(seconds=20)
+
+# KEYS: connections of one worker; ARGV: milliseconds, accounts that it was said to have, number of those that are gone,
+# their ids, account, number, ... False when what it said before has been forgotten.
+_HOLD = Script("""
+if ARGV[2] == '0' then
+  redis.call('DEL', KEYS[1])
+elseif redis.call('HLEN', KEYS[1]) ~= tonumber(ARGV[2]) then
+  return 0
+end
+local last = 3 + ARGV[3]
+for at = 4, last do redis.call('HDEL', KEYS[1], ARGV[at]) end
+for at = last + 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+""")
+
+
 class Signs(NamedTuple):
     """What is known of one account; None when there was nothing yet.
 
     Attributes:
         alive: its mail server answered then, or later.
         synced: its mailboxes, or one of them, were brought up to date then.
+        connections: IMAP connections that workers hold.
     """
 
     alive: datetime | None = None
     synced: datetime | None = None
+    connections: int = 0
 
 
 class SignStore:
@@ -55,7 +76,20 @@ class SignStore:
             return []
         alive = await self._store.control.call("HMGET", keys.ALIVE, *accounts)
         synced = await self._store.control.call("HMGET", keys.SYNCED, *accounts)
-        return [Signs(_time(one), _time(other)) for one, other in zip(alive, synced, strict=True)]
+        workers = [name.decode() for name in await self._store.control.call("SMEMBERS", keys.WORKERS)]
+        held = [await self._store.control.call("HMGET", keys.connections(worker), *accounts) for worker in workers]
+        counts = [sum(int(count or 0) for count in of_one) for of_one in zip(*held, strict=True)] or [0] * len(accounts)
+        found = zip(alive, synced, counts, strict=True)
+        return [Signs(_time(one), _time(other), count) for one, other, count in found]
+
+    async def hold(self, worker: str, connections: Mapping[str, int], before: Mapping[str, int]) -> None:
+        """Tell how many connections a worker holds to each account; only what is other than `before` is sent."""
+        changed = [part for pair in connections.items() - before.items() for part in pair]
+        gone = list(before.keys() - connections.keys())
+        name, kept = keys.connections(worker), int(HELD.total_seconds() * 1000)
+        done = await _HOLD.run(self._store.control, [name], kept, len(before), len(gone), *gone, *changed)
+        if not done:
+            await self.hold(worker, connections, {})
 
     async def all_alive(self) -> dict[str, datetime]:
         """Return when each account last gave a sign of life."""

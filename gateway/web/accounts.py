@@ -9,7 +9,8 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from gateway.errors import InvalidRequestError, ResourceNotFoundError
-from gateway.model.account import AccountDetail, AccountState, FormRequest, LastError
+from gateway.model.account import AccountDetail, AccountState, FormRequest
+from gateway.model.account_errors import LastError
 from gateway.model.oauth2 import SERVICE_PROVIDERS
 from gateway.services.sign_in import IMAP_TYPE
 from gateway.web.addresses import account_path, with_parameters

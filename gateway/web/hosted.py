@@ -9,7 +9,8 @@ from litestar.datastructures import Cookie
 from litestar.params import FromQuery, QueryParameter
 
 from gateway.errors import ConflictError, InvalidRequestError, RequestError, ResourceNotFoundError
-from gateway.model.account import AccountDetail, VerifyResult
+from gateway.model.account import AccountDetail
+from gateway.model.verification import VerifyResult
 from gateway.services.sign_in import SignInForm
 from gateway.web import seals
 from gateway.web.addresses import is_web_url

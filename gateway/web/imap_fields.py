@@ -8,7 +8,8 @@ import msgspec
 from msgspec import structs
 
 from gateway.errors import InvalidRequestError
-from gateway.model.account import AccountDetail, ImapInfo, ServerVerdict, SmtpInfo, VerifyResult
+from gateway.model.account import AccountDetail, ImapInfo, SmtpInfo
+from gateway.model.verification import ServerVerdict, VerifyResult
 from gateway.services.sign_in import ImapFormData, SignInForm
 from gateway.web.forms import Form, field_errors
 

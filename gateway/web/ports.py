@@ -12,13 +12,13 @@ from gateway.model.account import (
     AccountState,
     FormLink,
     FormRequest,
-    LastError,
     StateOverview,
-    VerifyResult,
 )
+from gateway.model.account_errors import LastError
 from gateway.model.event import Event
 from gateway.model.oauth2 import AppCreate, AppCreated, AppDeleted, AppDetail, AppList, AppUpdate, AppUpdated
 from gateway.model.token import TokenCreate, TokenCreated, TokenDeleted, TokenList, TokenRecord
+from gateway.model.verification import VerifyResult
 from gateway.model.webhook import (
     DeliveryState,
     Endpoint,

@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from gateway.model.account import ServerVerdict
 from gateway.model.token import Action, Group
+from gateway.model.verification import ServerVerdict
 
 Tone = Literal["good", "busy", "bad", "idle"]
 

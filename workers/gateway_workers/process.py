@@ -50,7 +50,7 @@ async def run_worker(
     beside = [
         asyncio.create_task(queue_due_work(services, stop)),
         asyncio.create_task(watchers.run()),
-        asyncio.create_task(report_figures(services, worker.name, tools, watchers)),
+        asyncio.create_task(report_figures(services, worker.name, tools, watchers, pool)),
         asyncio.create_task(_stop_when_set(stop, worker)),
     ]
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
@@ -151,6 +151,11 @@ class SessionPool:
     def size(self) -> int:
         """How many sessions are open."""
         return self._open
+
+    @property
+    def mail_connections(self) -> Counter[str]:
+        """How many sessions of each account are open for its mailboxes; those for sending are none."""
+        return Counter(slot.account for slot in self._slots.values() if slot.lease is not None and slot.lane != "send")
 
     @property
     def busy(self) -> bool:

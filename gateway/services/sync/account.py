@@ -8,8 +8,9 @@ import msgspec
 import structlog
 
 from gateway.errors import FencedError, PermanentError, ServiceUnavailableError
+from gateway.model.account_errors import SyncError
 from gateway.model.message import Mailbox
-from gateway.provider import Session
+from gateway.provider import Clock, Session
 from gateway.services.sync import payloads
 from gateway.services.sync.mailbox import MailboxSync
 from gateway.services.sync.owned import Owned
@@ -25,9 +26,10 @@ log = structlog.get_logger(__name__)
 class AccountSync:
     """Brings index and log of an account up to date. Only the account's owner may use it."""
 
-    def __init__(self, tools: Tools, accounts: AccountStore) -> None:
+    def __init__(self, tools: Tools, accounts: AccountStore, clock: Clock) -> None:
         self._tools = tools
         self._accounts = accounts
+        self._clock = clock
         self._mailbox_sync = MailboxSync(tools)
         self._renaming = Renaming(tools)
 
@@ -65,7 +67,7 @@ class AccountSync:
             raise ServiceUnavailableError("the server lists no mailbox")
         vanished = {path: box for path, box in known.items() if path not in listed}
         await self._forget_untracked(owned, known, synced, listed)
-        revisions = await session.revisions()
+        revisions, failed = await session.revisions(), None
         for mailbox in synced:
             if mailbox.path in beside:
                 continue
@@ -75,9 +77,11 @@ class AccountSync:
             revision = revisions.get(mailbox.path)
             entries = mailbox in watched
             if revision is None or revision != box.revision or entries != box.entries:
-                opened = await self._run(session, owned, mailbox, box, fresh=fresh, entries=entries, revision=revision)
-                if not opened and mailbox in watched:
+                error = await self._run(session, owned, mailbox, box, fresh=fresh, entries=entries, revision=revision)
+                if error is not None and mailbox in watched:
                     watched.remove(mailbox)
+                failed = failed or error
+        await self._accounts.set_sync_error(owned.account, failed)
         for box in vanished.values():
             await self._disappeared(owned, box)
         if state != "whole":
@@ -105,15 +109,16 @@ class AccountSync:
         fresh: bool,
         entries: bool,
         revision: str | None,
-    ) -> bool:
+    ) -> SyncError | None:
+        """Look at one mailbox, and return why that was not possible, if it was not."""
         box = msgspec.structs.replace(box, name=mailbox.name, special_use=mailbox.special_use)
         new, lost = fresh and box.announce == "all", fresh and box.announce == "nothing"
         try:
             await self._mailbox_sync.run(session, owned, box, new=new, lost=lost, entries=entries, revision=revision)
         except PermanentError as error:
             log.warning("mailbox_not_synced", account=owned.account, error=type(error).__name__, code=error.error_code)
-            return False
-        return True
+            return SyncError(path=mailbox.path, time=self._clock(), error=error.message)
+        return None
 
     async def _appeared(
         self, session: Session, owned: Owned, mailbox: Mailbox, vanished: dict[str, BoxRecord], state: IndexState

@@ -19,14 +19,8 @@ from gateway.errors import (
     ReauthorizationError,
     ServiceUnavailableError,
 )
-from gateway.model.account import (
-    AccountCreate,
-    AccountUpdate,
-    LastError,
-    OAuth2Auth,
-    OAuth2Config,
-    TokenRequestFlag,
-)
+from gateway.model.account import AccountCreate, AccountUpdate, OAuth2Auth, OAuth2Config
+from gateway.model.account_errors import LastError, TokenRequestFlag
 from gateway.provider import Grant
 from gateway.store.due import DueWork
 from tests.integration.services.world import LIFETIME, World, both

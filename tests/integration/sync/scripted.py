@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import CursorExpiredError
+from gateway.errors import CursorExpiredError, NotFoundError
 from gateway.mime.parse import flag_fields, parse_message
 from gateway.model.message import Mailbox, MessageDetail, MessageEntry, MessageText, SpecialUse, TextType
 from gateway.provider import AttachmentStream, Changes, MessagePage, MessageState, PageRequest, Session
@@ -41,6 +41,7 @@ class ScriptedSession(Session):
         withheld: ids that are listed and not given out, with how often they are still withheld.
         sources: of messages that have one, by id; what their reading shows.
         deadly_sources: ids that kill whoever reads the source.
+        closed: mailboxes that are listed and cannot be opened.
         read: ids that were read, in order.
         on_read: awaited before each reading.
     """
@@ -52,6 +53,7 @@ class ScriptedSession(Session):
         self.withheld: dict[str, int] = {}
         self.sources: dict[str, bytes] = {}
         self.deadly_sources: set[str] = set()
+        self.closed: set[str] = set()
         self.read: list[str] = []
         self.on_read: Callable[[], Awaitable[None]] | None = None
         self._clock = world.clock
@@ -66,6 +68,8 @@ class ScriptedSession(Session):
 
     async def changes(self, mailbox: str, since: str | None) -> Changes:
         """Everything."""
+        if mailbox in self.closed:
+            raise NotFoundError("the mailbox cannot be opened")
         if since == "lost":
             raise CursorExpiredError("not a state")
         box = self.boxes[mailbox]
@@ -145,7 +149,7 @@ class Taking:
             bounced=services.bounced,
             sleep=no_sleep,
         )
-        self.sync = AccountSync(self.tools, services.account_store)
+        self.sync = AccountSync(self.tools, services.account_store, world.clock)
         self._config = AccountConfig(account=ACCOUNT, created=world.clock(), notify_from=world.clock())
 
     async def begin(self) -> None:

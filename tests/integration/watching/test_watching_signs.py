@@ -96,6 +96,22 @@ async def test_a_worker_tells_how_many_mailboxes_it_watches_and_how_long_looking
             assert found is not None and float(found[1]) >= 1
 
 
+async def test_an_account_tells_how_many_connections_workers_hold_to_it(stopped: Watching) -> None:
+    """Those that watch, and the warm ones of jobs; none when the worker has said nothing for a while."""
+    async with stopped.worker("w-1", periods=PERIODS):
+        account = await stopped.account()
+        await account.confirmed()
+
+        async def held() -> bool:
+            return (await stopped.services.accounts.get(account.id)).connections == 1
+
+        await eventually(held, "the watched inbox is told of")
+        await stopped.services.store.control.call("DEL", keys.connections("w-1"))
+        await eventually(held, "what was forgotten is told again")
+    await stopped.services.store.control.call("DEL", keys.connections("w-1"))
+    assert (await stopped.services.accounts.get(account.id)).connections == 0
+
+
 async def test_nothing_is_noted_of_an_account_that_is_gone(world: Watching) -> None:
     account = await world.account()
     await account.confirmed()

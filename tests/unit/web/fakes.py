@@ -25,15 +25,13 @@ from gateway.model.account import (
     AccountState,
     FormLink,
     FormRequest,
-    LastError,
-    RemedyInfo,
-    ServerVerdict,
     StateOverview,
-    VerifyResult,
 )
+from gateway.model.account_errors import LastError, RemedyInfo
 from gateway.model.event import Event
 from gateway.model.oauth2 import MASK, AppCreate, AppCreated, AppDeleted, AppDetail, AppList, AppUpdate, AppUpdated
 from gateway.model.token import TokenCreate, TokenCreated, TokenDeleted, TokenList, TokenRecord
+from gateway.model.verification import ServerVerdict, VerifyResult
 from gateway.provider import AppGuide
 from gateway.services.sign_in import (
     BegunSignIn,

@@ -10,17 +10,8 @@ import msgspec
 import pytest
 
 from gateway.errors import ReauthorizationError, Remedy
-from gateway.model.account import (
-    AccountDetail,
-    ImapInfo,
-    LastError,
-    OAuth2AuthInfo,
-    OAuth2Info,
-    RemedyInfo,
-    ServerVerdict,
-    SmtpStatus,
-    VerifyResult,
-)
+from gateway.model.account import AccountDetail, ImapInfo, OAuth2AuthInfo, OAuth2Info
+from gateway.model.account_errors import LastError, RemedyInfo, SmtpStatus
 from gateway.model.event import (
     ConnectErrorData,
     Event,
@@ -32,6 +23,7 @@ from gateway.model.event import (
 )
 from gateway.model.oauth2 import AppDetail
 from gateway.model.token import TokenRecord
+from gateway.model.verification import ServerVerdict, VerifyResult
 from gateway.model.webhook import Endpoint, EndpointTrouble, TestResult, WebhookDelivery
 from gateway.provider import AppGuide
 from gateway.services.sign_in import SignInChoice, SignInFailedError, SignInOutcome

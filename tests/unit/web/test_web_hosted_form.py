@@ -18,7 +18,8 @@ from gateway.errors import (
     ReauthorizationError,
     Remedy,
 )
-from gateway.model.account import AccountDetail, AuthInfo, ImapInfo, ServerVerdict, SmtpInfo, VerifyResult
+from gateway.model.account import AccountDetail, AuthInfo, ImapInfo, SmtpInfo
+from gateway.model.verification import ServerVerdict, VerifyResult
 from gateway.services.sign_in import SignInFailedError, SignInOutcome
 from gateway.web.seals import sign_in_cookie
 from tests.unit.web.conftest import Browser, form_token

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
 from math import ceil
 
@@ -27,7 +28,12 @@ class Watchers(Listener):
     @property
     def connections(self) -> int:
         """How many mailboxes are watched over a connection."""
-        return sum(watcher.connections for watcher in self._watchers.values())
+        return self.by_account.total()
+
+    @property
+    def by_account(self) -> Counter[str]:
+        """The same for each account."""
+        return Counter({account: watcher.connections for account, watcher in self._watchers.items()})
 
     async def on_gained(self, account: str, epoch: int) -> None:
         """Watch an account; in a new epoch, anew."""
