@@ -10,11 +10,8 @@ import pytest
 
 from tests.architecture.sources import imported, modules_in, own_files, product_modules, relative, strings, tree
 
-#: Lines of a module; more than the first is allowed to these alone, more than the second to none.
-COMFORTABLE, MOST = 450, 800
-LONG = {
-    "gateway/model/account.py": "one resource with all its members",
-}
+#: Lines of a module.
+MOST = 450
 
 CORE = ("gateway/", "workers/")
 EVERYTHING = (*CORE, "plugins/", "tests/")
@@ -23,12 +20,6 @@ EVERYTHING = (*CORE, "plugins/", "tests/")
 def test_no_module_is_long() -> None:
     lengths = {relative(path): len(path.read_text().splitlines()) for path in modules_in(*EVERYTHING)}
     assert {name: length for name, length in lengths.items() if length > MOST} == {}
-    assert {name for name, length in lengths.items() if length > COMFORTABLE} <= set(LONG)
-
-
-def test_exceptions_to_the_length_are_still_needed() -> None:
-    lengths = {relative(path): len(path.read_text().splitlines()) for path in modules_in(*CORE)}
-    assert [name for name in LONG if lengths[name] <= COMFORTABLE] == []
 
 
 def test_no_handler_catches_without_saying_what() -> None:
