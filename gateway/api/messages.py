@@ -10,7 +10,6 @@ from msgspec import Meta
 from gateway.api.call import Call, Download
 from gateway.api.dispatch import ask, download
 from gateway.api.operation import operation
-from gateway.errors import UnsupportedOperationError
 from gateway.model.base import Payload
 from gateway.model.mailbox import MailboxPath
 from gateway.model.message import (
@@ -63,7 +62,9 @@ class TextQuery(Payload, frozen=True, kw_only=True):
 
     max_bytes: MaxBytes | None = None
     text_type: TextType = "*"
-    web_safe_html: Annotated[bool, Meta(description="Not supported yet")] = False
+    web_safe_html: Annotated[bool, Meta(description="HTML only, safe to be shown; made of plain text if need be")] = (
+        False
+    )
 
 
 class MessageQuery(Payload, frozen=True, kw_only=True):
@@ -71,9 +72,13 @@ class MessageQuery(Payload, frozen=True, kw_only=True):
 
     max_bytes: MaxBytes | None = None
     text_type: TextType | None = None
-    web_safe_html: Annotated[bool, Meta(description="Not supported yet")] = False
-    embed_attached_images: Annotated[bool, Meta(description="Not supported yet")] = False
-    pre_process_html: Annotated[bool, Meta(description="Not supported yet")] = False
+    web_safe_html: Annotated[
+        bool, Meta(description="Both texts, the HTML safe to be shown, history folded, attached images in their place")
+    ] = False
+    embed_attached_images: Annotated[bool, Meta(description="Replace `cid:` URLs of images by `data:` URLs")] | None = (
+        None
+    )
+    pre_process_html: Annotated[bool, Meta(description="Make the HTML safe, and fold history")] = False
     mark_as_seen: Annotated[bool, Meta(description="Also set `\\Seen`")] = False
 
 
@@ -149,14 +154,14 @@ async def search_messages(call: Call, query: MessageSearchQuery, body: SearchReq
 )
 async def get_message(call: Call, query: MessageQuery) -> bytes:
     """Read headers, flags and attachment list of a message, and its text if `textType` asks for it."""
-    _refuse("webSafeHtml", query.web_safe_html)
-    _refuse("embedAttachedImages", query.embed_attached_images)
-    _refuse("preProcessHtml", query.pre_process_html)
+    web_safe, embed = query.web_safe_html, query.embed_attached_images
     arguments = operations.GetMessage(
         message=call.path["message"],
-        text_type=query.text_type,
+        text_type="*" if web_safe else query.text_type,
         max_bytes=query.max_bytes,
         mark_as_seen=query.mark_as_seen,
+        safe_html=web_safe or query.pre_process_html,
+        embed_images=web_safe if embed is None else embed,
     )
     return await ask(call, operations.MESSAGES_GET, arguments)
 
@@ -173,8 +178,12 @@ async def get_message(call: Call, query: MessageQuery) -> bytes:
 )
 async def get_text(call: Call, query: TextQuery) -> bytes:
     """Read body text by the `text.id` of a message."""
-    _refuse("webSafeHtml", query.web_safe_html)
-    arguments = operations.GetText(text=call.path["text"], text_type=query.text_type, max_bytes=query.max_bytes)
+    arguments = operations.GetText(
+        text=call.path["text"],
+        text_type="*" if query.web_safe_html else query.text_type,
+        max_bytes=query.max_bytes,
+        safe_html=query.web_safe_html,
+    )
     return await ask(call, operations.MESSAGES_TEXT, arguments)
 
 
@@ -277,11 +286,6 @@ async def append_message(call: Call, body: AppendRequest) -> bytes | AppendResul
     if reference is None:
         return stored
     return msgspec.structs.replace(msgspec.json.decode(stored, type=AppendResult), reference=reference)
-
-
-def _refuse(name: str, asked: bool) -> None:
-    if asked:
-        raise UnsupportedOperationError(f"{name} is not supported")
 
 
 OPERATIONS = (

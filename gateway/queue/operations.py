@@ -83,6 +83,8 @@ class GetMessage(Arguments, frozen=True, kw_only=True):
     text_type: TextType | None = None
     max_bytes: int | None = None
     mark_as_seen: bool = False
+    safe_html: bool = False
+    embed_images: bool = False
 
     @property
     def changes_mail(self) -> bool:
@@ -96,6 +98,7 @@ class GetText(Arguments, frozen=True, kw_only=True):
     text: str
     text_type: TextType = "*"
     max_bytes: int | None = None
+    safe_html: bool = False
 
 
 class GetSource(Arguments, frozen=True, kw_only=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import secrets
+from email.message import EmailMessage
+from email.policy import SMTP
 
 import pytest
 
@@ -189,3 +191,48 @@ def test_an_unknown_mailbox_is_not_found(api: Client, alice: str) -> None:
         api.messages(alice, "No such mailbox")
     assert refused.value.status == 404
     assert api.account(alice)["state"] == "connected"
+
+
+def test_html_of_a_stranger_is_made_safe_with_its_images_in_place(
+    gateway_stack: GatewayStack, api: Client, alice: str
+) -> None:
+    """What a client puts into its own page; an image that could hold a script stays where it is."""
+    user = gateway_stack.lab.users[0]
+    subject = f"Safe {secrets.token_hex(8)}"
+    image = base64.b64decode("iVBORw0KGgo=")
+    message = EmailMessage(policy=SMTP)
+    message["From"], message["To"], message["Subject"] = "Sender <sender@example.org>", user, subject
+    message.set_content("plain")
+    message.add_alternative(
+        '<p onclick="x()">new <img src="cid:logo@x"><img src="cid:evil@x"><script>x()</script></p>'
+        '<blockquote type="cite">old</blockquote>',
+        subtype="html",
+    )
+    html_part = message.get_payload()[1]  # type: ignore[index]
+    html_part.add_related(image, "image", "png", cid="<logo@x>")  # type: ignore[union-attr]
+    html_part.add_related(b"<svg/>", "image", "svg+xml", cid="<evil@x>")  # type: ignore[union-attr]
+    gateway_stack.lab.deliver(user, message.as_bytes())
+    entry = api.wait_for_message(alice, subject)
+    path = message_path(alice, entry["id"])
+    text = api.get(path, webSafeHtml=True)["text"]
+    assert (text["webSafe"], text["plain"].strip()) == (True, "plain")
+    data = f'<img src="data:image/png;base64,{base64.b64encode(image).decode()}">'
+    assert text["html"].startswith(f'<p>new {data}<img src="cid:evil@x"></p><details class="ee-collapsed-thread">')
+    assert "script" not in text["html"]
+    kept = api.get(path, webSafeHtml=True, embedAttachedImages=False)["text"]["html"]
+    assert '<img src="cid:logo@x">' in kept
+    raw = api.get(path, textType="html", embedAttachedImages=True)["text"]
+    assert data in raw["html"]
+    assert "<script>" in raw["html"]
+    assert "webSafe" not in raw
+    only = api.get(f"{account_path(alice)}/text/{entry['text']['id']}", webSafeHtml=True)
+    assert (set(only) & {"plain", "html", "webSafe"}, "script" in only["html"]) == ({"html", "webSafe"}, False)
+
+
+def test_plain_text_is_shown_as_html_where_there_is_none(gateway_stack: GatewayStack, api: Client, alice: str) -> None:
+    user = gateway_stack.lab.users[0]
+    subject = f"Plain {secrets.token_hex(8)}"
+    raw = f"From: a@example.org\r\nTo: {user}\r\nSubject: {subject}\r\n\r\n1 < 2\r\n"
+    gateway_stack.lab.deliver(user, raw.encode())
+    text = api.get(message_path(alice, api.wait_for_message(alice, subject)["id"]), webSafeHtml=True)["text"]
+    assert "1 &lt; 2" in text["html"]

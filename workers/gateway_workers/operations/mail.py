@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 
+import msgspec
+
 from gateway.model.bulk import BulkDeleteResult, BulkMoveResult, BulkUpdateResult
 from gateway.model.mailbox import MailboxChanged, MailboxCreated, MailboxDeleted
 from gateway.model.message import (
@@ -19,7 +21,7 @@ from gateway.model.message import (
 from gateway.model.stream import StreamHead
 from gateway.provider import PageRequest
 from gateway.queue import operations as ask
-from gateway.services import bulk, mail
+from gateway.services import bulk, mail, showing
 from gateway_workers.context import Handler, JobContext
 
 
@@ -66,18 +68,21 @@ async def search_messages(job: JobContext, arguments: ask.SearchMessages) -> Mes
 async def get_message(job: JobContext, arguments: ask.GetMessage) -> MessageDetail:
     """One message."""
     async with job.session() as session:
-        return await session.message(
+        found = await session.message(
             arguments.message,
             text_type=arguments.text_type,
             max_bytes=arguments.max_bytes,
             mark_as_seen=arguments.mark_as_seen,
         )
+        return await showing.shown_message(session, found, safe=arguments.safe_html, embed=arguments.embed_images)
 
 
 async def get_text(job: JobContext, arguments: ask.GetText) -> MessageText:
     """Body text."""
     async with job.session() as session:
-        return await session.text(arguments.text, text_type=arguments.text_type, max_bytes=arguments.max_bytes)
+        found = await session.text(arguments.text, text_type=arguments.text_type, max_bytes=arguments.max_bytes)
+    shown = await showing.shown_text(found, safe=arguments.safe_html)
+    return msgspec.structs.replace(shown, plain=None) if arguments.safe_html else shown
 
 
 async def get_source(job: JobContext, arguments: ask.GetSource) -> None:

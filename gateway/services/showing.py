@@ -1,0 +1,68 @@
+"""Body text as a client can show it: HTML made safe, history folded, attached images in their place."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+import msgspec
+
+from gateway.errors import NotFoundError
+from gateway.mime.folding import folded
+from gateway.mime.safe_html import safe_html, text_as_html
+from gateway.model.message import Attachment, MessageDetail, MessageText
+from gateway.provider import Session
+
+#: Octets of attached images that are put into one message; what is beyond stays where it is.
+MOST_EMBEDDED = 10 * 1024 * 1024
+
+# Images that cannot hold a script.
+_IMAGES = {"image/png", "image/gif", "image/jpeg", "image/jpg", "image/webp", "image/bmp"}
+_CID = re.compile(r"""cid:([^\s"'<>)]+)""", re.IGNORECASE)
+
+
+async def shown_message(session: Session, message: MessageDetail, *, safe: bool, embed: bool) -> MessageDetail:
+    """Return a message with its HTML changed as `safe` and `embed` say, see `shown_text`; without text as it was."""
+    if message.text is None or not (safe or embed):
+        return message
+    text = await shown_text(message.text, safe=safe)
+    if embed and text.html is not None:
+        text = msgspec.structs.replace(text, html=await _embedded(session, text.html, message.attachments))
+    return msgspec.structs.replace(message, text=text)
+
+
+async def shown_text(text: MessageText, *, safe: bool) -> MessageText:
+    """Return a text with HTML that is safe to be shown; plain text is turned into HTML where there is none."""
+    if not safe or (text.html is None and text.plain is None):
+        return text
+    # A letter of a megabyte takes a third of a second.
+    html = text_as_html(text.plain or "") if text.html is None else await asyncio.to_thread(_safe, text.html)
+    return msgspec.structs.replace(text, html=html, web_safe=True)
+
+
+def _safe(html: str) -> str:
+    return folded(safe_html(html))
+
+
+async def _embedded(session: Session, html: str, attachments: Sequence[Attachment]) -> str:
+    """Replace ``cid:`` URLs (RFC 2392) by ``data:`` URLs (RFC 2397)."""
+    wanted = {unquote(found).strip("<>") for found in _CID.findall(html)}
+    left = MOST_EMBEDDED
+    urls: dict[str, str] = {}
+    for attachment in attachments:
+        cid = (attachment.content_id or "").strip("<>")
+        # Base64 takes four octets for three.
+        size = attachment.encoded_size * 3 // 4
+        if cid not in wanted or cid in urls or size > left or attachment.content_type.lower() not in _IMAGES:
+            continue
+        try:
+            opened = await session.attachment(attachment.id)
+            content = b"".join([chunk async for chunk in opened.chunks])
+        except NotFoundError:
+            continue
+        left -= size
+        urls[cid] = f"data:{attachment.content_type.lower()};base64,{base64.b64encode(content).decode()}"
+    return _CID.sub(lambda found: urls.get(unquote(found[1]).strip("<>"), found[0]), html)
