@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 
 from gateway.errors import InvalidRequestError, UnsupportedOperationError
 from gateway.model.message import SearchQuery, SpecialUse
+from gateway.provider import Place
 from gateway_imap.connection import Connection
 from gateway_imap.gathering import read_entries
 from gateway_imap.listing import Page
+from gateway_imap.paging import check_validity
 from gateway_imap.wire import Reply, quoted
 
 _SET = re.compile(r"(?:\d{1,10}|\*)(?::(?:\d{1,10}|\*))?(?:,(?:\d{1,10}|\*)(?::(?:\d{1,10}|\*))?)*")
@@ -25,24 +27,27 @@ def search_page(
     path: str,
     name: bytes,
     query: SearchQuery,
+    place: Place,
     *,
-    first: int,
     size: int,
     use: SpecialUse | None,
     number: Callable[[str], int],
 ) -> Page:
-    """Return messages that match, newest (highest UID) first; see `listing.read_page` for the arguments.
+    """Return messages that match, newest (highest UID) first; see `paging.read_place` for the arguments.
 
     Raises:
+        CursorExpiredError: the mailbox was made anew since the cursor was given out.
         NotFoundError: there is no such mailbox.
         UnsupportedOperationError: the server lacks an extension that a criterion needs.
         InvalidRequestError: a criterion cannot be written in IMAP.
     """
     uid_validity, ranges = _search(connection, path, name, query)
+    check_validity(place, uid_validity)
+    first, size = place.window(size, lambda uid, including: _newer(ranges, uid if including else uid + 1))
     total = sum(len(span) for span in ranges)
-    mailbox = number(f"{uid_validity}:{path}")
     uids = list(_newest(ranges, first, size))
-    return Page(total, read_entries(connection, uids, use=use, mailbox=mailbox))
+    entries = read_entries(connection, uids, use=use, mailbox=number(f"{uid_validity}:{path}"))
+    return Page(uid_validity, total, min(first, total), entries)
 
 
 def search_uids(connection: Connection, path: str, name: bytes, query: SearchQuery) -> tuple[int, list[int]]:
@@ -77,7 +82,14 @@ def _ranges(reply: Reply) -> list[range]:
     return [range(uid, uid + 1) for uid in sorted({int(word) for word in words if word.isdigit()})]
 
 
+def _newer(ranges: Iterable[range], uid: int) -> int:
+    """Count the UIDs from this one on."""
+    return sum(max(0, span.stop - max(uid, span.start)) for span in ranges)
+
+
 def _newest(ranges: Iterable[range], first: int, size: int) -> Iterator[int]:
+    if not size:
+        return
     for span in reversed(list(ranges)):
         if first >= len(span):
             first -= len(span)
