@@ -91,7 +91,7 @@ def numbered_place(page: int, size: int) -> Place:
     return Place(page=page, first=page * size)
 
 
-def read_cursor(kind: str, cursor: str, position: type[int | str] = int) -> Place:
+def read_cursor(kind: str, cursor: str, position: type[object] = int) -> Place:
     """Return the place that a cursor names; `position` is what this provider's positions are.
 
     Raises:
@@ -138,7 +138,7 @@ def slice_page(kind: str, request: PageRequest, positions: Sequence[Any]) -> Sli
     Args:
         kind: of the cursors.
         request: which page.
-        positions: of the messages, the newest first; all integers, or all text, and no two alike.
+        positions: of the messages, the newest first; all integers above 0, or all text, and no two alike.
 
     Raises:
         CursorExpiredError: see `read_cursor`.

@@ -22,7 +22,7 @@ def _list(positions: set[int], size: int, asked: str | int) -> tuple[list[int], 
     return newest_first[messages], following, preceding
 
 
-_SETS = st.sets(st.integers(0, 30))
+_SETS = st.sets(st.integers(1, 30))
 
 
 @given(_SETS, st.integers(1, 7), st.lists(st.tuples(_SETS, st.integers(0, 4))))
