@@ -296,4 +296,4 @@ class SearchQuery(Payload, frozen=True, kw_only=True):
     header: dict[str, str] | None = None
     gmail_raw: Annotated[str, Meta(max_length=1024)] | None = None
     labels: LabelQuery | None = None
-    email_ids: tuple[str, ...] | None = None
+    email_ids: Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=1000)] | None = None

@@ -14,6 +14,7 @@ Errors are those of `gateway.errors`; the native error is the `__cause__`. No er
 
 from gateway.errors import Remedy
 from gateway.provider.account import CONSENT_STATE, Account, Credentials, Login, Numbers, OAuth2App, SessionContext
+from gateway.provider.cursors import Listed, Place, cursors, numbered_place, read_cursor, slice_page
 from gateway.provider.identity import AppGuide, AuthorizationStart, Grant, Identity, IdentityProvider, SignedInUser
 from gateway.provider.mail import (
     AttachmentStream,
@@ -25,7 +26,6 @@ from gateway.provider.mail import (
     Quota,
     Signature,
     SubmitReceipt,
-    page_cursor,
 )
 from gateway.provider.protocol_log import ProtocolLog, Speaker
 from gateway.provider.sandbox import Sandbox, SandboxInfo
@@ -49,12 +49,14 @@ __all__ = [
     "Grant",
     "Identity",
     "IdentityProvider",
+    "Listed",
     "Login",
     "MessagePage",
     "MessageState",
     "Numbers",
     "OAuth2App",
     "PageRequest",
+    "Place",
     "PollWatch",
     "ProtocolLog",
     "Provider",
@@ -72,6 +74,9 @@ __all__ = [
     "Speaker",
     "SubmitReceipt",
     "Watch",
-    "page_cursor",
+    "cursors",
+    "numbered_place",
+    "read_cursor",
+    "slice_page",
     "utc_now",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -28,11 +27,6 @@ class MessagePage(Struct, frozen=True, kw_only=True):
     messages: tuple[MessageEntry, ...]
     next_cursor: str | None = None
     previous_cursor: str | None = None
-
-
-def page_cursor(kind: str, page: int) -> str:
-    """Return the cursor of a numbered page."""
-    return f"{kind}_{base64.urlsafe_b64encode(msgspec.json.encode({'page': page})).rstrip(b'=').decode()}"
 
 
 class AttachmentStream(Struct, frozen=True, kw_only=True):

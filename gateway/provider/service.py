@@ -24,7 +24,8 @@ class Provider(ABC):
         settings_type: connection settings of one account, validated when an account is created; None for none.
         settings_key: the member of the account payload that holds them, e.g. "imap"; None for OAuth2 providers.
         saves_sent_copy: the service files a copy of submitted mail under ``\\Sent`` by itself.
-        cursor_kind: of the cursors of listings, when they are `page_cursor`s; the gateway can answer for it only then.
+        cursor_kind: of the cursors of listings, when `gateway.provider.cursors` makes them of `MessageState.position`
+            and `Changes.uid_validity`; the gateway can answer for it only then.
     """
 
     name: ClassVar[str]

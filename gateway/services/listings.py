@@ -8,26 +8,17 @@ exactly is left to a worker.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-
 import msgspec
 
+from gateway.errors import CursorExpiredError
 from gateway.model.account import OPERATIONAL_STATES
 from gateway.model.base import Resource
 from gateway.model.message import SearchQuery
-from gateway.provider import page_cursor
+from gateway.provider import Listed, Place, cursors, numbered_place, read_cursor
 from gateway.queue.ownership import OwnershipClient
 from gateway.store.index import IndexPage, IndexStore
 
 _UNSEEN = (SearchQuery(unseen=True), SearchQuery(seen=False), SearchQuery(unseen=True, seen=False))
-
-_CURSOR = re.compile(r"([a-z]+)_([A-Za-z0-9_-]+)")
-
-
-class _Page(msgspec.Struct):
-    page: int
 
 
 class _Listing(Resource, omit_defaults=False, frozen=True, kw_only=True):
@@ -41,7 +32,6 @@ class _Listing(Resource, omit_defaults=False, frozen=True, kw_only=True):
     messages: msgspec.Raw
 
 
-_decode_page = msgspec.json.Decoder(_Page).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -73,43 +63,41 @@ class ListingService:
             cursor: of an earlier listing; wins over `page`.
             unseen: only messages without ``\\Seen``.
         """
-        kind = None
-        if cursor is not None:
-            kind, page = _read_cursor(cursor)
-            if kind is None:
-                return None
+        place = numbered_place(page, size) if cursor is None else _place(cursor)
+        if place is None:
+            return None
         path = "INBOX" if path.upper() == "INBOX" else path
         asked = self._ownership.owner(account)
-        found = await self._index.page(account, path, page * size, size, unseen=unseen)
+        found = await self._index.page(account, path, place, size, unseen=unseen)
         owner = await asked
-        if owner is None or found is None or owner.epoch != found.epoch or found.state not in OPERATIONAL_STATES:
+        if owner is None or found is None or owner.epoch != found.mark.epoch or found.state not in OPERATIONAL_STATES:
             return None
-        if kind is not None and kind != found.cursor_kind:
+        mark = found.mark
+        if cursor is not None and (
+            not cursor.startswith(f"{mark.cursor_kind}_") or place.validity != mark.uid_validity
+        ):
             return None
-        return _listing(found, page, size)
+        return _listing(found, place, size)
 
 
-def _listing(found: IndexPage, page: int, size: int) -> bytes:
-    last = -(-found.total // size) - 1
+def _listing(found: IndexPage, place: Place, size: int) -> bytes:
+    listed = Listed(found.total, found.first, found.size, found.newest, found.oldest, found.mark.uid_validity)
+    following, preceding = cursors(found.mark.cursor_kind, place, size, listed)
     return _encode(
         _Listing(
             total=found.total,
-            page=page,
-            pages=last + 1,
-            next_page_cursor=page_cursor(found.cursor_kind, page + 1) if page < last else None,
-            prev_page_cursor=page_cursor(found.cursor_kind, page - 1) if page else None,
+            page=place.page,
+            pages=-(-found.total // size),
+            next_page_cursor=following,
+            prev_page_cursor=preceding,
             messages=msgspec.Raw(found.entries),
         )
     )
 
 
-def _read_cursor(cursor: str) -> tuple[str | None, int]:
-    """Return kind and page of a cursor; without a kind when it is not one that the index can answer for."""
-    match = _CURSOR.fullmatch(cursor)
-    if match is None:
-        return None, 0
+def _place(cursor: str) -> Place | None:
+    """Return the place that a cursor names, whatever its kind; None when it is not one that the index can look for."""
     try:
-        found = _decode_page(base64.urlsafe_b64decode(match[2] + "=" * (-len(match[2]) % 4)))
-    except (binascii.Error, msgspec.MsgspecError):
-        return None, 0
-    return (match[1], found.page) if found.page >= 0 else (None, 0)
+        return read_cursor(cursor.partition("_")[0], cursor)
+    except CursorExpiredError:
+        return None

@@ -17,6 +17,7 @@ import msgspec
 
 from gateway.errors import FencedError
 from gateway.model.message import SpecialUse
+from gateway.provider import Place
 from gateway.redis import keys
 from gateway.store.events import MAX_EVENTS, EventFields
 from gateway.store.scripts import APPLY, CONFIRM, DIRTY, FENCE, FORGET, PAGE, REWORD, SIGHTS, START
@@ -73,14 +74,28 @@ class IndexedMessage(NamedTuple):
     entry: bytes
 
 
-class IndexPage(NamedTuple):
-    """One page: the owner's epoch, the kind of cursors, the state of the account, and the entries, a JSON array."""
+class Mark(NamedTuple):
+    """What the mark of a live mailbox says: the owner's epoch, the kind of cursors, and UIDVALIDITY or 0."""
 
     epoch: int
     cursor_kind: str
+    uid_validity: int
+
+
+class IndexPage(NamedTuple):
+    """One page: the mark of the mailbox, the state of the account, the entries, a JSON array, and where they lie.
+
+    `first` is the number of messages above them, `newest` and `oldest` are positions, None when there are no entries.
+    """
+
+    mark: Mark
     state: str
     total: int
     entries: bytes
+    first: int
+    size: int
+    newest: int | None
+    oldest: int | None
 
 
 _decode_state = msgspec.json.Decoder(KnownState).decode
@@ -172,8 +187,8 @@ class IndexStore:
         held = set(await self._data.call("HKEYS", keys.box_entries(account, key)))
         return [id.decode() for id in ids if id not in held]
 
-    async def page(self, account: str, path: str, first: int, size: int, *, unseen: bool = False) -> IndexPage | None:
-        """Return messages `first` to `first + size - 1`, the newest first.
+    async def page(self, account: str, path: str, place: Place, size: int, *, unseen: bool = False) -> IndexPage | None:
+        """Return the messages of a page, the newest first.
 
         None when the mailbox is not live, or not all of them are held. Whether the epoch's owner lives is not known
         here.
@@ -181,12 +196,22 @@ class IndexStore:
         key = box_key(path)
         order = keys.box_unseen(account, key) if unseen else keys.box_order(account, key)
         names = [keys.live(account), order, keys.box_entries(account, key), keys.account(account)]
-        found = await PAGE.run(self._data, names, _mark_field(path), first, first + size - 1)
+        found = await PAGE.run(self._data, names, _mark_field(path), *_span(place, size))
         if found[0] is None or found[1] is None:
             return None
-        mark, state, total, entries = found
-        epoch, _, kind = mark.decode().partition(" ")
-        return IndexPage(int(epoch), kind, state.decode(), int(total), b"[" + entries + b"]")
+        mark, state, total, entries, first, shown, *ends = found
+        epoch, kind, validity = mark.decode().split(" ")
+        newest, oldest = (int(end) for end in ends) if ends else (None, None)
+        return IndexPage(
+            mark=Mark(int(epoch), kind, int(validity)),
+            state=state.decode(),
+            total=int(total),
+            entries=b"[" + entries + b"]",
+            first=int(first),
+            size=int(shown),
+            newest=newest,
+            oldest=oldest,
+        )
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -298,21 +323,20 @@ class IndexStore:
         """Take every mark off an account: an operation of ours may have changed its mail."""
         await DIRTY.run(self._data, [keys.live(account)])
 
-    async def confirm(self, account: str, epoch: int, path: str, *, dirty: int, cursor_kind: str) -> bool:
+    async def confirm(self, account: str, path: str, mark: Mark, *, dirty: int) -> bool:
         """Mark a mailbox as live; False when an operation of ours came in between.
 
         Args:
             account: whose.
-            epoch: of the owner.
             path: of the mailbox.
+            mark: what it says.
             dirty: the count (`dirty_count`) before the sync that is confirmed began.
-            cursor_kind: of the provider's numbered cursors.
 
         Raises:
             FencedError: another worker owns the account.
         """
-        mark = f"{epoch} {cursor_kind}"
-        found = int(await CONFIRM.run(self._data, [keys.live(account)], epoch, dirty, _mark_field(path), mark))
+        said = f"{mark.epoch} {mark.cursor_kind} {mark.uid_validity}"
+        found = int(await CONFIRM.run(self._data, [keys.live(account)], mark.epoch, dirty, _mark_field(path), said))
         if found < 0:
             raise _fenced()
         return found > 0
@@ -330,6 +354,15 @@ class IndexStore:
             names += [keys.box_order(account, key), keys.box_states(account, key)]
             names += [keys.box_entries(account, key), keys.box_unseen(account, key)]
         await self._data.call("UNLINK", *names)
+
+
+def _span(place: Place, size: int) -> tuple[str, object, int]:
+    """Return a page as the script takes it."""
+    if place.below is not None:
+        return "below", place.below, size
+    if place.above is not None:
+        return "above", place.above, size
+    return "from", place.first, size
 
 
 def _mark_field(path: str) -> str:

@@ -60,6 +60,7 @@ from gateway.provider import (
     SocketWatch,
     SubmitReceipt,
     Watch,
+    slice_page,
 )
 from tests.contract.memory_service import BusyError, IdentityService, MailService, RefusedError, Stored
 
@@ -177,17 +178,14 @@ class MemorySession(Session):
             return self.page(mailbox, self.box(mailbox), page)
 
     def page(self, mailbox: str, messages: list[Stored], page: PageRequest) -> MessagePage:
-        if page.cursor is not None and not re.fullmatch("[0-9]{1,6}", page.cursor):
-            raise CursorExpiredError("not a cursor")
-        number = page.page if page.cursor is None else int(page.cursor)
-        start, end = number * page.size, (number + 1) * page.size
-        entries = (self.entry(mailbox, one) for one in messages[::-1][start:end])
+        newest_first = messages[::-1]
+        shown = slice_page("memory", page, [position(one) for one in newest_first])
         return MessagePage(
             total=len(messages),
-            page=number,
-            messages=tuple(entries),
-            next_cursor=str(number + 1) if end < len(messages) else None,
-            previous_cursor=str(number - 1) if number else None,
+            page=shown.page,
+            messages=tuple(self.entry(mailbox, one) for one in newest_first[shown.messages]),
+            next_cursor=shown.next_cursor,
+            previous_cursor=shown.previous_cursor,
         )
 
     def entry(self, mailbox: str, stored: Stored) -> MessageEntry:

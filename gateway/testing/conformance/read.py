@@ -10,8 +10,8 @@ import pytest
 
 from gateway.errors import CursorExpiredError, GatewayError, InvalidIdentifierError, NotFoundError
 from gateway.model.message import Address, MessageEntry
-from gateway.provider import MessagePage, PageRequest, Provider, Session
-from gateway.testing.conformance.base import Deliver, arrived, entries, octets
+from gateway.provider import Capability, MessagePage, PageRequest, Provider, Session
+from gateway.testing.conformance.base import Deliver, arrived, entries, octets, requires
 from gateway.testing.conformance.samples import MULTIPART, numbered, octets_of_every_kind
 from gateway.testing.context import AccountUnderTest
 
@@ -62,6 +62,38 @@ class ReadConformance:
         assert [page.page for page in pages] == [0, 1, 2]
         back = await session.messages(inbox, PageRequest(size=_SIZE, cursor=pages[1].previous_cursor))
         assert (_subjects(back), back.previous_cursor) == (_expected(0), None)
+
+    async def test_cursors_hold_what_was_there_at_first_while_messages_come(
+        self, session: Session, deliver: Deliver, inbox: str
+    ) -> None:
+        """A client that scrolls through a busy inbox shows nothing twice, and what comes is above where it began."""
+        for number in _NUMBERS:
+            await deliver(inbox, numbered(number))
+        page = await session.messages(inbox, PageRequest(size=_SIZE))
+        shown = _subjects(page)
+        for late in range(20, 30):
+            if page.next_cursor is None:
+                break
+            await deliver(inbox, numbered(late))
+            page = await session.messages(inbox, PageRequest(size=_SIZE, cursor=page.next_cursor))
+            shown += _subjects(page)
+        assert shown == [f"number {number}" for number in reversed(_NUMBERS)]
+
+    @requires(Capability.DELETE)
+    async def test_cursors_lose_nothing_while_messages_go(self, session: Session, deliver: Deliver, inbox: str) -> None:
+        """What moves up when others are deleted is not skipped, not even when the place itself is deleted."""
+        for number in _NUMBERS:
+            await deliver(inbox, numbered(number))
+        first = await session.messages(inbox, PageRequest(size=_SIZE))
+        for entry in first.messages:
+            await session.delete(entry.id)
+        second = await session.messages(inbox, PageRequest(size=_SIZE, cursor=first.next_cursor))
+        assert (_subjects(second), second.total) == (_expected(1), len(_NUMBERS) - _SIZE)
+        await session.delete(second.messages[0].id)
+        third = await session.messages(inbox, PageRequest(size=_SIZE, cursor=second.next_cursor))
+        back = await session.messages(inbox, PageRequest(size=_SIZE, cursor=third.previous_cursor))
+        assert (_subjects(third), third.next_cursor) == (_expected(2), None)
+        assert (_subjects(back), back.previous_cursor) == (_expected(1)[1:], None)
 
     async def test_page_after_the_last_is_empty(self, session: Session, deliver: Deliver, inbox: str) -> None:
         """Messages may have gone while a client was reading; that is no error."""

@@ -9,13 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import CursorExpiredError, InvalidIdentifierError
-from gateway.provider import page_cursor
+from gateway.errors import InvalidIdentifierError
 from gateway_imap.ids import (
-    CURSOR_KIND,
     MessageId,
     decode_attachment_id,
-    decode_cursor,
     decode_message_id,
     decode_text_id,
 )
@@ -66,28 +63,3 @@ def test_part_number_cannot_smuggle_a_command(part: str) -> None:
     if part.isascii():
         with pytest.raises(InvalidIdentifierError):
             decode_attachment_id(message.encode_attachment(part))
-
-
-@given(st.integers(0, 2**40))
-def test_cursor_comes_back(page: int) -> None:
-    """It is nothing but a page number."""
-    assert decode_cursor(page_cursor(CURSOR_KIND, page)) == page
-
-
-@pytest.mark.parametrize(
-    ("cursor", "code"),
-    [
-        ("graph_eyJwYWdlIjoxfQ", "InvalidCursorType"),
-        ("", "InvalidCursorType"),
-        ("imap_", "InvalidCursorValue"),
-        ("imap_é", "InvalidCursorValue"),
-        ("imap_e30", "InvalidCursorValue"),
-        ("imap_eyJwYWdlIjotMX0", "InvalidCursorValue"),
-        ("imap_eyJwYWdlIjoiMSJ9", "InvalidCursorValue"),
-    ],
-)
-def test_foreign_and_damaged_cursors_are_told_apart(cursor: str, code: str) -> None:
-    """The first means that the account changed its kind, the second that the client did something wrong."""
-    with pytest.raises(CursorExpiredError) as caught:
-        decode_cursor(cursor)
-    assert caught.value.error_code == code

@@ -83,13 +83,38 @@ class CursorEndsEarly(ChangedPages):
 @breaks("test_cursors_lead_through_every_message_and_back")
 class CursorAfterTheEnd(ChangedPages):
     def change(self, page: MessagePage, request: PageRequest) -> MessagePage:
-        return replace(page, next_cursor=str(page.page + 1))
+        return replace(page, next_cursor=page.next_cursor or request.cursor)
 
 
 @breaks("test_cursors_lead_through_every_message_and_back")
 class NoWayBack(ChangedPages):
     def change(self, page: MessagePage, request: PageRequest) -> MessagePage:
-        return replace(page, previous_cursor=str(page.page) if page.page else None)
+        return replace(page, previous_cursor=request.cursor)
+
+
+class NumberedCursors(MaildirSession):
+    """Cursors that are page numbers and nothing else."""
+
+    async def messages(self, mailbox: str, page: PageRequest) -> MessagePage:
+        number = int(page.cursor) if (page.cursor or "").isdecimal() else page.page
+        known = page if page.cursor is None or not page.cursor.isdecimal() else PageRequest(page=number, size=page.size)
+        found = await super().messages(mailbox, known)
+        more = (number + 1) * page.size < found.total
+        return replace(
+            found,
+            next_cursor=str(number + 1) if more else None,
+            previous_cursor=str(number - 1) if number else None,
+        )
+
+
+@breaks("test_cursors_hold_what_was_there_at_first_while_messages_come")
+class CursorCountsFromTheTop(NumberedCursors):
+    pass
+
+
+@breaks("test_cursors_lose_nothing_while_messages_go")
+class CursorCountsWhatIsLeft(NumberedCursors):
+    pass
 
 
 @breaks("test_page_after_the_last_is_empty")
@@ -102,7 +127,7 @@ class LastPageRepeats(MaildirSession):
 @breaks("test_invented_cursor_is_refused")
 class BadCursorIsTheFirstPage(MaildirSession):
     async def messages(self, mailbox: str, page: PageRequest) -> MessagePage:
-        known = page.cursor is None or page.cursor.isdecimal()
+        known = page.cursor is None or page.cursor.startswith("maildir_")
         return await super().messages(mailbox, page if known else replace(page, cursor=None))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.redis import keys
 from gateway.services.sync import Owned
+from gateway.store.index import BoxRecord
 from gateway_workers.watching import WatchTools, watch_tools
 from tests.integration.services.world import World, open_world
 from tests.rigs.redis_server import RedisServer
@@ -29,7 +30,7 @@ async def _confirmed(world: World) -> tuple[WatchTools, Owned]:
     assert stored is not None
     tools, owned = watch_tools(world.services, lambda: False), Owned(config=stored.config, epoch=7, index="whole")
     assert await world.services.index.fence("ann", 7)
-    await tools.confirm(owned, "INBOX", dirty=0, cursor_kind="imap")
+    await tools.confirm(owned, BoxRecord(path="INBOX"), dirty=0, cursor_kind="imap")
     assert await _marks(world) == 1
     return tools, owned
 
@@ -58,6 +59,6 @@ async def test_a_mark_that_was_set_anew_meanwhile_stays(world: World, durable_re
     await asyncio.to_thread(durable_redis.kill)
     await tools.unconfirm("ann", "INBOX")
     await asyncio.to_thread(durable_redis.start)
-    await tools.confirm(owned, "INBOX", dirty=0, cursor_kind="imap")
+    await tools.confirm(owned, BoxRecord(path="INBOX"), dirty=0, cursor_kind="imap")
     await tools.unconfirm_stale()
     assert await _marks(world) == 1

@@ -10,6 +10,7 @@ from gateway.errors import ConnectError
 from gateway.model.message import Mailbox
 from gateway.provider import PollWatch, Session, SocketWatch
 from gateway.services.sync import Owned
+from gateway.store.index import BoxRecord
 from gateway_workers.watching.tools import WatchTools
 
 log = structlog.get_logger()
@@ -57,7 +58,7 @@ class MailboxWatch:
                         self._attach(watch)
                         if box.entries and not self._wake.is_set():
                             confirmed = True
-                            await self._confirm(dirty)
+                            await self._confirm(box, dirty)
                         await self._wake.wait()
                     finally:
                         self._detach(watch)
@@ -133,9 +134,9 @@ class MailboxWatch:
         except TimeoutError:
             return
 
-    async def _confirm(self, dirty: int) -> None:
+    async def _confirm(self, box: BoxRecord, dirty: int) -> None:
         if self._cursor_kind is not None:
-            await self._tools.confirm(self._owned, self._mailbox.path, dirty=dirty, cursor_kind=self._cursor_kind)
+            await self._tools.confirm(self._owned, box, dirty=dirty, cursor_kind=self._cursor_kind)
 
     async def _unconfirm(self) -> None:
         await self._tools.unconfirm(self._owned.account, self._mailbox.path)

@@ -18,7 +18,7 @@ from gateway.services.metrics import Durations
 from gateway.services.sessions import SessionService
 from gateway.services.sync import AccountSync, Owned
 from gateway.store.accounts import AccountStore
-from gateway.store.index import IndexStore
+from gateway.store.index import BoxRecord, IndexStore, Mark
 from gateway.store.signs import SignStore
 from gateway_workers.watching.ramp import Ramp
 
@@ -77,11 +77,12 @@ class WatchTools:
     alive: set[str] = field(default_factory=set)
     synced: set[str] = field(default_factory=set)
 
-    async def confirm(self, owned: Owned, path: str, *, dirty: int, cursor_kind: str) -> None:
+    async def confirm(self, owned: Owned, box: BoxRecord, *, dirty: int, cursor_kind: str) -> None:
         """Mark a mailbox, see `IndexStore.confirm`."""
         # What is left to do of an earlier mark would take this one off.
-        self.stale.discard((owned.account, path))
-        await self.index.confirm(owned.account, owned.epoch, path, dirty=dirty, cursor_kind=cursor_kind)
+        self.stale.discard((owned.account, box.path))
+        mark = Mark(owned.epoch, cursor_kind, box.uid_validity or 0)
+        await self.index.confirm(owned.account, box.path, mark, dirty=dirty)
 
     async def unconfirm(self, account: str, path: str) -> None:
         """Take the mark off a mailbox, now or as soon as Redis is back."""

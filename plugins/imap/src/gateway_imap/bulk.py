@@ -21,9 +21,9 @@ from gateway.errors import (
 from gateway.model.bulk import Sorted
 from gateway_imap.changing import Placed, remove
 from gateway_imap.connection import Connection
+from gateway_imap.finding import find
 from gateway_imap.ids import MessageId, decode_message_id
 from gateway_imap.reading import Target, open_mailbox
-from gateway_imap.searching import find
 from gateway_imap.uid_sets import UidSet, expanded, uid_sets
 from gateway_imap.wire import Reply
 

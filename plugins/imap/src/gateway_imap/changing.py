@@ -12,8 +12,8 @@ from gateway.errors import ConnectError, InvalidRequestError, OutcomeUnknownErro
 from gateway_imap.connection import Connection
 from gateway_imap.entries import visible_flags
 from gateway_imap.fetch_parser import parse_fetch, parse_values
+from gateway_imap.finding import find_everywhere
 from gateway_imap.reading import Target, fetch_one, open_message
-from gateway_imap.searching import find
 from gateway_imap.uid_sets import uid_sets
 from gateway_imap.wire import Literal, Reply
 
@@ -151,7 +151,7 @@ def remove(connection: Connection, uids: Sequence[int]) -> None:
 
 def _expunge_alone(connection: Connection, uids: Sequence[int]) -> None:
     """Expunge messages without taking along what somebody else marked as deleted."""
-    marked = {uid for span in find(connection, [b"DELETED"]) for uid in span}
+    marked = {uid for span in find_everywhere(connection, [b"DELETED"]) for uid in span}
     others = list(uid_sets(marked - set(uids)))
     for other in others:
         connection.command(b"UID STORE", other.octets, b"-FLAGS.SILENT", b"(\\Deleted)")

@@ -73,6 +73,8 @@ class Connection:
         self.selected: Selected | None = None
         self.capabilities: frozenset[str] = frozenset()
         self.enabled: frozenset[bytes] = frozenset()
+        # Charset -> those that the server named instead, see `gateway_imap.finding`.
+        self.refused_charsets: dict[str, bytes] = {}
         self.alive = True
         self.last_used = time.monotonic()
         self.transcript = None if log is None else Transcript(log)

@@ -1,4 +1,4 @@
-"""Identifiers and cursors.
+"""Identifiers.
 
 A message id is base64url of eight octets: the mailbox's number (`gateway.provider.Numbers` of UIDVALIDITY and path) and
 the UID. Ids of attachments and texts append to the same eight octets. They are good as long as the message stays where
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.errors import CursorExpiredError, InvalidIdentifierError
+from gateway.errors import InvalidIdentifierError
 
 #: See `gateway.provider.Provider.cursor_kind`.
 CURSOR_KIND = "imap"
@@ -24,7 +24,6 @@ CURSOR_KIND = "imap"
 _EIGHT_OCTETS = struct.Struct(">II")
 _PART = re.compile(r"[1-9][0-9]{0,5}(?:\.[1-9][0-9]{0,5}){0,30}")
 _TEXT_PARTS = msgspec.msgpack.Decoder(tuple[list[str], list[str], list[str]])
-_PAGE = msgspec.json.Decoder(dict[str, int])
 
 
 class MessageId(NamedTuple):
@@ -93,23 +92,6 @@ def decode_text_id(id: str) -> TextId:
     if not all(_PART.fullmatch(part) for part in (*plain, *html)):
         raise _invalid("text", "InvalidTextId")
     return TextId(_message(octets[:8]), tuple(plain), tuple(html))
-
-
-def decode_cursor(cursor: str) -> int:
-    """Return the page number of a `gateway.provider.page_cursor`.
-
-    Raises:
-        CursorExpiredError: another provider's, or none at all.
-    """
-    if not cursor.startswith(f"{CURSOR_KIND}_"):
-        raise CursorExpiredError("the cursor is of another kind of account", code="InvalidCursorType")
-    try:
-        page = _PAGE.decode(_octets(cursor.removeprefix(f"{CURSOR_KIND}_")))["page"]
-    except (ValueError, KeyError):
-        page = -1
-    if page < 0:
-        raise CursorExpiredError("the cursor is damaged", code="InvalidCursorValue")
-    return page
 
 
 def _message(octets: bytes) -> MessageId:

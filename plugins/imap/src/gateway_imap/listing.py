@@ -20,9 +20,18 @@ _REMEMBERED = 100
 
 
 class Page(NamedTuple):
-    """A page of a listing: how many messages there are, and the entries, newest first."""
+    """A page of a listing.
 
+    Attributes:
+        uid_validity: of the mailbox.
+        total: messages in the listing.
+        first: messages above the page.
+        entries: newest first.
+    """
+
+    uid_validity: int
     total: int
+    first: int
     entries: tuple[MessageEntry, ...]
 
 
@@ -79,7 +88,7 @@ def read_page(
     for _ in range(3):
         total, span = selected.exists or 0, _span(selected, first, size)
         if not span:
-            return Page(total, ())
+            return Page(selected.uid_validity, total, min(first, total), ())
         place = (selected.uid_validity, path, use, span)
         known = {} if current else last.at(*place)
         items = _changing_items(connection) if known else listed_items(connection)
@@ -93,7 +102,7 @@ def read_page(
     entries = _entries(rows, known, number(f"{selected.uid_validity}:{path}"), use)
     if len(rows) == len(span) and (known or all("ENVELOPE" in row for row in rows)):
         last.keep(entries, *place)
-    return Page(total, entries)
+    return Page(selected.uid_validity, total, first, entries)
 
 
 def _span(selected: Selected, first: int, size: int) -> range:

@@ -1,22 +1,27 @@
-"""Searching a mailbox (RFC 9051 section 6.4.4, ESEARCH of RFC 4731); blocking."""
+"""Searching a mailbox (RFC 9051 section 6.4.4): a request in IMAP's words; blocking."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from gateway.errors import InvalidRequestError, UnsupportedOperationError
 from gateway.model.message import SearchQuery, SpecialUse
+from gateway.provider import Place
 from gateway_imap.connection import Connection
+from gateway_imap.finding import find_everywhere, united
 from gateway_imap.gathering import read_entries
 from gateway_imap.listing import Page
-from gateway_imap.wire import Reply, quoted
+from gateway_imap.paging import check_validity
+from gateway_imap.wire import quoted
 
 _SET = re.compile(r"(?:\d{1,10}|\*)(?::(?:\d{1,10}|\*))?(?:,(?:\d{1,10}|\*)(?::(?:\d{1,10}|\*))?)*")
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 _OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
-_ESEARCH_ALL = re.compile(rb"\bALL ([0-9:,]+)")
+# Ids that are looked for in one command: servers take lines of 8192 octets (RFC 7162 section 4).
+_MOST_IDS = 100
+_MOST_OCTETS = 4000
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -25,24 +30,27 @@ def search_page(
     path: str,
     name: bytes,
     query: SearchQuery,
+    place: Place,
     *,
-    first: int,
     size: int,
     use: SpecialUse | None,
     number: Callable[[str], int],
 ) -> Page:
-    """Return messages that match, newest (highest UID) first; see `listing.read_page` for the arguments.
+    """Return messages that match, newest (highest UID) first; see `paging.read_place` for the arguments.
 
     Raises:
+        CursorExpiredError: the mailbox was made anew since the cursor was given out.
         NotFoundError: there is no such mailbox.
         UnsupportedOperationError: the server lacks an extension that a criterion needs.
         InvalidRequestError: a criterion cannot be written in IMAP.
     """
     uid_validity, ranges = _search(connection, path, name, query)
+    check_validity(place, uid_validity)
+    first, size = place.window(size, lambda uid, including: _newer(ranges, uid if including else uid + 1))
     total = sum(len(span) for span in ranges)
-    mailbox = number(f"{uid_validity}:{path}")
     uids = list(_newest(ranges, first, size))
-    return Page(total, read_entries(connection, uids, use=use, mailbox=mailbox))
+    entries = read_entries(connection, uids, use=use, mailbox=number(f"{uid_validity}:{path}"))
+    return Page(uid_validity, total, min(first, total), entries)
 
 
 def search_uids(connection: Connection, path: str, name: bytes, query: SearchQuery) -> tuple[int, list[int]]:
@@ -52,32 +60,21 @@ def search_uids(connection: Connection, path: str, name: bytes, query: SearchQue
 
 
 def _search(connection: Connection, path: str, name: bytes, query: SearchQuery) -> tuple[int, list[range]]:
-    criteria = list(_criteria(connection, query)) or [b"ALL"]
+    criteria = list(_criteria(connection, query))
+    groups = list(_id_groups(connection, query))
     selected = connection.refreshed(path, name)
-    if not all(criterion.isascii() for criterion in criteria):
-        criteria = [b"CHARSET", b"UTF-8", *criteria]
-    return selected.uid_validity, find(connection, criteria)
+    found = [span for group in groups for span in find_everywhere(connection, [*criteria, *group] or [b"ALL"])]
+    return selected.uid_validity, united(found)
 
 
-def find(connection: Connection, criteria: Iterable[bytes]) -> list[range]:
-    """Return the UIDs of the selected mailbox that match, ascending."""
-    extended = (b"RETURN (ALL)",) if connection.has("ESEARCH") else ()
-    return _ranges(connection.command(b"UID SEARCH", *extended, *criteria))
-
-
-def _ranges(reply: Reply) -> list[range]:
-    """Return the UIDs found, ascending."""
-    for line in reply.lines("ESEARCH"):
-        found = _ESEARCH_ALL.search(line) if isinstance(line, bytes) else None
-        if found is not None:
-            ends = (part.partition(b":") for part in found[1].split(b","))
-            spans = [sorted((int(low), int(high or low))) for low, _, high in ends]
-            return sorted((range(low, high + 1) for low, high in spans), key=lambda span: span.start)
-    words = (word for line in reply.lines("SEARCH") if isinstance(line, bytes) for word in line.split())
-    return [range(uid, uid + 1) for uid in sorted({int(word) for word in words if word.isdigit()})]
+def _newer(ranges: Iterable[range], uid: int) -> int:
+    """Count the UIDs from this one on."""
+    return sum(max(0, span.stop - max(uid, span.start)) for span in ranges)
 
 
 def _newest(ranges: Iterable[range], first: int, size: int) -> Iterator[int]:
+    if not size:
+        return
     for span in reversed(list(ranges)):
         if first >= len(span):
             first -= len(span)
@@ -90,9 +87,6 @@ def _newest(ranges: Iterable[range], first: int, size: int) -> Iterator[int]:
 
 
 def _criteria(connection: Connection, query: SearchQuery) -> Iterator[bytes]:
-    if query.email_ids is not None:
-        yield from _any_of([_object_id(connection, "EMAILID", "X-GM-MSGID", id) for id in query.email_ids])
-        return
     yield from _sets(query)
     yield from _flags(query)
     for key, text in (
@@ -104,7 +98,7 @@ def _criteria(connection: Connection, query: SearchQuery) -> Iterator[bytes]:
         (b"SUBJECT", query.subject),
     ):
         if text is not None:
-            yield from (key, quoted(text))
+            yield from (key, _text(text, "search." + key.decode("ascii").lower()))
     for key, moment in (
         (b"BEFORE", query.before),
         (b"SINCE", query.since),
@@ -116,7 +110,7 @@ def _criteria(connection: Connection, query: SearchQuery) -> Iterator[bytes]:
     for header, value in (query.header or {}).items():
         if not _HEADER_NAME.fullmatch(header):
             raise _invalid("search.header")
-        yield from (b"HEADER", quoted(header), quoted(value))
+        yield from (b"HEADER", quoted(header), _text(value, "search.header"))
     yield from _extensions(connection, query)
 
 
@@ -149,38 +143,68 @@ def _extensions(connection: Connection, query: SearchQuery) -> Iterator[bytes]:
         _need(connection, "CONDSTORE")
         yield from (b"MODSEQ", b"%d" % query.modseq)
     if query.email_id is not None:
-        yield from _object_id(connection, "EMAILID", "X-GM-MSGID", query.email_id)
+        yield from _object_id(connection, "EMAILID", "X-GM-MSGID", query.email_id, "search.emailId")
     if query.thread_id is not None:
-        yield from _object_id(connection, "THREADID", "X-GM-THRID", query.thread_id)
+        yield from _object_id(connection, "THREADID", "X-GM-THRID", query.thread_id, "search.threadId")
     if query.gmail_raw is not None:
         _need(connection, "X-GM-EXT-1")
-        yield from (b"X-GM-RAW", quoted(query.gmail_raw))
+        yield from (b"X-GM-RAW", _text(query.gmail_raw, "search.gmailRaw"))
     if query.labels is not None:
         _need(connection, "X-GM-EXT-1")
         for label in query.labels.has:
-            yield from (b"X-GM-LABELS", quoted(label))
+            yield from (b"X-GM-LABELS", _text(label, "search.labels"))
         for label in query.labels.not_:
-            yield from (b"NOT", b"X-GM-LABELS", quoted(label))
+            yield from (b"NOT", b"X-GM-LABELS", _text(label, "search.labels"))
 
 
-def _object_id(connection: Connection, standard: str, gmail: str, id: str) -> tuple[bytes, bytes]:
-    """Return the criterion for an id of RFC 8474, or of Gmail."""
+def _object_id(connection: Connection, standard: str, gmail: str, id: str, key: str) -> tuple[bytes, bytes]:
+    """Return the criterion for an id of RFC 8474, or of Gmail; `key` is where the request has it."""
     if not _OBJECT_ID.fullmatch(id):
-        raise _invalid("search.emailId")
+        raise _invalid(key)
     if connection.has("X-GM-EXT-1"):
         return gmail.encode("ascii"), id.encode("ascii")
     _need(connection, "OBJECTID")
     return standard.encode("ascii"), id.encode("ascii")
 
 
-def _any_of(criteria: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
-    """Join by OR, which takes two; none at all match nothing."""
-    if not criteria:
-        yield from (b"NOT", b"ALL")
-    for position, criterion in enumerate(criteria):
-        if position < len(criteria) - 1:
-            yield b"OR"
-        yield from criterion
+def _id_groups(connection: Connection, query: SearchQuery) -> Iterator[list[bytes]]:
+    """Return criteria for the ids that are looked for, as many at a time as fit into a command; all are one search."""
+    if query.email_ids is None:
+        yield []
+        return
+    ids = [_object_id(connection, "EMAILID", "X-GM-MSGID", id, "search.emailIds") for id in query.email_ids]
+    group: list[tuple[bytes, bytes]] = []
+    octets = 0
+    for criterion in dict.fromkeys(ids):
+        length = len(b"OR %b %b " % criterion)
+        if group and (len(group) == _MOST_IDS or octets + length > _MOST_OCTETS):
+            yield _any_of(group)
+            group, octets = [], 0
+        group.append(criterion)
+        octets += length
+    if group:
+        yield _any_of(group)
+
+
+def _any_of(criteria: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+    """Join by OR, which takes two."""
+    *others, last = criteria
+    return [word for key, value in others for word in (b"OR", key, value)] + list(last)
+
+
+def _text(text: str, key: str) -> bytes:
+    """Return an argument that is text; `key` is where the request has it.
+
+    Raises:
+        InvalidRequestError: it holds what no string of IMAP may hold (RFC 9051 section 4.3).
+    """
+    try:
+        octets = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _invalid(key) from None
+    if b"\0" in octets:
+        raise _invalid(key)
+    return quoted(octets)
 
 
 def _need(connection: Connection, capability: str) -> None:

@@ -40,7 +40,6 @@ from gateway.provider import (
     SessionContext,
     SubmitReceipt,
     Watch,
-    page_cursor,
 )
 from gateway.smtp import SmtpConnection
 from gateway_imap import bulk, changing, idling, mailboxes, reading
@@ -48,16 +47,15 @@ from gateway_imap.changes import read_changed, read_changes
 from gateway_imap.changing import Placed
 from gateway_imap.connection import Connection
 from gateway_imap.ids import (
-    CURSOR_KIND,
     MessageId,
     decode_attachment_id,
-    decode_cursor,
     decode_message_id,
     decode_text_id,
 )
 from gateway_imap.link import Link
-from gateway_imap.listing import LastPage, Page, read_page
+from gateway_imap.listing import LastPage
 from gateway_imap.mailboxes import Directory, Quirks, encode_name
+from gateway_imap.paging import message_page, read_place, requested_place
 from gateway_imap.reading import CHUNK, Target
 from gateway_imap.revisions import read_revisions
 from gateway_imap.searching import search_page, search_uids
@@ -122,37 +120,37 @@ class ImapSession(Session):
 
     async def messages(self, mailbox: str, page: PageRequest) -> MessagePage:
         """See `Session.messages`."""
-        number = page.page if page.cursor is None else decode_cursor(page.cursor)
+        place = requested_place(page)
         directory = await self._mailboxes()
         path = directory.resolve(mailbox)
-        result = await self._link.read(
-            read_page,
+        found = await self._link.read(
+            read_place,
             path,
             directory.server_name(path),
-            first=number * page.size,
+            place,
             size=page.size,
             use=directory.special_use(path),
             number=self._number,
             last=self._last_page,
         )
-        return _page(result, number, page.size)
+        return message_page(found, place, page.size)
 
     async def search(self, mailbox: str, query: SearchQuery, page: PageRequest) -> MessagePage:
         """See `Session.search`."""
-        number = page.page if page.cursor is None else decode_cursor(page.cursor)
+        place = requested_place(page)
         directory = await self._mailboxes()
         path = directory.resolve(mailbox)
-        result = await self._link.read(
+        found = await self._link.read(
             search_page,
             path,
             directory.server_name(path),
             query,
-            first=number * page.size,
+            place,
             size=page.size,
             use=directory.special_use(path),
             number=self._number,
         )
-        return _page(result, number, page.size)
+        return message_page(found, place, page.size)
 
     async def message(
         self, id: str, *, text_type: TextType | None = None, max_bytes: int | None = None, mark_as_seen: bool = False
@@ -419,16 +417,6 @@ class ImapSession(Session):
         if placed is None:
             return None
         return MessageId(await self._context.numbers.number(f"{placed.uid_validity}:{path}"), placed.uid).encode()
-
-
-def _page(found: Page, number: int, size: int) -> MessagePage:
-    return MessagePage(
-        total=found.total,
-        page=number,
-        messages=found.entries,
-        next_cursor=page_cursor(CURSOR_KIND, number + 1) if (number + 1) * size < found.total else None,
-        previous_cursor=page_cursor(CURSOR_KIND, number - 1) if number else None,
-    )
 
 
 def _listed(flags: tuple[str, ...] | str | None) -> tuple[str, ...]:

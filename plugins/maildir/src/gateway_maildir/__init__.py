@@ -78,9 +78,7 @@ class MaildirSession(provider.Session):
 
     def _files(self, mailbox: str) -> list[Path]:
         directory = self._directory(mailbox)
-        return sorted(
-            (*(directory / "new").iterdir(), *(directory / "cur").iterdir()), key=files.position, reverse=True
-        )
+        return sorted((*(directory / "new").iterdir(), *(directory / "cur").iterdir()), key=files.place, reverse=True)
 
     def _find(self, id: str) -> tuple[str, Path]:
         mailbox, key = files.decode(id, 2)
@@ -130,16 +128,14 @@ class MaildirSession(provider.Session):
     @in_thread
     def messages(self, mailbox: str, page: provider.PageRequest) -> provider.MessagePage:
         """Return one page, newest first by the time in the unique names."""
-        if page.cursor is not None and not re.fullmatch("[0-9]{1,9}", page.cursor):
-            raise errors.CursorExpiredError("not a cursor of this mailbox")
-        number = page.page if page.cursor is None else int(page.cursor)
         found = self._files(mailbox)
+        shown = provider.slice_page("maildir", page, [files.place(file) for file in found])
         return provider.MessagePage(
             total=len(found),
-            page=number,
-            messages=tuple(self._entries(mailbox, found[number * page.size : (number + 1) * page.size])),
-            next_cursor=str(number + 1) if (number + 1) * page.size < len(found) else None,
-            previous_cursor=str(number - 1) if number > 0 else None,
+            page=shown.page,
+            messages=tuple(self._entries(mailbox, found[shown.messages])),
+            next_cursor=shown.next_cursor,
+            previous_cursor=shown.previous_cursor,
         )
 
     def _entries(self, mailbox: str, listed: Iterable[Path]) -> Iterator[model.MessageEntry]:

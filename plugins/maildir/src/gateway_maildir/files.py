@@ -57,6 +57,11 @@ def position(file: Path) -> int:
     return min(seconds, 2**32 - 1) << 21 | (microseconds << 1 | counter & 1 if microseconds else counter) & 0x1FFFFF
 
 
+def place(file: Path) -> str:
+    """Return the place in the mailbox as text that sorts like it; two messages never share one."""
+    return f"{position(file):016x}{encode(key(file))}"
+
+
 def state(mailbox: str, file: Path) -> MessageState:
     """Return what can change of a message: its name says it all."""
     return MessageState(id=encode(mailbox, key(file)), position=position(file), flags=flags_of(file))
