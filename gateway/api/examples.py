@@ -116,4 +116,57 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "request": {"enabled": False},
         "response": {"id": "AAABkZ0", "updated": True},
     },
+    "putV1AccountAccountMessages": {
+        "request": {"search": {"from": "shop", "unseen": True}, "update": {"flags": {"add": ["\\Seen"]}}},
+        "response": {
+            "flags": {"add": ["\\Seen"]},
+            "outcome": {"done": [_MESSAGE], "failed": [], "unknown": []},
+        },
+    },
+    "putV1AccountAccountMessagesMove": {
+        "request": {"search": {"before": "2025-01-01T00:00:00Z"}, "path": "Archive"},
+        "response": {
+            "path": "Archive",
+            "idMap": [[_MESSAGE, "AAAABAAAAAM"]],
+            "outcome": {"done": [_MESSAGE], "failed": [], "unknown": []},
+        },
+    },
+    "putV1AccountAccountMessagesDelete": {
+        "request": {"search": {"subject": "Newsletter"}},
+        "response": {
+            "deleted": False,
+            "moved": {"destination": "Trash", "idMap": [[_MESSAGE, "AAAABQAAAAM"]]},
+            "outcome": {"done": [_MESSAGE], "failed": [], "unknown": []},
+        },
+    },
+    "postV1AccountAccountExport": {
+        "request": {"startDate": "2026-01-01T00:00:00Z", "endDate": "2026-02-01T00:00:00Z", "folders": ["INBOX"]},
+    },
+    "postV1Oauth2": {
+        "request": {
+            "name": "Helpdesk",
+            "provider": "outlook",
+            "baseScopes": "imap",
+            "authority": "common",
+            "clientId": "11111111-2222-3333-4444-555555555555",
+            "clientSecret": "a secret",
+            "redirectUrl": "https://gateway.example/oauth",
+        },
+        "response": {"id": "AAABkZ0AAAAB", "created": True},
+    },
+    "putV1Oauth2App": {"request": {"enabled": False}, "response": {"id": "AAABkZ0AAAAB", "updated": True}},
+    "postV1Oauth2AppVerify": {"request": {"testConnection": False}},
+    "postV1Verifyaccount": {
+        "request": {
+            "imap": {
+                "host": "imap.mail.example",
+                "port": 993,
+                "secure": True,
+                "auth": {"user": "ada", "pass": "a secret"},
+            }
+        },
+        "response": {"imap": {"success": True}},
+    },
+    "postV1WebhooksReplay": {"request": {"from": "2026-03-01T00:00:00Z", "to": "2026-03-02T00:00:00Z"}},
+    "postV1WebhooksTest": {"request": {"account": "example"}},
 }

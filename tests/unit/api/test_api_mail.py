@@ -165,13 +165,23 @@ async def test_an_account_id_may_hold_a_slash(client: httpx.AsyncClient, service
     assert {call[1] for call in services.jobs.calls} == {"x/y"}
 
 
-@pytest.mark.parametrize("member", ["webSafeHtml", "embedAttachedImages", "preProcessHtml"])
-async def test_what_is_not_supported_is_refused_not_ignored(member: str, client: httpx.AsyncClient) -> None:
-    """A client that asked for sanitised HTML must not be given anything else."""
-    refused = await client.get(f"/v1/account/a/message/m?{member}=true")
-    harmless = await client.get(f"/v1/account/a/message/m?{member}=false")
-    assert (refused.status_code, refused.json()["code"]) == (400, "UnsupportedOperation")
-    assert harmless.status_code == 200
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("webSafeHtml=true", {"text_type": "*", "safe_html": True, "embed_images": True}),
+        ("webSafeHtml=true&textType=plain", {"text_type": "*", "safe_html": True, "embed_images": True}),
+        ("webSafeHtml=true&embedAttachedImages=false", {"text_type": "*", "safe_html": True}),
+        ("textType=html&preProcessHtml=true", {"text_type": "html", "safe_html": True}),
+        ("textType=html&embedAttachedImages=true", {"text_type": "html", "embed_images": True}),
+        ("webSafeHtml=false&embedAttachedImages=false", {}),
+    ],
+)
+async def test_safe_html_stands_for_what_it_needs(
+    query: str, expected: dict[str, Any], client: httpx.AsyncClient, services: Any
+) -> None:
+    """It implies both texts and images in their place, unless those are refused by name."""
+    assert (await client.get(f"/v1/account/a/message/m?{query}")).status_code == 200
+    assert services.jobs.calls[-1][2] == operations.GetMessage(message="m", **expected)
 
 
 async def test_segments_are_joined_by_the_servers_delimiter(client: httpx.AsyncClient, services: Any) -> None:
