@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from gateway.model.base import Payload, Resource
@@ -29,6 +30,7 @@ class MailboxCreated(Resource, frozen=True, omit_defaults=False, kw_only=True):
 
     path: str
     created: bool
+    mailbox_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class MailboxChange(Payload, frozen=True, kw_only=True):
@@ -45,6 +47,8 @@ class MailboxChanged(Resource, frozen=True, omit_defaults=False, kw_only=True):
     path: str
     new_path: str
     renamed: bool
+    mailbox_id: str | msgspec.UnsetType = msgspec.UNSET
+    subscribed: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class MailboxDeleted(Resource, frozen=True, omit_defaults=False, kw_only=True):
@@ -52,3 +56,4 @@ class MailboxDeleted(Resource, frozen=True, omit_defaults=False, kw_only=True):
 
     path: str
     deleted: bool
+    mailbox_id: str | msgspec.UnsetType = msgspec.UNSET

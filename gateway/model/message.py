@@ -32,9 +32,13 @@ class MailboxStatus(Resource, frozen=True, kw_only=True):
 
 
 class Mailbox(Resource, frozen=True, kw_only=True):
-    """One mailbox (folder) of an account; `path` is its identifier everywhere in the API."""
+    """One mailbox (folder) of an account; `path` is its identifier everywhere in the API.
+
+    `id` stays when it is renamed; absent where the service has no such id (IMAP without RFC 8474).
+    """
 
     path: str
+    id: str | None = None
     delimiter: str | None = None
     parent_path: str = ""
     name: str = ""

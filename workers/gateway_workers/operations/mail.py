@@ -21,7 +21,7 @@ from gateway.model.message import (
 from gateway.model.stream import StreamHead
 from gateway.provider import PageRequest
 from gateway.queue import operations as ask
-from gateway.services import bulk, mail, showing
+from gateway.services import bulk, mail, mailboxes, showing
 from gateway_workers.context import Handler, JobContext
 
 
@@ -34,21 +34,19 @@ async def list_mailboxes(job: JobContext, arguments: ask.ListMailboxes) -> Mailb
 async def create_mailbox(job: JobContext, arguments: ask.CreateMailbox) -> MailboxCreated:
     """Create a mailbox."""
     async with job.session() as session:
-        return MailboxCreated(path=arguments.path, created=await session.create_mailbox(arguments.path))
+        return await mailboxes.create(session, arguments.path)
 
 
 async def rename_mailbox(job: JobContext, arguments: ask.RenameMailbox) -> MailboxChanged:
     """Rename a mailbox."""
     async with job.session() as session:
-        await session.rename_mailbox(arguments.path, arguments.new_path)
-    return MailboxChanged(path=arguments.path, new_path=arguments.new_path, renamed=True)
+        return await mailboxes.rename(session, arguments.path, arguments.new_path)
 
 
 async def delete_mailbox(job: JobContext, arguments: ask.DeleteMailbox) -> MailboxDeleted:
     """Delete a mailbox."""
     async with job.session() as session:
-        await session.delete_mailbox(arguments.path)
-    return MailboxDeleted(path=arguments.path, deleted=True)
+        return await mailboxes.delete(session, arguments.path)
 
 
 async def list_messages(job: JobContext, arguments: ask.ListMessages) -> MessageList:

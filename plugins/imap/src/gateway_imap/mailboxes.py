@@ -17,7 +17,6 @@ from gateway_imap.fetch_parser import grouped, parse_values
 from gateway_imap.special_use import Listed, Source, assign_uses
 from gateway_imap.wire import Reply, quoted
 
-_STATUS_ITEMS = b"(MESSAGES UNSEEN UIDNEXT)"
 _USE_TAG = re.compile(r"\\[A-Za-z]+")
 
 
@@ -105,11 +104,12 @@ def list_mailboxes(
     else:
         subscribed = {row.path for row in _rows(connection.command(b"LSUB", b'""', b'"*"'), "LSUB")}
     rows = _with_inbox_first(rows)
-    status = _statuses(connection, rows, reply) if counters else {}
+    status = _statuses(connection, rows, reply) if counters else dict(_status_rows(reply))
     uses = assign_uses([row.listed() for row in rows.values()], overrides, quirks.names)
     return Directory(
         mailboxes=tuple(
-            row.mailbox(uses.get(path), path in subscribed, status.get(path)) for path, row in rows.items()
+            row.mailbox(uses.get(path), path in subscribed, status.get(path, _Status()), counters)
+            for path, row in rows.items()
         ),
         server_names={path: row.server_name for path, row in rows.items()},
     )
@@ -121,9 +121,28 @@ def _list_arguments(connection: Connection, counters: bool) -> Iterator[bytes]:
         options = [b"SUBSCRIBED"]
         if connection.has("SPECIAL-USE"):
             options.append(b"SPECIAL-USE")
-        if counters and connection.has("LIST-STATUS"):
-            options.append(b"STATUS " + _STATUS_ITEMS)
+        if (items := _status_items(connection, counters)) and connection.has("LIST-STATUS"):
+            options.append(b"STATUS (" + items + b")")
         yield b"RETURN (" + b" ".join(options) + b")"
+
+
+def _status_items(connection: Connection, counters: bool) -> bytes:
+    """Return what to ask of each mailbox: numbers, and the id that stays when it is renamed (RFC 8474 section 4)."""
+    items = [b"MESSAGES UNSEEN UIDNEXT"] if counters else []
+    return b" ".join([*items, b"MAILBOXID"] if connection.has("OBJECTID") else items)
+
+
+class _Status(msgspec.Struct, frozen=True, kw_only=True):
+    """A STATUS response, or why there is none."""
+
+    id: str | None = None
+    messages: int | None = None
+    unseen: int | None = None
+    error: str | None = None
+
+    def shown(self) -> MailboxStatus:
+        """Return the counters."""
+        return MailboxStatus(messages=self.messages, unseen=self.unseen, error=self.error)
 
 
 class _Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,12 +173,15 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True):
         """Return what the assignment of special uses needs."""
         return Listed(self.path, self.name, self.parent_path, self.attributes, self.selectable)
 
-    def mailbox(self, use: tuple[SpecialUse, Source] | None, subscribed: bool, status: MailboxStatus | None) -> Mailbox:
+    def mailbox(
+        self, use: tuple[SpecialUse, Source] | None, subscribed: bool, status: _Status, counters: bool
+    ) -> Mailbox:
         """Return the resource."""
         if self.path == "INBOX":
             use = ("\\Inbox", "name")
         return Mailbox(
             path=self.path,
+            id=status.id,
             delimiter=self.delimiter,
             parent_path=self.parent_path,
             name=self.name,
@@ -169,7 +191,7 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True):
             no_inferiors="\\noinferiors" in self.attributes,
             special_use=use[0] if use else None,
             special_use_source=use[1] if use else None,
-            status=status,
+            status=status.shown() if counters and status != _Status() else None,
         )
 
 
@@ -197,27 +219,32 @@ def _with_inbox_first(rows: Mapping[str, _Row]) -> dict[str, _Row]:
     return {"INBOX": inbox, **rows}
 
 
-def _statuses(connection: Connection, rows: Mapping[str, _Row], listing: Reply) -> dict[str, MailboxStatus]:
+def _statuses(connection: Connection, rows: Mapping[str, _Row], listing: Reply) -> dict[str, _Status]:
     """Count messages; a mailbox that refuses is told as such and the others still count."""
-    found = dict(_status_rows(listing))
+    found, items = dict(_status_rows(listing)), _status_items(connection, True)
     for path, row in rows.items():
         if row.selectable and path not in found:
-            reply = connection.command(b"STATUS", quoted(row.server_name), _STATUS_ITEMS, tolerate=True)
+            reply = connection.command(b"STATUS", quoted(row.server_name), b"(" + items + b")", tolerate=True)
             if reply.status == "OK":
                 found.update(_status_rows(reply))
             else:
-                found[path] = MailboxStatus(error=response_code(reply.text)[0] or "refused")
+                found[path] = _Status(error=response_code(reply.text)[0] or "refused")
     return found
 
 
-def _status_rows(reply: Reply) -> Iterator[tuple[str, MailboxStatus]]:
+def _status_rows(reply: Reply) -> Iterator[tuple[str, _Status]]:
     for records in grouped(reply.lines("STATUS")):
         name, items, *_ = [*parse_values(records), None, None]
         if not isinstance(items, list):
             continue
         path = decode_name(str(name).encode("utf-8"))
         numbers = {str(key).upper(): value for key, value in zip(items[::2], items[1::2], strict=False)}
-        status = MailboxStatus(messages=_count(numbers.get("MESSAGES")), unseen=_count(numbers.get("UNSEEN")))
+        id = numbers.get("MAILBOXID")
+        status = _Status(
+            id=str(id[0]) if isinstance(id, list) and id else None,
+            messages=_count(numbers.get("MESSAGES")),
+            unseen=_count(numbers.get("UNSEEN")),
+        )
         yield "INBOX" if path.upper() == "INBOX" else path, status
 
 

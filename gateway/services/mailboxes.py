@@ -1,0 +1,49 @@
+"""Creating, renaming and deleting mailboxes on an open session, and telling which mailbox it was."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.errors import ProviderError
+from gateway.model.mailbox import MailboxChanged, MailboxCreated, MailboxDeleted
+from gateway.model.message import Mailbox
+from gateway.provider import Session
+
+
+async def create(session: Session, path: str) -> MailboxCreated:
+    """Create a mailbox unless there is one."""
+    created = await session.create_mailbox(path)
+    return MailboxCreated(path=path, created=created, mailbox_id=_id(await _found(session, path)))
+
+
+async def rename(session: Session, path: str, new_path: str) -> MailboxChanged:
+    """Rename a mailbox with everything below it."""
+    await session.rename_mailbox(path, new_path)
+    found = await _found(session, new_path)
+    return MailboxChanged(
+        path=path,
+        new_path=new_path,
+        renamed=True,
+        mailbox_id=_id(found),
+        subscribed=msgspec.UNSET if found is None else found.subscribed,
+    )
+
+
+async def delete(session: Session, path: str) -> MailboxDeleted:
+    """Delete a mailbox and its messages."""
+    found = await _found(session, path)
+    await session.delete_mailbox(path)
+    return MailboxDeleted(path=path, deleted=True, mailbox_id=_id(found))
+
+
+async def _found(session: Session, path: str) -> Mailbox | None:
+    """Return a mailbox; None too when it cannot be looked for, because the change itself is what counts."""
+    try:
+        listed = await session.mailboxes()
+    except ProviderError:
+        return None
+    return next((mailbox for mailbox in listed if mailbox.path == path), None)
+
+
+def _id(mailbox: Mailbox | None) -> str | msgspec.UnsetType:
+    return msgspec.UNSET if mailbox is None or mailbox.id is None else mailbox.id
