@@ -200,7 +200,11 @@ class IndexStore:
         if found[0] is None or found[1] is None:
             return None
         mark, state, total, entries, first, shown, *ends = found
-        epoch, kind, validity = mark.decode().split(" ")
+        words = mark.decode().split(" ")
+        if len(words) != 3:
+            # Of an earlier version; its owner will say it anew.
+            return None
+        epoch, kind, validity = words
         newest, oldest = (int(end) for end in ends) if ends else (None, None)
         return IndexPage(
             mark=Mark(int(epoch), kind, int(validity)),

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.queue.ownership import Owner, OwnershipClient
+from gateway.redis import keys
 from gateway.services.listings import ListingService
 from gateway.store.index import BoxRecord, IndexedMessage, KnownState, Mark
 from tests.integration.services.world import World
@@ -117,3 +118,14 @@ async def test_a_mailbox_is_marked_and_listed_at_once_by_several_readers(index: 
     pages = await asyncio.gather(*(index.page(3, cursor) for cursor in cursors))
     shown = [[message["id"] for message in page["messages"]] for page in pages if page is not None]
     assert shown == [["7", "6", "5"], ["4", "3", "2"], ["7", "6", "5"], ["1"]] * 5
+
+
+async def test_a_mark_of_an_earlier_version_is_left_to_a_worker(index: _Index, world: World) -> None:
+    """While workers are renewed one by one, an old one may have said less of a mailbox."""
+    await index.begin()
+    await index.put(range(1, 4))
+    assert await index.page(2, None) is not None
+    live = keys.live("ann")
+    (field,) = [name for name in await world.services.databases.data.hkeys(live) if name.startswith(b"box:")]
+    await world.services.databases.data.hset(live, field, f"{_EPOCH} imap")
+    assert await index.page(2, None) is None

@@ -11,6 +11,8 @@ import pytest
 from gateway.errors import ConnectError, ResourceNotFoundError, ServiceUnavailableError
 from gateway.model.submission import OutboxEntry, SubmitRequest
 from gateway.provider import Envelope, SubmitReceipt
+from gateway.services.originals import Originals
+from gateway.services.references import ReferenceService
 from gateway.services.submissions import SWEEP, SubmissionService
 from gateway.store.due import DueWork
 from gateway.store.outbox import OutboxMessage, OutboxStore
@@ -147,6 +149,7 @@ async def test_a_message_that_is_accepted_is_not_refused_because_its_job_was_not
         outbox=OutboxStore(services.store),
         due=services.due,
         settings=services.runtime_settings,
+        references=ReferenceService(Originals(services.jobs)),
         sender=KillingSender(durable_redis),
         clock=world.clock,
     )
