@@ -25,6 +25,7 @@ _TOKEN = r"[\w!#$&^.+-]+"
 _QUOTED = r'"[\x20\x21\x23-\x5b\x5d-\x7e]*"'
 _CONTENT_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(\s*;\s*{_TOKEN}=({_QUOTED}|{_TOKEN}))*", re.ASCII)
 _LONGEST_FILENAME = 200
+_LONGEST_ENDING = 16
 
 
 class StreamBrokenError(Exception):
@@ -127,7 +128,16 @@ def safe_content_type(content_type: str) -> str:
 def content_disposition(disposition: str, filename: str) -> str:
     """Return a Content-Disposition header (RFC 6266) whose file name cannot leave a directory or the header."""
     name = "".join(character for character in filename.replace("\\", "/").rsplit("/", 1)[-1] if character.isprintable())
-    name = name.strip(" .")[:_LONGEST_FILENAME] or "download"
+    name = _shortened(name.strip(" .")) or "download"
     plain = "".join(character if character.isascii() and character not in '"%;' else "_" for character in name)
     header = f'{disposition}; filename="{plain}"'
     return header if plain == name else f"{header}; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _shortened(name: str) -> str:
+    """Return a file name that file systems take; its end, which tells the type, stays."""
+    if len(name) <= _LONGEST_FILENAME:
+        return name
+    stem, dot, end = name.rpartition(".")
+    kept = f"{dot}{end}" if stem and len(end) < _LONGEST_ENDING else ""
+    return name[: _LONGEST_FILENAME - len(kept)].rstrip(" .") + kept

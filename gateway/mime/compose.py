@@ -100,20 +100,24 @@ def compose(
         outgoing: what it consists of.
         now: the present time, aware.
         new_id: makes the unique part of a new Message-ID.
-        draft: the message is to be stored, not sent: it needs neither author nor recipients.
+        draft: the message is to be stored, not sent: it needs neither author nor recipients, and nothing is added to
+            one that is given as `Outgoing.raw`.
 
     Raises:
         InvalidRequestError: something cannot stand in a message; its details name the field.
     """
-    block = HeaderBlock(_octets(outgoing, new_id))
+    octets = _octets(outgoing, new_id)
+    block = HeaderBlock(octets)
+    as_given = draft and outgoing.raw is not None
     bcc = outgoing.bcc
     if bcc is None:
-        bcc = parse_addresses(value for name in _BCC for value in block.values(name))
+        bcc = () if as_given else parse_addresses(value for name in _BCC for value in block.values(name))
     address_list(bcc, "bcc")
-    for name in _BCC:
-        block.remove(name)
+    if not as_given or outgoing.bcc is not None:
+        for name in _BCC:
+            block.remove(name)
     _set_addresses(block, outgoing)
-    _set_identity(block, outgoing, now, new_id)
+    _set_identity(block, outgoing, now, new_id, complete=not as_given)
     _set_further(block, outgoing.headers)
     envelope = outgoing.envelope or _envelope(block, bcc)
     if not draft and not envelope.mail_from and outgoing.envelope is None:
@@ -121,9 +125,9 @@ def compose(
     if not draft and not envelope.rcpt_to:
         raise invalid("must name a recipient", "to")
     return ComposedMessage(
-        raw=block.octets(),
+        raw=block.octets() if block.changed or not as_given else octets,
         envelope=envelope,
-        message_id=unfold(block.values("Message-ID")[0]),
+        message_id=unfold(next(iter(block.values("Message-ID")), b"")),
         subject=decode_header(next(iter(block.values("Subject")), b"")),
         bcc=bcc,
     )
@@ -151,21 +155,29 @@ def _set_addresses(block: HeaderBlock, outgoing: Outgoing) -> None:
 
 
 def _set_identity(
-    block: HeaderBlock, outgoing: Outgoing, now: Callable[[], datetime], new_id: Callable[[], UUID]
+    block: HeaderBlock,
+    outgoing: Outgoing,
+    now: Callable[[], datetime],
+    new_id: Callable[[], UUID],
+    *,
+    complete: bool,
 ) -> None:
-    """Set subject, Message-ID, Date and MIME-Version where they are given or missing (RFC 5322 section 3.6)."""
+    """Set subject, Message-ID and Date where they are given.
+
+    With `complete`, also Message-ID, Date and MIME-Version where they are missing (RFC 5322 section 3.6).
+    """
     given = {name.lower() for name in outgoing.headers}
     if outgoing.subject is not None:
         block.replace("Subject", encode_words(check_line(outgoing.subject, "subject")))
     if outgoing.message_id is not None:
         block.replace("Message-ID", _identifier(outgoing.message_id))
-    elif "message-id" not in given and not any(unfold(value) for value in block.values("Message-ID")):
+    elif complete and "message-id" not in given and not any(unfold(value) for value in block.values("Message-ID")):
         author = next(iter(parse_addresses(block.values("From"))), None)
         domain = ascii_domain(author.address).rpartition("@")[2] if author else ""
         block.replace("Message-ID", f"<{new_id()}@{domain or 'localhost'}>")
-    if outgoing.date is not None or ("date" not in given and not block.values("Date")):
+    if outgoing.date is not None or (complete and "date" not in given and not block.values("Date")):
         block.replace("Date", format_datetime((outgoing.date or now()).astimezone(UTC)))
-    if not block.values("MIME-Version"):
+    if complete and not block.values("MIME-Version"):
         block.replace("MIME-Version", "1.0")
 
 

@@ -45,6 +45,10 @@ _SUPERSETS = {
 }
 #: No charset at all, or one that says nothing about octets above 127.
 _UNLABELLED = {"", "ascii", "us-ascii", "ansi-x3.4-1968", "unknown-8bit", "x-unknown", "unknown", "default"}
+#: Python's own, which are no charsets: what they make of octets is neither text that somebody wrote nor made in linear
+#: time.
+_NOT_CHARSETS = {"unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_CHARACTER = 4  # octets, in UTF-8 and GB 18030
 # An encoded-word (RFC 2047 section 2), also with spaces inside and longer than 75 characters. The text may not hold
 # the start of another one, which keeps the search linear on hostile input; "=?=" is base64 padding and the end.
@@ -77,6 +81,8 @@ def decode_text(data: bytes, charset: str | None = None, *, cut: bool = False) -
 
 
 def _decode(data: bytes, charset: str, errors: str, cut: bool) -> str | None:
+    if charset in _NOT_CHARSETS:
+        return None
     try:
         text = data.decode(charset, errors)
     except UnicodeDecodeError as error:
@@ -86,6 +92,8 @@ def _decode(data: bytes, charset: str, errors: str, cut: bool) -> str | None:
     except (LookupError, ValueError):
         # No such codec, a codec that is not one of text, NUL in its name.
         return None
+    # UTF-7 can write half a surrogate pair, which no UTF-8 can say on.
+    text = _SURROGATE.sub("\ufffd", text)
     return text.rstrip("\ufffd") if cut and errors == "replace" else text
 
 

@@ -99,7 +99,8 @@ def _mailbox(address: Address, key: str) -> str:
     name = check_line(address.name, f"{key}.name").strip()
     if not name:
         return spec
-    if not _ATOMS.fullmatch(name) or "=?" in name:
+    # White space between atoms means no more than one space (RFC 5322 section 3.2.2).
+    if not _ATOMS.fullmatch(name) or "=?" in name or "  " in name:
         ascii_name = _PLAIN.fullmatch(name) and "=?" not in name
         name = '"' + re.sub(r'(["\\])', r"\\\1", name) + '"' if ascii_name else encode_words(name)
     return f"{name} <{spec}>"
@@ -124,11 +125,17 @@ def header_field(name: str, value: str, line_end: str = "\r\n") -> bytes:
 
 
 class HeaderBlock:
-    """The header section of a finished message. Fields that are not touched keep every octet, as does the body."""
+    """The header section of a finished message. Fields that are not touched keep every octet, as does the body.
+
+    Attributes:
+        line_end: as the message has it.
+        changed: a field was replaced or removed.
+    """
 
     def __init__(self, raw: bytes) -> None:
         first_end = raw.find(b"\n")
         self.line_end = "\n" if first_end >= 0 and raw[first_end - 1 : first_end] != b"\r" else "\r\n"
+        self.changed = False
         self._new: list[tuple[str, bytes]] = []
         self._fields: list[tuple[str, bytes]] = []
         mbox_line = _MBOX_LINE.match(raw)
@@ -146,12 +153,14 @@ class HeaderBlock:
 
     def remove(self, name: str) -> None:
         """Remove every field of this name."""
+        self.changed = self.changed or bool(self.values(name))
         self._new = [item for item in self._new if item[0] != name.lower()]
         self._fields = [item for item in self._fields if item[0] != name.lower()]
 
     def replace(self, name: str, value: str) -> None:
         """Put one field in the place of all that have this name; without any, after the other new ones at the top."""
         item = (name.lower(), header_field(name, value, self.line_end))
+        self.changed = True
         for fields in (self._new, self._fields):
             at = next((index for index, (key, _) in enumerate(fields) if key == name.lower()), None)
             if at is not None:

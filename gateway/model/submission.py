@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from gateway.model.account import Email
 from gateway.model.account_errors import RemedyInfo
 from gateway.model.base import Payload, Resource
+from gateway.model.mailbox import MailboxPath
 from gateway.model.message import ReferenceResult
 
 #: Octets of one text, html, attachment or raw message, before decoding.
@@ -95,7 +96,7 @@ class SubmitRequest(ComposeFields, frozen=True, kw_only=True):
 class AppendRequest(ComposeFields, frozen=True, kw_only=True):
     """A message to store in a mailbox."""
 
-    path: Annotated[str, Meta(min_length=1, max_length=1024)]
+    path: MailboxPath
     flags: tuple[Annotated[str, Meta(max_length=128)], ...] = ()
     internal_date: datetime | None = None
 

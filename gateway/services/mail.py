@@ -117,13 +117,16 @@ async def resolve(session: Session, path: str) -> str:
     """Return the path of a mailbox that may be named by its special use (RFC 6154).
 
     Raises:
-        NotFoundError: no mailbox has that special use.
+        NotFoundError: no mailbox has that special use, nor that very name.
     """
     if not path.startswith("\\"):
         return path
-    for mailbox in await session.mailboxes():
+    mailboxes = await session.mailboxes()
+    for mailbox in mailboxes:
         if mailbox.special_use is not None and mailbox.special_use.lower() == path.lower():
             return mailbox.path
+    if any(mailbox.path == path for mailbox in mailboxes):
+        return path
     raise NotFoundError("no mailbox has this special use", code="MailboxNotFound")
 
 

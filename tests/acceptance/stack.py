@@ -40,6 +40,7 @@ class GatewayStack:
         app: id of the OAuth2 app.
         api: calls the API with that token.
         scan: what must not stand in any log of this stack.
+        directory: where its processes keep their files.
     """
 
     def __init__(self, directory: Path, lab: Lab, redis_server: RedisServer, loop: LoopThread) -> None:
@@ -47,7 +48,7 @@ class GatewayStack:
         self.redis_server = redis_server
         self.token = secrets.token_hex(32)
         self.scan = LogScan()
-        self._directory = directory
+        self.directory = directory
         self._loop = loop
         port = reserve_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -80,7 +81,7 @@ class GatewayStack:
         entry = self.lab.clouds_entry()
         imap = {**entry["imap"], "port": self.proxy.address[1]}
         clouds = {self.lab.app_fields()["cloud"]: {**entry, "imap": imap}}
-        (self._directory / "clouds.json").write_text(json.dumps(clouds))
+        (self.directory / "clouds.json").write_text(json.dumps(clouds))
         for _ in range(WORKERS):
             self.start_worker()
         self.server.start()
@@ -116,7 +117,7 @@ class GatewayStack:
         """Start one more API process and return its URL; nothing is known yet about how far it has come."""
         name, port = f"serve-{len(self.servers)}", reserve_port()
         settings = {**self._settings, "GATEWAY_PORT": str(port)}
-        server = GatewayProcess(name, ["serve", "--with-parent"], settings, self._directory / f"{name}.log")
+        server = GatewayProcess(name, ["serve", "--with-parent"], settings, self.directory / f"{name}.log")
         self.servers.append(server)
         server.start()
         return f"http://127.0.0.1:{port}"
@@ -125,7 +126,7 @@ class GatewayStack:
         """Start one more worker and wait until it is known."""
         name = f"worker-{len(self.workers)}"
         arguments = ["worker", "--with-parent", "--name", name]
-        worker = GatewayProcess(name, arguments, self._settings, self._directory / f"{name}.log")
+        worker = GatewayProcess(name, arguments, self._settings, self.directory / f"{name}.log")
         self.workers.append(worker)
         worker.start()
         return worker

@@ -129,6 +129,8 @@ userdb {{
 # by the address detail (`alice+Sent Items`), and deliveries choose their mailbox the same way.
 _MAIL = """\
 mail_location = maildir:~/Maildir:LAYOUT=fs
+# Sessions disagree about it when mailboxes come and go within a second.
+mailbox_list_index = no
 mail_fsync = never
 mailbox_idle_check_interval = 1 s
 recipient_delimiter = +

@@ -34,7 +34,8 @@ def _sent(server: Any) -> bytes:
     ("query", "criteria"),
     [
         (SearchQuery(), b"ALL"),
-        (SearchQuery(seq="1:5,*", uid="7"), b"1:5,* UID 7"),
+        (SearchQuery(seq="1:5,*", uid="1:4294967295"), b"1:1,1:1 UID 1:4294967295"),
+        (SearchQuery(seq="2,4294967295"), b"NOT ALL"),
         (SearchQuery(unseen=True, flagged=True, answered=False), b"UNANSWERED FLAGGED UNSEEN"),
         (SearchQuery(unseen=False, deleted=False, draft=True), b"UNDELETED DRAFT SEEN"),
         (SearchQuery(from_='a "b" \\', subject="x y"), b'FROM "a \\"b\\" \\\\" SUBJECT "x y"'),
@@ -50,6 +51,18 @@ async def test_criteria_are_joined(scripted: Start, query: SearchQuery, criteria
     page = await _search(server, query)
     assert (page.total, page.messages, page.next_cursor) == (0, (), None)
     assert _sent(server) == criteria
+
+
+@pytest.mark.parametrize(
+    "numbers", ["0", "1:0", "4294967296", "9999999999", "٣", "1,", ":1", "1 ALL", "1\n", "", "1:2:3"]
+)
+async def test_what_is_no_set_of_numbers_is_not_sent(scripted: Start, numbers: str) -> None:
+    """RFC 9051 section 9: ASCII digits, without zero, of 32 bits."""
+    server = await scripted({b"UID SEARCH": b"* SEARCH\r\nTAG OK done\r\n"})
+    for query in (SearchQuery(uid=numbers), SearchQuery(seq=numbers)):
+        with pytest.raises(InvalidRequestError):
+            await _search(server, query)
+    assert not [line for line in server.commands if b"SEARCH" in line]
 
 
 async def test_text_beyond_ascii_travels_in_literals(scripted: Start) -> None:

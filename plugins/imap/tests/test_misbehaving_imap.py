@@ -307,6 +307,53 @@ async def test_server_name_of_a_mailbox_is_used_as_the_server_gave_it(scripted: 
     ]
 
 
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (b"TAG NO [CANNOT] Character not allowed: *\r\n", "InvalidMailboxName"),
+        (b"TAG NO Character not allowed: *\r\n", "PermanentError"),
+    ],
+)
+async def test_wildcard_does_not_pass_for_a_mailbox_that_exists(scripted: Start, answer: bytes, code: str) -> None:
+    """LIST takes the name for a pattern (RFC 9051 section 6.3.9), and answers with others."""
+    server = await scripted({b"CREATE": answer, b"RENAME": answer})
+    for call in (
+        lambda session: session.create_mailbox("*"),
+        lambda session: session.rename_mailbox("INBOX", "%"),
+    ):
+        outcome = await _outcome(server, call)
+        assert isinstance(outcome, PermanentError)
+        assert outcome.error_code == code
+
+
+async def test_name_with_a_line_end_is_not_sent(scripted: Start) -> None:
+    """Dovecot repeats a name that it does not know, decoded: what follows the line end would pose as an answer."""
+    server = await scripted()
+    for name in ("x\r\nA1 OK", "x\ny", "\0"):
+        outcome = await _outcome(server, lambda session, name=name: session.append(name, b"Subject: x\r\n\r\n"))
+        assert isinstance(outcome, NotFoundError)
+    assert not [line for line in server.commands if line.startswith(b"APPEND")]
+
+
+@pytest.mark.parametrize("name", ["a/", "/a", "a//b", "/"])
+async def test_empty_name_between_delimiters_is_not_made(scripted: Start, name: str) -> None:
+    """Servers would make another mailbox than the one that was asked for."""
+    server = await scripted({b"CREATE": b"TAG OK done\r\n", b"RENAME": b"TAG OK done\r\n"})
+    for call in (
+        lambda session: session.create_mailbox(name),
+        lambda session: session.rename_mailbox("Archive", name),
+    ):
+        assert (await _outcome(server, call)).error_code == "InvalidMailboxName"
+    assert not [line for line in server.commands if line.startswith((b"CREATE", b"RENAME"))]
+
+
+async def test_mailbox_that_is_named_like_a_special_use_is_reached(scripted: Start) -> None:
+    """Somebody may have made it; its own name comes before the use that it looks like."""
+    server = await scripted({b"LIST": b'* LIST () "/" INBOX\r\n* LIST () "/" "\\\\Odd"\r\nTAG OK done\r\n'})
+    await _outcome(server, lambda session: session.messages("\\Odd", PageRequest()))
+    assert b'EXAMINE "\\\\Odd"' in server.commands
+
+
 async def test_cancelled_call_does_not_leave_its_answer_to_the_next(scripted: Start) -> None:
     """A caller's time is up in the middle of an answer; the session starts afresh."""
     server = await scripted({b"FETCH": b"* 1 FETCH (UID 5 RFC822.SIZE 1)\r\n"})

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.errors import MailboxUnavailableError, NotFoundError, PermanentError
+from gateway.errors import MailboxUnavailableError, PermanentError
 from gateway.model.message import FlagUpdate
 from gateway.plugins import load_plugins
 from gateway.provider import Account, Environment, PageRequest, Session
@@ -77,6 +77,21 @@ async def test_any_file_name_is_served(root: Path, name: str) -> None:
         assert await session.update_flags(entry.id, FlagUpdate(add="\\Seen")) == ("\\Seen",)
 
 
+@pytest.mark.parametrize("mailbox", ["x" * 249, "ä" * 124])
+@pytest.mark.parametrize("name", ["1." + "y" * 240, "1." + "ü" * 120])
+async def test_ids_stay_short_when_names_are_long(root: Path, mailbox: str, name: str) -> None:
+    """The API takes ids of at most 256 characters; names of files have up to 255 octets."""
+    async with opened(root) as session:
+        await session.create_mailbox(mailbox)
+        (root / f".{mailbox}" / "new" / name).write_bytes(b"Subject: x\r\n\r\n")
+        (root / f".{mailbox}" / "new" / f"{name}z").write_bytes(b"Subject: z\r\n\r\n")
+        found = (await session.messages(mailbox, PageRequest())).messages
+        assert all(len(entry.id) <= 256 for entry in found)
+        for entry in found:
+            assert ((await session.message(entry.id)).subject, entry.path) == (entry.subject, mailbox)
+        assert sorted(entry.subject for entry in await session.entries(mailbox, [e.id for e in found])) == ["x", "z"]
+
+
 async def test_file_name_that_is_not_text_is_served(root: Path) -> None:
     """File names are octets."""
     Path(os.fsdecode(os.fsencode(root / "cur") + b"/1.\xff:2,")).write_bytes(b"Subject: x\r\n\r\n")
@@ -117,8 +132,10 @@ async def test_mailbox_is_not_created_elsewhere(root: Path, path: str) -> None:
     """A path is a name, never a way."""
     before = sorted(root.parent.rglob("*"))
     async with opened(root) as session:
-        with pytest.raises(NotFoundError):
-            await session.create_mailbox(path)
+        for call in (session.create_mailbox(path), session.rename_mailbox("Work", path)):
+            with pytest.raises(PermanentError) as refused:
+                await call
+            assert refused.value.error_code == "InvalidMailboxName"
     assert sorted(root.parent.rglob("*")) == before
 
 

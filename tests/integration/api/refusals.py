@@ -9,7 +9,7 @@ import httpx
 #: What no client is to see: file names, classes, libraries, and the words that msgspec finds by itself.
 _INTERNAL = re.compile(
     r"Traceback|msgspec|litestar|redis\.|structlog|site-packages|\.py\b|<class|object at 0x|Expected `|"
-    r"\b[A-Z]\w+(?:Error|Exception)\b(?<!InternalError)(?<!ConnectionError)"
+    r"\b[A-Z]\w+(?:Error|Exception)\b(?<!InternalError)(?<!ConnectionError)(?<!PermanentError)"
 )
 
 

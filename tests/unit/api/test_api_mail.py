@@ -290,6 +290,20 @@ def test_no_file_name_leaves_its_header_or_its_directory(filename: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("filename", "shown"),
+    [
+        ("x" * 300 + ".pdf", "x" * 196 + ".pdf"),
+        ("x" * 300, "x" * 200),
+        ("x." + "y" * 300, "x." + "y" * 198),
+        ("x" * 195 + " ..." + "z.tar.gz", "x" * 195 + ".gz"),
+    ],
+)
+def test_long_file_name_keeps_its_ending(filename: str, shown: str) -> None:
+    """File systems take 255 octets, and programs go by the ending."""
+    assert content_disposition("attachment", filename) == f'attachment; filename="{shown}"'
+
+
+@pytest.mark.parametrize(
     ("content_type", "expected"),
     [
         ("text/html; charset=utf-8", "text/html; charset=utf-8"),

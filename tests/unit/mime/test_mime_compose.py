@@ -90,6 +90,7 @@ def test_given_envelope_wins() -> None:
 
 @given(subject=_LINE, name=_LINE, filename=_LINE.filter(bool))
 @example(subject="=?utf-8?q?not_decoded?=", name="=?utf-8?q?a?=", filename="=?utf-8?q?a?=.pdf")
+@example(subject="a  b", name="two  spaces", filename="a  b.pdf")
 @example(subject=" both sides ", name='"quoted", \\ (comment) <x>', filename='a"b\\c;d.pdf')
 @example(subject="x" * 3000, name="ü" * 300, filename="%41ü'*.pdf")
 @example(subject="\u2028\x85\x0b\x1c", name="\u2028\x85\x0b", filename="\u2028\x85\x0b\x1c")
@@ -356,7 +357,26 @@ def test_odd_finished_message_is_sent_all_the_same(raw: bytes) -> None:
 def test_draft_needs_neither_author_nor_recipient() -> None:
     """People store half a letter."""
     assert made(from_=None, to=(), text="x", draft=True).envelope.rcpt_to == ()
-    assert made(b"Subject: x\r\n\r\n", draft=True).message_id.endswith("@localhost>")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(b"", b"x", b"\r\n", b"Subject: x", b"Subject: x\n\ny", b"no header\r\n\r\n", b"From x y z\nSubject: x\n\ny"),
+        b"Bcc: Zoe <zoe@example.org>\r\nbcc: not an address\r\nX:\xff\x00\r\n\r\n\x00\xff\r",
+    ],
+)
+def test_finished_draft_is_stored_octet_for_octet(raw: bytes) -> None:
+    """What is uploaded is what is downloaded later: nothing is added, removed or brought into form."""
+    message = made(raw, draft=True)
+    assert (message.raw, message.sent_copy()) == (raw, raw)
+
+
+def test_only_what_is_given_beside_a_finished_draft_is_changed() -> None:
+    """The rest keeps its octets."""
+    raw = b"X:  a\r\n b\r\nBcc: zoe@example.org\r\n\r\nbody\n"
+    assert made(raw, draft=True, subject="new").raw == b"Subject: new\r\n" + raw
+    assert made(raw, draft=True, bcc=()).sent_copy() == b"X:  a\r\n b\r\n\r\nbody\n"
 
 
 def test_content_is_not_shown() -> None:

@@ -17,6 +17,7 @@ from gateway_imap.fetch_parser import grouped, parse_values
 from gateway_imap.special_use import Listed, Source, assign_uses
 from gateway_imap.wire import Reply, quoted
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _USE_TAG = re.compile(r"\\[A-Za-z]+")
 
 
@@ -43,14 +44,26 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
         """Return the path for a path or a special use such as ``\\Sent``.
 
         Raises:
-            NotFoundError: no mailbox has this use.
+            NotFoundError: no mailbox has this use, nor this very name.
         """
-        if _USE_TAG.fullmatch(path):
+        if _USE_TAG.fullmatch(path) and path not in self.server_names:
             for mailbox in self.mailboxes:
                 if mailbox.special_use is not None and mailbox.special_use.lower() == path.lower():
                     return mailbox.path
             raise NotFoundError("no mailbox has this special use")
         return self.mailboxes[0].path if path.upper() == "INBOX" else path
+
+    def new_name(self, path: str) -> bytes:
+        """Return the argument that names a mailbox which is going to be made.
+
+        Raises:
+            PermanentError: a name between delimiters is empty. Servers would make another mailbox than the one that
+                was asked for (RFC 9051 section 6.3.4).
+        """
+        delimiter = self.mailboxes[0].delimiter
+        if delimiter and not all(path.split(delimiter)):
+            raise _no_such_name()
+        return quoted(encode_name(path))
 
     def special_use(self, path: str) -> SpecialUse | None:
         """Return what a mailbox is for."""
@@ -69,8 +82,11 @@ def encode_name(path: str) -> bytes:
     """Return a path in modified UTF-7 (RFC 3501 section 5.1.3).
 
     Raises:
-        NotFoundError: not text, so that no mailbox can have this name.
+        NotFoundError: not text, so that no mailbox can have this name. Nor can one with control characters, which
+            servers repeat, decoded, in their answers: a line end would let the name pose as an answer.
     """
+    if _CONTROL.search(path):
+        raise NotFoundError("no mailbox can have this name")
     try:
         return bytes(imap_utf7.encode(path))
     except UnicodeError as error:
@@ -260,7 +276,7 @@ def create_mailbox(connection: Connection, name: bytes) -> bool:
     reply = connection.command(b"CREATE", name, tolerate=True)
     if reply.status != "OK":
         if response_code(reply.text)[0] != "ALREADYEXISTS" and not _exists(connection, name):
-            raise connection.refusal(reply)
+            raise _naming_refusal(connection, reply)
         return False
     connection.command(b"SUBSCRIBE", name, tolerate=True)
     return True
@@ -276,7 +292,7 @@ def rename_mailbox(connection: Connection, name: bytes, new_name: bytes) -> None
     connection.release()
     reply = connection.command(b"RENAME", name, new_name, tolerate=True)
     if reply.status != "OK":
-        raise connection.refusal(reply, otherwise=_reason(connection, name))
+        raise _naming_refusal(connection, reply, otherwise=_reason(connection, name))
     connection.command(b"UNSUBSCRIBE", name, tolerate=True)
     connection.command(b"SUBSCRIBE", new_name, tolerate=True)
 
@@ -295,7 +311,22 @@ def delete_mailbox(connection: Connection, name: bytes) -> None:
 
 
 def _exists(connection: Connection, name: bytes) -> bool:
-    return bool(connection.command(b"LIST", b'""', name).lines("LIST"))
+    """Tell whether there is a mailbox of just this name, which LIST may take for a pattern."""
+    listed = _rows(connection.command(b"LIST", b'""', name, tolerate=True), "LIST")
+    return any(quoted(row.server_name) == name for row in listed)
+
+
+def _naming_refusal(
+    connection: Connection, reply: Reply, *, otherwise: type[ProviderError] = PermanentError
+) -> Exception:
+    """Return the error for a refused CREATE or RENAME; CANNOT is said of names (RFC 5530 section 3)."""
+    if response_code(reply.text)[0] == "CANNOT":
+        return _no_such_name(native_code="CANNOT")
+    return connection.refusal(reply, otherwise=otherwise)
+
+
+def _no_such_name(native_code: str | None = None) -> PermanentError:
+    return PermanentError("no mailbox can have this name", code="InvalidMailboxName", native_code=native_code)
 
 
 def _reason(connection: Connection, name: bytes) -> type[ProviderError]:

@@ -16,7 +16,9 @@ from gateway_imap.listing import Page
 from gateway_imap.paging import check_validity
 from gateway_imap.wire import quoted
 
-_SET = re.compile(r"(?:\d{1,10}|\*)(?::(?:\d{1,10}|\*))?(?:,(?:\d{1,10}|\*)(?::(?:\d{1,10}|\*))?)*")
+_NUMBER = r"(?:[1-9][0-9]{0,9}|\*)"
+_SET = re.compile(rf"{_NUMBER}(?::{_NUMBER})?(?:,{_NUMBER}(?::{_NUMBER})?)*")
+_LARGEST = 2**32 - 1
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 _OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 # Ids that are looked for in one command: servers take lines of 8192 octets (RFC 7162 section 4).
@@ -63,6 +65,8 @@ def _search(connection: Connection, path: str, name: bytes, query: SearchQuery) 
     criteria = list(_criteria(connection, query))
     groups = list(_id_groups(connection, query))
     selected = connection.refreshed(path, name)
+    if query.seq is not None:
+        criteria.insert(0, _existing(_checked_set(query.seq, "search.seq"), selected.exists or 0))
     found = [span for group in groups for span in find_everywhere(connection, [*criteria, *group] or [b"ALL"])]
     return selected.uid_validity, united(found)
 
@@ -115,14 +119,28 @@ def _criteria(connection: Connection, query: SearchQuery) -> Iterator[bytes]:
 
 
 def _sets(query: SearchQuery) -> Iterator[bytes]:
-    for key, value in ((b"", query.seq), (b"UID", query.uid)):
-        if value is not None:
-            if not _SET.fullmatch(value):
-                raise _invalid("search.uid" if key else "search.seq")
-            yield from (key, value.encode("ascii")) if key else (value.encode("ascii"),)
+    if query.uid is not None:
+        yield from (b"UID", _checked_set(query.uid, "search.uid").encode("ascii"))
     for key, octets in ((b"LARGER", query.larger), (b"SMALLER", query.smaller)):
         if octets is not None:
             yield from (key, b"%d" % octets)
+
+
+def _checked_set(value: str, key: str) -> str:
+    """Return a sequence set, or refuse what is none (RFC 9051 section 9: numbers of 32 bits, without zero)."""
+    if not _SET.fullmatch(value) or any(int(number) > _LARGEST for number in re.findall(r"\d+", value)):
+        raise _invalid(key)
+    return value
+
+
+def _existing(value: str, exists: int) -> bytes:
+    """Return the part of a sequence set that there is: servers refuse numbers beyond (RFC 9051 section 9)."""
+    spans = []
+    for part in value.split(","):
+        low, *_, high = sorted(exists if end == "*" else int(end) for end in f"{part}:{part}".split(":"))
+        if 1 <= low <= exists:
+            spans.append(f"{low}:{min(high, exists)}")
+    return ",".join(spans).encode("ascii") or b"NOT ALL"
 
 
 def _flags(query: SearchQuery) -> Iterator[bytes]:

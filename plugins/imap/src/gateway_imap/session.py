@@ -308,14 +308,16 @@ class ImapSession(Session):
 
     async def create_mailbox(self, path: str) -> bool:
         """See `Session.create_mailbox`."""
+        name = (await self._mailboxes()).new_name(path)
         self._directory = None
-        return await self._link.write(mailboxes.create_mailbox, quoted(encode_name(path)))
+        return await self._link.write(mailboxes.create_mailbox, name)
 
     async def rename_mailbox(self, path: str, new_path: str) -> None:
         """See `Session.rename_mailbox`."""
         _, name = await self._destination(path)
+        new_name = (await self._mailboxes()).new_name(new_path)
         self._directory = None
-        await self._link.write(mailboxes.rename_mailbox, name, quoted(encode_name(new_path)))
+        await self._link.write(mailboxes.rename_mailbox, name, new_name)
 
     async def delete_mailbox(self, path: str) -> None:
         """See `Session.delete_mailbox`."""

@@ -72,18 +72,25 @@ class MaildirSession(provider.Session):
 
     def _directory(self, mailbox: str, *, new: bool = False) -> Path:
         path = self._root if mailbox == "INBOX" else self._root / f".{mailbox}"
-        if not files.is_mailbox_name(mailbox) or not (new or (path / "cur").is_dir()):
+        if new and not files.is_mailbox_name(mailbox):
+            raise errors.PermanentError("no mailbox can have this name", code="InvalidMailboxName")
+        if not new and not (files.is_mailbox_name(mailbox) and (path / "cur").is_dir()):
             raise errors.NotFoundError("there is no such mailbox")
         return path
+
+    def _paths(self) -> list[str]:
+        names = (file.name[1:] for file in self._root.iterdir() if file.name[0] == "." and (file / "cur").is_dir())
+        return ["INBOX", *sorted(name for name in names if files.is_mailbox_name(name))]
 
     def _files(self, mailbox: str) -> list[Path]:
         directory = self._directory(mailbox)
         return sorted((*(directory / "new").iterdir(), *(directory / "cur").iterdir()), key=files.place, reverse=True)
 
     def _find(self, id: str) -> tuple[str, Path]:
-        mailbox, key = files.decode(id, 2)
+        name, key = files.decode(id, 2)
+        mailbox = next((path for path in self._paths() if files.brief(path) == name), name)
         for file in self._files(mailbox):
-            if files.key(file) == key:
+            if files.brief(files.key(file)) == key:
                 return mailbox, file
         raise errors.NotFoundError("there is no such message")
 
@@ -105,8 +112,7 @@ class MaildirSession(provider.Session):
     @in_thread
     def mailboxes(self, *, counters: bool = False) -> Sequence[model.Mailbox]:
         """Return the inbox and the dotted directories below it."""
-        names = (file.name[1:] for file in self._root.iterdir() if file.name[0] == "." and (file / "cur").is_dir())
-        paths = ["INBOX", *sorted(name for name in names if files.is_mailbox_name(name))]
+        paths = self._paths()
         return [self._mailbox(path, paths, counters) for path in paths]
 
     def _mailbox(self, path: str, paths: Sequence[str], counters: bool) -> model.Mailbox:

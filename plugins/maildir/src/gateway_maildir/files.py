@@ -6,6 +6,7 @@ A name is "<unique>:2,<letters>"; the letters are flags.
 from __future__ import annotations
 
 import base64
+import hashlib
 import itertools
 import os
 import re
@@ -19,6 +20,8 @@ from gateway.provider import MessageState
 _LETTERS = {"\\Draft": "D", "\\Flagged": "F", "\\Answered": "R", "\\Seen": "S", "\\Deleted": "T"}
 _MAILBOX_NAME = re.compile(r"[^./]+(?:\.[^./]+)*")
 _BORN = re.compile(r"(\d{1,18})\.(?:M(\d{1,6}))?(?:P\d+)?(?:Q(\d{1,18}))?")
+#: Octets of a name that stands in an id as it is; two of them make an id that fits into a URL of the API.
+_LONGEST_IN_ID = 90
 _counter = itertools.count(1)
 
 
@@ -29,7 +32,14 @@ def is_mailbox_name(path: str) -> bool:
 
 def encode(*pieces: str) -> str:
     """Make an id for the API: it fits into a URL and needs no table to be read back."""
-    return base64.urlsafe_b64encode("/".join(pieces).encode("utf-8", "surrogateescape")).decode().rstrip("=")
+    octets = "/".join(map(brief, pieces)).encode("utf-8", "surrogateescape")
+    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
+
+
+def brief(name: str) -> str:
+    """Return what stands for a name in an id: the name, or the digest of a long one."""
+    octets = name.encode("utf-8", "surrogateescape")
+    return name if len(octets) <= _LONGEST_IN_ID else f"#{hashlib.sha256(octets).hexdigest()[:32]}"
 
 
 def decode(id: str, count: int) -> list[str]:
