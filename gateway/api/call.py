@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from gateway.api.services import Services
+from gateway.model.stream import Span
 from gateway.model.token import TokenRecord
 
 #: Who asks when an operation needs no token.
@@ -56,19 +57,6 @@ class EventStream:
     """Server-sent events (HTML standard, section 9.2), sent as they arise until the client goes."""
 
     frames: AsyncGenerator[bytes, None]
-
-
-class Span(NamedTuple):
-    """A part of something: its first and last octet, counted from 0, and the octets of the whole."""
-
-    first: int
-    last: int
-    whole: int
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing is left out."""
-        return self.last - self.first + 1 == self.whole
 
 
 @dataclass(frozen=True, slots=True)

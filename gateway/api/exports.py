@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from gateway.api.call import Call, Download, Span
+from gateway.api.call import Call, Download
 from gateway.api.operation import operation
 from gateway.api.paging import Paging
-from gateway.api.ranges import asked_span
+from gateway.api.ranges import asked_range
 from gateway.model.export import ExportCreated, ExportDeleted, ExportDetail, ExportList, ExportRequest
+from gateway.model.stream import OctetRange
 
 _ACCOUNT = "/v1/account/{account}"
 _EXPORT = f"{_ACCOUNT}/export/{{exportId}}"
@@ -72,7 +73,7 @@ async def download_export(call: Call) -> Download:
     """Download a finished export: gzip, one message a line as JSON. A `Range` of octets resumes a broken download."""
     file = await call.services.exports.file(call.account, call.path["exportId"])
     tag = f'"{file.export.id}"'
-    span = asked_span(call.headers, file.size, tag) or Span(0, file.size - 1, file.size)
+    span = (asked_range(call.headers, tag) or OctetRange(0)).within(file.size)
     return Download(
         chunks=call.services.exports.read(file, span.first, span.last),
         content_type="application/gzip",

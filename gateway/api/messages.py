@@ -196,9 +196,13 @@ async def get_text(call: Call, query: TextQuery) -> bytes:
     action="read",
     group="message",
     returns="message/rfc822",
+    ranges=True,
 )
 async def get_source(call: Call) -> Download:
-    """Download the message as it was sent (RFC 5322), octet for octet."""
+    """Download the message as it was sent (RFC 5322), octet for octet. A `Range` of octets resumes a broken download.
+
+    The size of some messages over a mebibyte is not known beforehand; then the range is ignored.
+    """
     arguments = operations.GetSource(message=call.path["message"])
     return await download(call, operations.MESSAGES_SOURCE, arguments, default_filename="message.eml")
 
@@ -212,9 +216,13 @@ async def get_source(call: Call) -> Download:
     action="read",
     group="message",
     returns="*/*",
+    ranges=True,
 )
 async def get_attachment(call: Call) -> Download:
-    """Download an attachment, decoded, with its own Content-Type and file name."""
+    """Download an attachment, decoded, with its own Content-Type and file name.
+
+    A `Range` of octets is ignored where the size is not known beforehand: of encoded attachments over a mebibyte.
+    """
     arguments = operations.GetAttachment(attachment=call.path["attachment"])
     return await download(call, operations.MESSAGES_ATTACHMENT, arguments, default_filename="attachment")
 

@@ -168,6 +168,7 @@ class ParsedMessage:
             content_type=part.content_type,
             filename=part.filename,
             disposition="inline" if part.disposition == "inline" else "attachment",
+            size=None if part.encoding in ("base64", "quoted-printable") else part.end - part.start,
             chunks=self._decoded(part),
         )
 

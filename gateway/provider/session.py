@@ -96,6 +96,13 @@ class Session(ABC):
     def source(self, id: str) -> AsyncIterator[bytes]:
         """Stream the message as RFC 5322 octets, unchanged. Raises like `message`, at the first step."""
 
+    async def source_size(self, id: str) -> int | None:
+        """Return the exact number of octets of `source`; None when the service does not tell. Raises like `message`.
+
+        It may be asked for while the source is being read.
+        """
+        return None
+
     @abstractmethod
     async def attachment(self, id: str) -> AttachmentStream:
         """Open one attachment; its chunks must be read before the session is used again."""

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from gateway.model.message import MessageUpdate, SearchQuery, TextType
+from gateway.model.stream import OctetRange
 
 Lane = Literal["read", "send", "background", "webhook", "export"]
 
@@ -101,13 +102,19 @@ class GetText(Arguments, frozen=True, kw_only=True):
     safe_html: bool = False
 
 
-class GetSource(Arguments, frozen=True, kw_only=True):
+class DownloadArguments(Arguments, frozen=True, kw_only=True):
+    """What is downloaded; `range` is honoured if the size of the whole is known beforehand."""
+
+    range: OctetRange | None = None
+
+
+class GetSource(DownloadArguments, frozen=True, kw_only=True):
     """The octets of one message."""
 
     message: str
 
 
-class GetAttachment(Arguments, frozen=True, kw_only=True):
+class GetAttachment(DownloadArguments, frozen=True, kw_only=True):
     """The octets of one attachment."""
 
     attachment: str

@@ -34,6 +34,11 @@ class ContentConformance:
         entry = await arrived(session, deliver, inbox, octets_of_every_kind())
         same_octets(await octets(session, entry.id), octets_of_every_kind())
 
+    async def test_size_of_a_source_is_the_true_one(self, session: Session, deliver: Deliver, inbox: str) -> None:
+        """It is told before the octets, so that a part can be asked for; an estimate would break the download."""
+        entry = await arrived(session, deliver, inbox, octets_of_every_kind())
+        assert await session.source_size(entry.id) in (None, len(await octets(session, entry.id)))
+
     async def test_headers_are_lower_case_with_every_value_in_order(
         self, session: Session, deliver: Deliver, inbox: str
     ) -> None:

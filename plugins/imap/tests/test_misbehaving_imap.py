@@ -354,6 +354,17 @@ async def test_mailbox_that_is_named_like_a_special_use_is_reached(scripted: Sta
     assert b'EXAMINE "\\\\Odd"' in server.commands
 
 
+@pytest.mark.parametrize(
+    ("end", "size"), [(b"x", 100), (b"", None), (b"xy", None)], ids=["true", "too large", "too small"]
+)
+async def test_size_of_a_message_is_believed_if_it_ends_there(scripted: Start, end: bytes, size: int | None) -> None:
+    """Exchange estimates sizes, and a download of another length than was told breaks."""
+    octets = b"* 1 FETCH (UID 5 BODY[]<99> {%d}\r\n%b)\r\nTAG OK done\r\n" % (len(end), end)
+    told = b"* 1 FETCH (UID 5 RFC822.SIZE 100)\r\nTAG OK done\r\n"
+    server = await scripted({b"UID FETCH 5 (UID RFC822.SIZE": told, b"UID FETCH 5 (UID BODY.PEEK[]<99.2>": octets})
+    assert await _outcome(server, lambda session: session.source_size(MESSAGE)) == size
+
+
 async def test_cancelled_call_does_not_leave_its_answer_to_the_next(scripted: Start) -> None:
     """A caller's time is up in the middle of an answer; the session starts afresh."""
     server = await scripted({b"FETCH": b"* 1 FETCH (UID 5 RFC822.SIZE 1)\r\n"})

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.api.replies import StreamBrokenError, content_disposition, safe_content_type
 from gateway.errors import WorkerLostError
 from gateway.model.message import FlagUpdate, MessageUpdate, SearchQuery
-from gateway.model.stream import StreamHead
+from gateway.model.stream import OctetRange, Span, StreamHead
 from gateway.queue import operations
 
 pytestmark = pytest.mark.anyio
@@ -210,7 +210,7 @@ def stream(services: Any, chunks: list[Any], **head: Any) -> Any:
 
 
 async def test_an_attachment_arrives_whole_with_its_headers(client: httpx.AsyncClient, services: Any) -> None:
-    opened = stream(services, [b"ab", b"", b"c"], content_type="image/png", filename="ä.png", size=3)
+    opened = stream(services, [b"ab", b"", b"c"], content_type="image/png", filename="ä.png", span=Span(0, 2, 3))
     answer = await client.get("/v1/account/a/attachment/x")
     assert answer.content == b"abc"
     assert answer.headers["content-type"] == "image/png"
@@ -221,8 +221,43 @@ async def test_an_attachment_arrives_whole_with_its_headers(client: httpx.AsyncC
     assert opened.closed == 1
 
 
+async def test_a_part_of_a_download_is_asked_of_the_worker(client: httpx.AsyncClient, services: Any) -> None:
+    """RFC 9110 section 14; the worker tells which part it sends."""
+    stream(services, [b"bc"], span=Span(1, 2, 5))
+    for path in ("attachment/x", "message/x/source"):
+        whole = await client.get(f"/v1/account/a/{path}")
+        tag = whole.headers["etag"]
+        for headers, asked in (
+            ({}, None),
+            ({"range": "bytes=1-2"}, OctetRange(1, 2)),
+            ({"range": "bytes=-4"}, OctetRange(None, 4)),
+            ({"range": "bytes=1-", "if-range": tag}, OctetRange(1, None)),
+            ({"range": "bytes=1-", "if-range": '"another"'}, None),
+            ({"range": "bytes=2-1"}, None),
+            ({"range": "bytes=0-1,3-4"}, None),
+        ):
+            answer = await client.get(f"/v1/account/a/{path}", headers=headers)
+            assert services.jobs.calls[-1][2].range == asked
+            assert (answer.status_code, answer.headers["content-range"]) == (206, "bytes 1-2/5")
+            assert (answer.headers["content-length"], answer.headers["etag"]) == ("2", tag)
+
+
+async def test_a_download_of_unknown_size_offers_no_parts(client: httpx.AsyncClient, services: Any) -> None:
+    stream(services, [b"abc"])
+    answer = await client.get("/v1/account/a/attachment/x", headers={"range": "bytes=1-"})
+    assert (answer.status_code, answer.content) == (200, b"abc")
+    assert not {"accept-ranges", "content-range", "content-length", "etag"} & set(answer.headers)
+
+
+@pytest.mark.parametrize("id", ['"', "\u00e9\U0001f4a9", "a'b;c"])
+async def test_the_entity_tag_is_harmless_whatever_the_id(id: str, client: httpx.AsyncClient, services: Any) -> None:
+    stream(services, [b"abc"], span=Span(0, 2, 3))
+    answer = await client.get(f"/v1/account/a/attachment/{quote(id, safe='')}")
+    assert answer.headers["etag"].strip('"').isalnum()
+
+
 async def test_head_of_a_download_reads_nothing_and_closes_it(client: httpx.AsyncClient, services: Any) -> None:
-    opened = stream(services, [RuntimeError("read")], content_type="message/rfc822", size=9)
+    opened = stream(services, [RuntimeError("read")], content_type="message/rfc822", span=Span(0, 8, 9))
     answer = await client.head("/v1/account/a/message/m/source")
     assert (answer.status_code, answer.headers["content-length"], answer.content) == (200, "9", b"")
     assert opened.closed == 1

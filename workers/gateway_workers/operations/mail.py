@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -18,11 +18,11 @@ from gateway.model.message import (
     MessageUpdateResult,
     MoveResult,
 )
-from gateway.model.stream import StreamHead
 from gateway.provider import PageRequest
 from gateway.queue import operations as ask
 from gateway.services import bulk, mail, mailboxes, showing
 from gateway_workers.context import Handler, JobContext
+from gateway_workers.operations.downloads import get_attachment, get_source
 
 
 async def list_mailboxes(job: JobContext, arguments: ask.ListMailboxes) -> MailboxList:
@@ -83,28 +83,6 @@ async def get_text(job: JobContext, arguments: ask.GetText) -> MessageText:
     return msgspec.structs.replace(shown, plain=None) if arguments.safe_html else shown
 
 
-async def get_source(job: JobContext, arguments: ask.GetSource) -> None:
-    """The octets of a message."""
-    async with job.session() as session:
-        chunks = aiter(session.source(arguments.message))
-        # The first step tells whether there is such a message; only then is the caller promised octets.
-        first = await anext(chunks, b"")
-        await job.stream(StreamHead(content_type="message/rfc822"), _joined(first, chunks))
-
-
-async def get_attachment(job: JobContext, arguments: ask.GetAttachment) -> None:
-    """The octets of an attachment."""
-    async with job.session() as session:
-        found = await session.attachment(arguments.attachment)
-        head = StreamHead(
-            content_type=found.content_type,
-            filename=found.filename,
-            disposition=found.disposition,
-            size=found.size,
-        )
-        await job.stream(head, found.chunks)
-
-
 async def update_message(job: JobContext, arguments: ask.UpdateMessage) -> MessageUpdateResult:
     """Change flags or labels."""
     async with job.session() as session:
@@ -145,13 +123,6 @@ async def append_message(job: JobContext, arguments: ask.AppendMessage) -> Appen
     """Store a message."""
     async with job.session() as session:
         return await mail.append(session, arguments.path, arguments.content, flags=arguments.flags, date=arguments.date)
-
-
-async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    if first:
-        yield first
-    async for chunk in rest:
-        yield chunk
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -287,6 +287,18 @@ def read_chunk(connection: Connection, target: Target, section: str, offset: int
     return _section_octets(fetch_one(connection, target, items))
 
 
+def read_size(connection: Connection, target: Target) -> int | None:
+    """Return the octets of a message, if the server tells the truth about them.
+
+    Exchange estimates sizes unless it is told otherwise, so the last octet is asked for, and one more.
+    """
+    size = fetch_one(connection, target, b"(UID RFC822.SIZE)").get("RFC822.SIZE")
+    if not isinstance(size, int) or size < 1:
+        return None
+    end = fetch_one(connection, target, b"(UID BODY.PEEK[]<%d.2>)" % (size - 1))
+    return size if len(_section_octets(end)) == 1 else None
+
+
 def open_attachment(connection: Connection, target: Target, number: str) -> tuple[Part, bytes]:
     """Return a part's description and its first `CHUNK` octets, as transferred, in one round trip.
 

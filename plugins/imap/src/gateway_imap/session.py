@@ -186,6 +186,10 @@ class ImapSession(Session):
             if len(chunk) < CHUNK:
                 return
 
+    async def source_size(self, id: str) -> int | None:
+        """See `Session.source_size`."""
+        return await self._link.read(reading.read_size, await self._target(decode_message_id(id)))
+
     async def attachment(self, id: str) -> AttachmentStream:
         """See `Session.attachment`."""
         message, number = decode_attachment_id(id)

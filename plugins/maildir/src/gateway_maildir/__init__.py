@@ -30,7 +30,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _SPECIAL_USE = ("Archive", "Drafts", "Junk", "Sent", "Trash")
-_CHUNK = 64 * 1024
+_CHUNK = 1024 * 1024
 
 
 def in_thread(
@@ -173,14 +173,22 @@ class MaildirSession(provider.Session):
         return parse_message(self._find(id)[1].read_bytes()).text(text_type, max_bytes, id=id)
 
     @in_thread
-    def _octets(self, id: str) -> bytes:
-        return self._find(id)[1].read_bytes()
+    def _octets(self, id: str, start: int) -> bytes:
+        with self._find(id)[1].open("rb") as file:
+            file.seek(start)
+            return file.read(_CHUNK)
 
     async def source(self, id: str) -> AsyncIterator[bytes]:
         """Stream the file as it is."""
-        octets = await self._octets(id)
-        for start in range(0, len(octets), _CHUNK):
-            yield octets[start : start + _CHUNK]
+        start = 0
+        while octets := await self._octets(id, start):
+            yield octets
+            start += len(octets)
+
+    @in_thread
+    def source_size(self, id: str) -> int | None:
+        """Return the size of the file."""
+        return self._find(id)[1].stat().st_size
 
     @in_thread
     def attachment(self, id: str) -> provider.AttachmentStream:

@@ -1,0 +1,158 @@
+"""Sources and attachments: in part, and larger than what a process may hold."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import psutil
+import pytest
+
+from tests.acceptance.boxes import KINDS, Box, open_box
+from tests.acceptance.client import message_path
+from tests.acceptance.processes import GatewayProcess
+from tests.acceptance.stack import GatewayStack
+from tests.integration.api.refusals import refusal
+from tests.rigs.real_lab import RealLab
+
+MEBIBYTE = 1024 * 1024
+#: What a process may grow by while a message of 150 MB passes.
+MOST_GROWTH = 64 * MEBIBYTE
+LARGE = 150_000_000
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def box(request: pytest.FixtureRequest, full_stack: GatewayStack) -> Box:
+    """An account of every kind."""
+    return open_box(request.param, full_stack)
+
+
+def with_attachment(content: bytes, encoding: str) -> bytes:
+    encoded = base64.encodebytes(content).replace(b"\n", b"\r\n") if encoding == "base64" else content + b"\r\n"
+    return (
+        b"Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        b"--b\r\nContent-Type: text/plain\r\n\r\ntext\r\n"
+        b"--b\r\nContent-Type: application/octet-stream; name=x.bin\r\nContent-Disposition: attachment\r\n"
+        b"Content-Transfer-Encoding: " + encoding.encode() + b"\r\n\r\n" + encoded + b"--b--\r\n"
+    )
+
+
+def check_ranges(box: Box, path: str, whole: bytes) -> None:
+    """Ask for parts of what is known."""
+    http, size = box.api.http, len(whole)
+    plain = http.get(path)
+    assert (plain.status_code, plain.content == whole) == (200, True)
+    assert (plain.headers["content-length"], plain.headers["accept-ranges"]) == (str(size), "bytes")
+    tag = plain.headers["etag"]
+    assert http.head(path).headers["content-length"] == str(size)
+    for asked, first, last in (
+        ("bytes=0-0", 0, 0),
+        ("bytes=5-9", 5, 9),
+        ("bytes=10-", 10, size - 1),
+        ("bytes=-7", size - 7, size - 1),
+        (f"bytes={size // 2}-{size // 2 + 99}", size // 2, size // 2 + 99),
+        (f"bytes={size - 1}-{size * 10}", size - 1, size - 1),
+    ):
+        answer = http.get(path, headers={"range": asked, "if-range": tag})
+        assert (answer.status_code, answer.headers["content-range"]) == (206, f"bytes {first}-{last}/{size}")
+        assert answer.content == whole[first : last + 1], asked
+    assert http.get(path, headers={"range": "bytes=5-9", "if-range": '"other"'}).content == whole
+    for none in (f"bytes={size}-", "bytes=-0"):
+        assert refusal(http.get(path, headers={"range": none}), 416) == "RangeNotSatisfiable"
+
+
+@pytest.mark.parametrize("size", [1000, 2 * MEBIBYTE + 17])
+def test_parts_of_a_source_are_answered(box: Box, size: int) -> None:
+    """So that a broken download is resumed; the size of a large message is the true one."""
+    raw = with_attachment(os.urandom(size), "base64")
+    check_ranges(box, f"{message_path(box.account, box.store(raw))}/source", raw)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        ("base64", os.urandom(1000)),
+        ("base64", os.urandom(700_000)),
+        ("8bit", b"0123456789abcdef\r\n" * 100),
+        ("7bit", b"0123456789abcdef\r\n" * 150_000),
+    ],
+    ids=["small", "medium", "8bit", "large-7bit"],
+)
+def test_parts_of_an_attachment_are_answered(box: Box, encoding: str, content: bytes) -> None:
+    """They are parts of the decoded attachment."""
+    id = box.store(with_attachment(content, encoding))
+    (attachment,) = box.read(id)["attachments"]
+    check_ranges(box, f"{box.path}/attachment/{attachment['id']}", content)
+
+
+def test_an_attachment_of_unknown_size_is_answered_whole(box: Box) -> None:
+    """What is decoded on the way has no size beforehand; RFC 9110 section 14.2 lets the range be ignored."""
+    content = os.urandom(2 * MEBIBYTE)
+    (attachment,) = box.read(box.store(with_attachment(content, "base64")))["attachments"]
+    answer = box.api.http.get(f"{box.path}/attachment/{attachment['id']}", headers={"range": "bytes=5-9"})
+    assert answer.status_code == 200
+    assert answer.content == content
+
+
+@contextmanager
+def growth_bounded(processes: list[GatewayProcess]) -> Iterator[None]:
+    """Watch the resident memory of processes, and fail if one of them grew by more than `MOST_GROWTH`."""
+    watched = {process.name: psutil.Process(process.pid) for process in processes}
+    before = {name: process.memory_info().rss for name, process in watched.items()}
+    most, ended = dict(before), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.02):
+            for name, process in watched.items():
+                most[name] = max(most[name], process.memory_info().rss)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    grown = {name: (most[name] - before[name]) // MEBIBYTE for name in watched}
+    assert max(grown.values()) < MOST_GROWTH // MEBIBYTE, grown
+
+
+def digest_of(api: httpx.Client, path: str) -> str:
+    """Return the digest of a download that nobody holds as a whole."""
+    digest = hashlib.sha256()
+    with api.stream("GET", path) as answer:
+        assert answer.status_code == 200
+        for chunk in answer.iter_bytes(MEBIBYTE):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def test_a_message_of_150_megabytes_passes_through_little_memory(full_stack: GatewayStack) -> None:
+    """Neither the worker nor the API process holds what it passes on."""
+    lab = full_stack.lab
+    assert isinstance(lab, RealLab)
+    box = open_box("dovecot", full_stack)
+    subject = secrets.token_hex(8)
+    content = os.urandom(MEBIBYTE) * (LARGE * 3 // 4 // MEBIBYTE)
+    raw = with_attachment(content, "base64").replace(b"Subject: x", b"Subject: " + subject.encode(), 1)
+    assert len(raw) > LARGE
+    lab.dovecot.fill(lab.users[0], 1, message=lambda _, made=raw: made)
+    entry = box.api.wait_for_message(box.account, subject)
+    (attachment,) = entry["attachments"]
+    wanted = {
+        f"{message_path(box.account, entry['id'])}/source": hashlib.sha256(raw).hexdigest(),
+        f"{box.path}/attachment/{attachment['id']}": hashlib.sha256(content).hexdigest(),
+    }
+    del raw, content
+    try:
+        with growth_bounded([full_stack.server, *full_stack.running_workers]):
+            for path, digest in wanted.items():
+                assert digest_of(box.api.http, path) == digest
+    finally:
+        box.api.delete(message_path(box.account, entry["id"]), force=True)
