@@ -17,6 +17,9 @@ __all__ = ["ascii_domain", "parse_addresses", "parse_date"]
 # to see what is there; nothing is sent or allowed because of it.
 _LENIENT = {"strict": False} if "strict" in inspect.signature(getaddresses).parameters else {}
 _Q_WORD = re.compile(r"=\?[^?\s]{1,80}\?[qQ]\?(?:(?!=\?[^=\s]).)*?\?=")
+# Words and no address, e.g. "Undisclosed recipients".
+_PHRASE = re.compile(r'[^@<>,:;()"\s]+\s[^@<>,:;()"]*')
+_UNNESTED = str.maketrans("(:)", "   ")
 _UNSAFE_IN_ATOM = re.compile(r'[\s",;:<>()@\\\[\].]')
 
 
@@ -24,7 +27,13 @@ def parse_addresses(values: Iterable[bytes | str]) -> tuple[Address, ...]:
     """Return the addresses of one header (all its fields), names decoded; an empty group gives none."""
     # An encoded-word may hold a comma or quote that RFC 2047 section 5 forbids there; the splitter must not see it.
     lines = [_Q_WORD.sub(lambda word: _UNSAFE_IN_ATOM.sub(_as_q_octets, word[0]), unfold(value)) for value in values]
-    found = getaddresses(lines, **_LENIENT) if lines else []
+    if len(lines) == 1 and _PHRASE.fullmatch(lines[0]):
+        return (Address(name=decode_header(lines[0]), address=""),)
+    try:
+        found = getaddresses(lines, **_LENIENT) if lines else []
+    except RecursionError:
+        # Comments and groups may be in each other as deep as the sender likes; without their marks they are not.
+        found = getaddresses([line.translate(_UNNESTED) for line in lines], **_LENIENT)
     return tuple(Address(name=decode_header(name), address=address) for name, address in found if name or address)
 
 

@@ -6,13 +6,15 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from gateway.errors import InvalidIdentifierError, NotFoundError
 from gateway.mime.addresses import parse_addresses, parse_date
 from gateway.mime.auto_reply import is_auto_reply
 from gateway.mime.decode import decode_header, decode_text, decode_transfer, transfer_decoder, unfold
-from gateway.mime.structure import Part, leaves, structure
+from gateway.mime.flowed import joined_lines
+from gateway.mime.structure import MAX_TEXTS, Part, leaves, structure
 from gateway.model.message import (
     Address,
     Attachment,
@@ -65,11 +67,13 @@ class ParsedMessage:
     Attributes:
         raw: its octets.
         root: the tree of its parts.
+        body: its leaves that are body text.
     """
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         self.root = structure(raw)
+        self.body = tuple(islice((part for part in leaves(self.root) if _is_text(part)), MAX_TEXTS))
 
     @cached_property
     def headers(self) -> dict[str, tuple[str, ...]]:
@@ -94,7 +98,7 @@ class ParsedMessage:
     # --- text
 
     def _texts(self, kind: str) -> Iterator[Part]:
-        return (part for part in leaves(self.root) if part.content_type == f"text/{kind}" and _is_text(part))
+        return (part for part in self.body if part.content_type == f"text/{kind}")
 
     def encoded_size(self) -> EncodedSize:
         """Return the octets of the body texts as transferred."""
@@ -129,7 +133,7 @@ class ParsedMessage:
                 cut = len(octets) > left
                 octets, left = octets[:left], max(0, left - len(octets))
             text = decode_text(octets, part.parameters.get("charset"), cut=cut)
-            texts.append(_LINE_END.sub("\n", text))
+            texts.append(joined_lines(_LINE_END.sub("\n", text), part.parameters))
             if cut:
                 break
         return "\n".join(texts), cut
@@ -142,6 +146,7 @@ class ParsedMessage:
         Args:
             identify: makes an attachment's id out of a part number.
         """
+        texts = {part.id for part in self.body}
         return tuple(
             Attachment(
                 id=identify(part.id),
@@ -154,7 +159,7 @@ class ParsedMessage:
                 method=part.parameters.get("method") if part.content_type == "text/calendar" else None,
             )
             for part in leaves(self.root)
-            if not _is_text(part)
+            if part.id not in texts
         )
 
     def open(self, part_id: str) -> AttachmentStream:

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 
 from gateway.mime.decode import parse_parameters, unfold
 
-__all__ = ["Part", "leaves", "structure"]
+__all__ = ["MAX_TEXTS", "Part", "leaves", "structure"]
 
 #: Multiparts deeper than this are shown as one attachment. Real mail rarely passes ten.
 MAX_DEPTH = 40
+
+#: Parts that are shown as body text; what comes after them is attached. Real mail has two or three.
+MAX_TEXTS = 100
 
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:(.*(?:\n[ \t].*)*)", re.MULTILINE)
 _DELIMITER_END = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")

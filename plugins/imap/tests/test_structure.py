@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.mime.structure import MAX_TEXTS
 from gateway.model.message import Address, EncodedSize
 from gateway_imap.entries import addresses, internal_date, message_entry, read_headers
 from gateway_imap.ids import MessageId, decode_attachment_id, decode_text_id
@@ -65,6 +66,24 @@ def test_text_info_names_the_parts_and_their_octets() -> None:
     assert info is not None
     assert info.encoded_size == EncodedSize(plain=17, html=30)
     assert decode_text_id(info.id)[1:] == (("1.1", "3"), ("1.2.1",))
+
+
+@pytest.mark.parametrize("levels", [31, 99])
+def test_what_is_deeper_than_ids_reach_is_one_attachment(levels: int) -> None:
+    """It is not lost, and its id can be read back; servers cut off such messages at a hundred levels."""
+    body: list[Any] = text("plain")
+    for _ in range(levels):
+        body = [body, "mixed", None, None, None]
+    (deep,) = read_structure(body).attachments(MESSAGE)
+    assert (deep.content_type, deep.filename) == ("multipart/mixed", None)
+    assert decode_attachment_id(deep.id) == (MESSAGE, ".".join(["1"] * 30))
+
+
+def test_texts_beyond_the_hundredth_are_attachments() -> None:
+    """The id of the text, and the command that fetches it, stay short."""
+    structure = read_structure([*[text("plain")] * 16_000, "mixed", None, None, None])
+    assert (len(structure.plain), len(structure.others)) == (MAX_TEXTS, 16_000 - MAX_TEXTS)
+    assert len(structure.text_info(MESSAGE).id) < 10_240  # type: ignore[union-attr]
 
 
 def test_message_of_one_part_is_part_one() -> None:
@@ -128,11 +147,17 @@ def test_groups_and_missing_parts_of_addresses() -> None:
             [None, None, "undisclosed-recipients", None],
             ["=?utf-8?q?J=C3=B6rg?=", None, "joerg", "example.org"],
             [None, None, None, None],
+            [None, None, "MISSING_MAILBOX", "MISSING_DOMAIN"],
+            ["Words", None, "MISSING_MAILBOX", "SYNTAX_ERROR"],
             ["Broken", None, "nobody", "MISSING_DOMAIN"],
             ["junk"],
         ]
     )
-    assert listed == (Address(name="Jörg", address="joerg@example.org"), Address(name="Broken", address="nobody"))
+    assert listed == (
+        Address(name="Jörg", address="joerg@example.org"),
+        Address(name="Words", address=""),
+        Address(name="Broken", address="nobody"),
+    )
 
 
 def test_dates_are_converted_to_utc() -> None:

@@ -130,18 +130,22 @@ def addresses(value: Any) -> tuple[Address, ...]:
     """Return the addresses of an ENVELOPE field; the markers of groups (RFC 9051 section 7.5.2) are left out."""
     if not isinstance(value, list):
         return ()
-    return tuple(
+    found = (
         _address(item[0] if isinstance(item[0], str) else "", item[2], item[3] if isinstance(item[3], str) else "")
         for item in value
         if isinstance(item, list) and len(item) >= 4 and isinstance(item[2], str) and item[3] is not None
     )
+    return tuple(address for address in found if address.name or address.address)
+
+
+# Servers write these for headers without a domain or a mailbox, or with one that they cannot read.
+_MISSING = frozenset({"MISSING_DOMAIN", "MISSING_MAILBOX", "SYNTAX_ERROR", ".MISSING-HOST-NAME.", ".SYNTAX-ERROR."})
 
 
 @lru_cache(maxsize=8192)
 def _address(name: str, local: str, domain: str) -> Address:
-    # Servers write these for headers without a domain or a mailbox.
-    missing = ("", "MISSING_DOMAIN", ".MISSING-HOST-NAME.", "MISSING_MAILBOX")
-    address = local if domain in missing else f"{'' if local in missing else local}@{domain}"
+    local, domain = ("" if word in _MISSING else word for word in (local, domain))
+    address = f"{local}@{domain}" if domain else local
     return Address(name=decode_header(name) if name else "", address=address)
 
 

@@ -19,6 +19,8 @@ import msgspec
 from imapclient.exceptions import ProtocolError
 from imapclient.response_parser import parse_response
 
+from gateway.mime.decode import decode_text
+
 #: What imaplib keeps of an untagged response: octets, and a tuple for each part that ends with a literal.
 Record = bytes | tuple[bytes, bytes]
 #: Attribute name in upper case -> text, number, list, None, or octets for ``BODY[...]``.
@@ -156,10 +158,8 @@ def _texts(value: Any) -> Any:
             texts.append(item if raw else _texts(item))
         return texts
     if isinstance(value, bytes):
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            return value.decode("latin-1")
+        # Headers that a sender did not encode stand in ENVELOPE and BODYSTRUCTURE as they are.
+        return decode_text(value)
     return value
 
 

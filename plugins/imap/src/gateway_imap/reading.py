@@ -9,6 +9,7 @@ from imapclient.exceptions import ProtocolError
 from gateway.errors import NotFoundError
 from gateway.mime.auto_reply import is_auto_reply
 from gateway.mime.decode import decode_text, decode_transfer
+from gateway.mime.flowed import joined_lines
 from gateway.model.message import MessageDetail, MessageText, SpecialUse, TextType
 from gateway_imap.connection import Connection
 from gateway_imap.entries import (
@@ -275,7 +276,7 @@ def _decoded(part: Part, octets: bytes, max_bytes: int | None) -> tuple[str, boo
     if max_bytes is not None and len(content) > max_bytes:
         content, cut = content[:max_bytes], True
     text = decode_text(content, part.parameters.get("charset"), cut=cut)
-    return text.replace("\r\n", "\n"), cut
+    return joined_lines(text.replace("\r\n", "\n"), part.parameters), cut
 
 
 # --- octets -----------------------------------------------------------------------------------------------------------

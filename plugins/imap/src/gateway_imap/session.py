@@ -200,7 +200,7 @@ class ImapSession(Session):
             chunks=self._attachment_chunks(target, part, beginning),
             filename=part.filename,
             disposition="inline" if part.disposition == "inline" else "attachment",
-            size=None if part.encoding in ("base64", "quoted-printable") else part.size,
+            size=None if part.encoding in ("base64", "quoted-printable") else part.size or None,
         )
 
     async def _attachment_chunks(self, target: Target, part: Part, chunk: bytes) -> AsyncIterator[bytes]:

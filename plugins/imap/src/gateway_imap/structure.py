@@ -6,9 +6,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gateway.mime.decode import decode_parameters
+from gateway.mime.structure import MAX_TEXTS
 from gateway.model.message import Attachment, EncodedSize, TextInfo
 from gateway_imap.ids import MessageId
 
+#: Multiparts deeper than this are shown as one attachment, whose size the server does not tell.
 _DEEPEST = 30
 
 
@@ -77,9 +79,11 @@ def read_structure(body: Any) -> Structure:
     """Sort the parts of a BODYSTRUCTURE value; what makes no sense is left out."""
     parts: list[Part] = []
     _collect(parts, body, "", False, 0)
-    plain, html, others = [], [], []
+    plain: list[Part] = []
+    html: list[Part] = []
+    others: list[Part] = []
     for part in parts:
-        if not _is_text(part):
+        if not _is_text(part) or len(plain) + len(html) >= MAX_TEXTS:
             others.append(part)
         elif part.content_type == "text/plain":
             plain.append(part)
@@ -97,7 +101,7 @@ def _is_text(part: Part) -> bool:
 
 def _collect(parts: list[Part], body: Any, number: str, related: bool, depth: int) -> None:
     """Append the leaves of a structure, numbered as RFC 9051 section 6.4.5.1 says."""
-    if not isinstance(body, list) or not body or depth > _DEEPEST:
+    if not isinstance(body, list) or not body:
         return
     if not isinstance(body[0], list):
         parts.append(_leaf(body, number or "1", related))
@@ -106,6 +110,10 @@ def _collect(parts: list[Part], body: Any, number: str, related: bool, depth: in
     while count < len(body) and isinstance(body[count], list):
         count += 1
     subtype = body[count] if count < len(body) else None
+    if depth >= _DEEPEST:
+        content_type = _content_type("multipart", str(subtype or "mixed"))
+        parts.append(Part(number, content_type, {}, None, "7bit", 0, None, None, related))
+        return
     related = related or (isinstance(subtype, str) and subtype.lower() == "related")
     for position, child in enumerate(body[:count], 1):
         _collect(parts, child, f"{number}.{position}" if number else str(position), related, depth + 1)
