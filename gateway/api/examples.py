@@ -84,6 +84,36 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
             "sendAt": "2026-03-01T09:30:00.000Z",
         },
     },
+    "postV1TemplatesTemplate": {
+        "request": {
+            "account": None,
+            "name": "Welcome",
+            "format": "markdown",
+            "content": {
+                "subject": "Welcome, {{params.name}}",
+                "html": "# Welcome\n\nGood to see you, {{params.name}}.",
+            },
+        },
+        "response": {"created": True, "account": None, "id": "tpl0f4a"},
+    },
+    "getV1TemplatesTemplateTemplate": {
+        "response": {
+            "id": "tpl0f4a",
+            "account": None,
+            "name": "Welcome",
+            "format": "markdown",
+            "created": "2026-03-01T09:30:00.000Z",
+            "updated": "2026-03-01T09:30:00.000Z",
+            "content": {
+                "subject": "Welcome, {{params.name}}",
+                "html": "# Welcome\n\nGood to see you, {{params.name}}.",
+            },
+        }
+    },
+    "putV1TemplatesTemplateTemplate": {
+        "request": {"description": "Sent to new customers"},
+        "response": {"updated": True, "account": None, "id": "tpl0f4a"},
+    },
     "postV1AuthenticationForm": {
         "request": {"account": "example", "redirectUrl": "https://app.example/connected"},
         "response": {"url": "https://gateway.example/accounts/new?data=eyJhIjoxfQ&sig=c2ln"},

@@ -26,6 +26,7 @@ from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sign_in import SignInService
 from gateway.services.stats import StatsService
 from gateway.services.submissions import SubmissionService
+from gateway.services.templates import TemplateService
 from gateway.services.tokens import TokenService
 from gateway.services.verification import VerificationService
 from gateway.services.webhooks.service import Webhooks
@@ -117,6 +118,9 @@ class Services(Protocol):
 
     @property
     def submissions(self) -> SubmissionService: ...
+
+    @property
+    def templates(self) -> TemplateService: ...
 
     @property
     def exports(self) -> ExportService: ...

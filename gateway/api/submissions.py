@@ -29,11 +29,15 @@ class OutboxQuery(Paging, frozen=True, kw_only=True):
     action="send",
     group="submit",
     returns=SubmitResult,
-    errors=(404,),
+    errors=(404, 422),
     takes_mail=True,
 )
 async def submit(call: Call, body: SubmitRequest) -> SubmitResult:
-    """Queue a message for sending. When this answers, it is in the outbox, and nothing has been sent yet."""
+    """Queue a message for sending. When this answers, it is in the outbox, and nothing has been sent yet.
+
+    The texts of `template` go before those of the request. With `template` or `render` they are Handlebars, which can
+    name `params`, `account.name`, `account.email` and `service.url`; `"render": false` leaves a template as it is.
+    """
     return await call.services.submissions.submit(call.account, body)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
@@ -11,6 +11,7 @@ from gateway.model.account import Email
 from gateway.model.account_errors import RemedyInfo
 from gateway.model.base import Payload, Resource
 from gateway.model.message import ReferenceResult
+from gateway.model.template import PreviewText, TemplateFormat
 
 #: Octets of one text, html, attachment or raw message, before decoding.
 MAX_PART = 5 * 1024 * 1024
@@ -80,6 +81,13 @@ class ComposeFields(Payload, frozen=True, kw_only=True):
     tz: Annotated[str, Meta(max_length=100)] | None = None
 
 
+class RenderOptions(Payload, frozen=True, kw_only=True):
+    """How texts that are Handlebars are rendered; a template's own format goes before `format`."""
+
+    format: TemplateFormat = "html"
+    params: dict[str, Any] = field(default_factory=dict)
+
+
 class SubmitRequest(ComposeFields, frozen=True, kw_only=True):
     """A message to send."""
 
@@ -90,6 +98,9 @@ class SubmitRequest(ComposeFields, frozen=True, kw_only=True):
     send_at: datetime | None = None
     delivery_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
     dry_run: bool = False
+    preview_text: PreviewText | None = None
+    template: Annotated[str, Meta(max_length=256, description="Id of a template")] | None = None
+    render: RenderOptions | bool | None = None
 
 
 class AppendRequest(ComposeFields, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ APPS = f"{CONTROL}:apps"
 TOKENS = f"{CONTROL}:tokens"
 OUTBOX = f"{CONTROL}:outbox"
 EXPORTS = f"{CONTROL}:exports"
+TEMPLATES = f"{CONTROL}:templates"
 DUE = f"{CONTROL}:due"
 WEBHOOK_ROUTES = f"{CONTROL}:webhook-routes"
 WEBHOOK_TROUBLES = f"{CONTROL}:webhook-troubles"
@@ -39,6 +40,11 @@ PAUSED = f"{CONTROL}:paused"
 def app(app_id: str) -> str:
     """Hash of one OAuth2 app."""
     return f"{CONTROL}:app:{app_id}"
+
+
+def template_content(template: str) -> str:
+    """The texts of one template, sealed."""
+    return f"{CONTROL}:template:{template}"
 
 
 def app_accounts(app_id: str) -> str:

@@ -36,12 +36,14 @@ from gateway.services.overview import OverviewService
 from gateway.services.protocol_logs import ProtocolLogs
 from gateway.services.queues import QueueService
 from gateway.services.references import ReferenceService
+from gateway.services.rendering import RenderingService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
 from gateway.services.sign_in import SignInService
 from gateway.services.stats import StatsService
 from gateway.services.submissions import SubmissionService
 from gateway.services.sync import AccountSync, Batches, Content, Reports, Tools
+from gateway.services.templates import TemplateService
 from gateway.services.tokens import TokenService
 from gateway.services.verification import ProbeService, VerificationService
 from gateway.services.webhooks.service import Webhooks, build_webhooks
@@ -62,6 +64,7 @@ from gateway.store.runtime_settings import RuntimeSettingsStore
 from gateway.store.sign_ins import SignInStore
 from gateway.store.signs import SignStore
 from gateway.store.store import Store
+from gateway.store.templates import TemplateStore
 from gateway.store.tokens import TokenStore
 
 
@@ -100,6 +103,7 @@ class Services:
     autoconfig: AutoconfigService
     sign_in: SignInService
     submissions: SubmissionService
+    templates: TemplateService
     deliveries: DeliveryService
     exports: ExportService
     export_runner: ExportRunner
@@ -190,6 +194,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     jobs = JobClient(databases.control, settings.broker_url or settings.redis_url, clock=clock)
     account_store, token_store, signs = AccountStore(store), TokenStore(store), SignStore(store)
     outbox, due = OutboxStore(store), DueStore(store)
+    template_store = TemplateStore(store)
     event_store = EventStore(store)
     events = EventService(event_store, clock)
     index = IndexStore(store)
@@ -212,6 +217,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         tokens=token_store,
         outbox=outbox,
         exports=exports,
+        templates=template_store,
         due=due,
         apps=apps,
         grants=grants,
@@ -291,9 +297,11 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
             due=due,
             settings=runtime_settings,
             references=ReferenceService(Originals(jobs)),
+            rendering=RenderingService(template_store, runtime_settings),
             sender=dispatcher,
             clock=clock,
         ),
+        templates=TemplateService(templates=template_store, accounts=account_store, clock=clock),
         deliveries=DeliveryService(accounts=account_store, outbox=outbox, due=due, events=events, clock=clock),
         exports=exports,
         export_runner=ExportRunner(exports=export_store, due=due, events=events, exporter=dispatcher, clock=clock),

@@ -6,18 +6,17 @@ The outbox entry is the truth of a send and is written before the caller is answ
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Protocol
 
 import msgspec
 import structlog
 
 from gateway.errors import ResourceNotFoundError, ServiceUnavailableError
-from gateway.mime.compose import ComposedMessage, Outgoing, OutgoingAttachment, compose
-from gateway.model.message import Address, ReferenceResult
+from gateway.mime.compose import ComposedMessage, Outgoing, compose
+from gateway.model.message import ReferenceResult
 from gateway.model.submission import (
     ComposeFields,
     OutboxDeleted,
@@ -25,15 +24,14 @@ from gateway.model.submission import (
     OutboxEnvelope,
     OutboxList,
     OutboxProgress,
-    Recipient,
     SubmitRequest,
     SubmitResult,
-    UploadAttachment,
 )
-from gateway.provider import Clock, Envelope
-from gateway.services.account_payload import invalid
+from gateway.provider import Clock
+from gateway.services.outgoing import outgoing
 from gateway.services.paging import page_of
 from gateway.services.references import ReferenceService, Referred
+from gateway.services.rendering import RenderingService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
@@ -69,6 +67,7 @@ class SubmissionService:
         due: DueStore,
         settings: RuntimeSettingsService,
         references: ReferenceService,
+        rendering: RenderingService,
         sender: Sender,
         clock: Clock,
     ) -> None:
@@ -77,6 +76,7 @@ class SubmissionService:
         self._due = due
         self._settings = settings
         self._references = references
+        self._rendering = rendering
         self._sender = sender
         self._clock = clock
 
@@ -84,11 +84,12 @@ class SubmissionService:
         """Queue a message; nothing has been sent when this returns.
 
         Raises:
-            ResourceNotFoundError: there is no such account, it cannot send (code SMTPUnavailable), or there is nothing
-                where the message refers to.
+            ResourceNotFoundError: there is no such account or template, the account cannot send (code SMTPUnavailable),
+                or there is nothing where the message refers to.
             InvalidRequestError: no message can be made of the request.
         """
         config = await self._sending_account(account)
+        request = await self._rendering.one(config, request)
         referred = await self._references.resolve(config, request)
         composed = compose(self._outgoing(referred, config), now=self._clock)
         if request.dry_run:
@@ -196,67 +197,3 @@ class SubmissionService:
             copy=request.copy,
             sent_mail_path=request.sent_mail_path or msgspec.UNSET,
         )
-
-
-def outgoing(request: ComposeFields, config: AccountConfig, now: datetime) -> Outgoing:
-    """Return what the composer needs of a request."""
-    reply_to = request.reply_to if isinstance(request, SubmitRequest) else None
-    raw = _base64(request.raw, "raw") if request.raw is not None else None
-    author = _address(request.from_) if request.from_ is not None else None
-    if author is None and raw is None and config.email:
-        author = Address(name=config.name, address=config.email)
-    date = now
-    envelope = None
-    if isinstance(request, SubmitRequest):
-        if request.send_at is not None:
-            date = max(now, request.send_at.astimezone(UTC))
-        if request.envelope is not None:
-            to = request.envelope.to
-            sender = request.envelope.from_
-            envelope = Envelope(
-                mail_from=sender if sender is not None else (author.address if author else config.email or ""),
-                rcpt_to=(to,) if isinstance(to, str) else to,
-            )
-    return Outgoing(
-        from_=author,
-        to=_addresses(request.to),
-        cc=_addresses(request.cc),
-        bcc=_addresses(request.bcc),
-        reply_to=_addresses(reply_to),
-        subject=request.subject,
-        text=request.text,
-        html=request.html,
-        attachments=tuple(_attachment(item, index) for index, item in enumerate(request.attachments)),
-        headers=request.headers or {},
-        message_id=request.message_id,
-        date=None if raw is not None else date,
-        raw=raw,
-        envelope=envelope,
-    )
-
-
-def _address(recipient: Recipient) -> Address:
-    return Address(name=recipient.name, address=recipient.address)
-
-
-def _addresses(value: tuple[Recipient, ...] | Recipient | None) -> tuple[Address, ...] | None:
-    if value is None:
-        return None
-    return (_address(value),) if isinstance(value, Recipient) else tuple(_address(item) for item in value)
-
-
-def _attachment(item: UploadAttachment, index: int) -> OutgoingAttachment:
-    return OutgoingAttachment(
-        filename=item.filename,
-        content=_base64(item.content or "", f"attachments[{index}].content"),
-        content_type=item.content_type,
-        disposition=item.content_disposition or ("inline" if item.cid else "attachment"),
-        cid=item.cid,
-    )
-
-
-def _base64(text: str, key: str) -> bytes:
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise invalid(key, "must be base64") from error

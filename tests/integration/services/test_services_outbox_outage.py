@@ -13,9 +13,11 @@ from gateway.model.submission import OutboxEntry, SubmitRequest
 from gateway.provider import Envelope, SubmitReceipt
 from gateway.services.originals import Originals
 from gateway.services.references import ReferenceService
+from gateway.services.rendering import RenderingService
 from gateway.services.submissions import SWEEP, SubmissionService
 from gateway.store.due import DueWork
 from gateway.store.outbox import OutboxMessage, OutboxStore
+from gateway.store.templates import TemplateStore
 from tests.integration.services.world import World, open_world
 from tests.rigs.redis_server import RedisServer
 
@@ -150,6 +152,7 @@ async def test_a_message_that_is_accepted_is_not_refused_because_its_job_was_not
         due=services.due,
         settings=services.runtime_settings,
         references=ReferenceService(Originals(services.jobs)),
+        rendering=RenderingService(TemplateStore(services.store), services.runtime_settings),
         sender=KillingSender(durable_redis),
         clock=world.clock,
     )
