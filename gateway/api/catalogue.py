@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.api import (
     accounts,
     autoconfig,
+    blocklists,
     bulk,
     events,
     exports,
@@ -34,6 +35,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *bulk.OPERATIONS,
     *submissions.OPERATIONS,
     *templates.OPERATIONS,
+    *blocklists.OPERATIONS,
     *oauth2.OPERATIONS,
     *tokens.OPERATIONS,
     *webhook_routes.OPERATIONS,

@@ -84,6 +84,32 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
             "sendAt": "2026-03-01T09:30:00.000Z",
         },
     },
+    "getV1Blocklists": {
+        "response": {"total": 1, "page": 0, "pages": 1, "blocklists": [{"listId": "news.shop.example", "count": 1}]}
+    },
+    "getV1BlocklistListid": {
+        "response": {
+            "listId": "news.shop.example",
+            "total": 1,
+            "page": 0,
+            "pages": 1,
+            "addresses": [
+                {
+                    "recipient": "bob@mail.example",
+                    "account": "example",
+                    "messageId": "<3f1c@mail.example>",
+                    "source": "one-click",
+                    "reason": "unsubscribe",
+                    "remoteAddress": "192.0.2.7",
+                    "created": "2026-03-01T09:30:00.000Z",
+                }
+            ],
+        }
+    },
+    "postV1BlocklistListid": {
+        "request": {"account": "example", "recipient": "bob@mail.example"},
+        "response": {"success": True, "added": True},
+    },
     "postV1TemplatesTemplate": {
         "request": {
             "account": None,

@@ -14,6 +14,7 @@ from gateway.queue.operations import Operation
 from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
 from gateway.services.autoconfig import AutoconfigService
+from gateway.services.blocklists import BlocklistService
 from gateway.services.dispatch import Dispatcher
 from gateway.services.events import EventService
 from gateway.services.exports import ExportService
@@ -118,6 +119,9 @@ class Services(Protocol):
 
     @property
     def submissions(self) -> SubmissionService: ...
+
+    @property
+    def blocklists(self) -> BlocklistService: ...
 
     @property
     def templates(self) -> TemplateService: ...

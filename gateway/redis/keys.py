@@ -16,6 +16,7 @@ APPS = f"{CONTROL}:apps"
 TOKENS = f"{CONTROL}:tokens"
 OUTBOX = f"{CONTROL}:outbox"
 EXPORTS = f"{CONTROL}:exports"
+BLOCKLISTS = f"{CONTROL}:blocklists"
 TEMPLATES = f"{CONTROL}:templates"
 DUE = f"{CONTROL}:due"
 WEBHOOK_ROUTES = f"{CONTROL}:webhook-routes"
@@ -45,6 +46,11 @@ def app(app_id: str) -> str:
 def template_content(template: str) -> str:
     """The texts of one template, sealed."""
     return f"{CONTROL}:template:{template}"
+
+
+def blocklist(list_id: str) -> str:
+    """Hash recipient -> why they get no mail of one list."""
+    return f"{CONTROL}:blocklist:{list_id}"
 
 
 def app_accounts(app_id: str) -> str:

@@ -19,6 +19,7 @@ from gateway.redis import Databases, open_databases
 from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
 from gateway.services.autoconfig import AutoconfigService, Names
+from gateway.services.blocklists import BlocklistService
 from gateway.services.bounced import BouncedService
 from gateway.services.deliveries import DeliveryService
 from gateway.services.dispatch import Dispatcher
@@ -30,6 +31,7 @@ from gateway.services.grants import GrantService
 from gateway.services.health import HealthService
 from gateway.services.health_check import HealthCheck
 from gateway.services.listings import ListingService
+from gateway.services.merging import MergeService
 from gateway.services.metrics import MetricsService
 from gateway.services.originals import Originals
 from gateway.services.overview import OverviewService
@@ -50,6 +52,7 @@ from gateway.services.webhooks.service import Webhooks, build_webhooks
 from gateway.settings import Settings
 from gateway.store.accounts import AccountStore
 from gateway.store.apps import AppStore
+from gateway.store.blocklists import BlocklistStore
 from gateway.store.bounces import BounceStore
 from gateway.store.cipher import Cipher
 from gateway.store.due import DueStore
@@ -104,6 +107,7 @@ class Services:
     sign_in: SignInService
     submissions: SubmissionService
     templates: TemplateService
+    blocklists: BlocklistService
     deliveries: DeliveryService
     exports: ExportService
     export_runner: ExportRunner
@@ -242,6 +246,10 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         bounced=bounced,
         sleep=asyncio.sleep,
     )
+    rendering = RenderingService(template_store, runtime_settings)
+    blocklists = BlocklistService(
+        blocklists=BlocklistStore(store), accounts=account_store, settings=runtime_settings, events=events, clock=clock
+    )
     return Services(
         databases=databases,
         plugins=plugins,
@@ -297,10 +305,12 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
             due=due,
             settings=runtime_settings,
             references=ReferenceService(Originals(jobs)),
-            rendering=RenderingService(template_store, runtime_settings),
+            rendering=rendering,
+            merging=MergeService(rendering, blocklists),
             sender=dispatcher,
             clock=clock,
         ),
+        blocklists=blocklists,
         templates=TemplateService(templates=template_store, accounts=account_store, clock=clock),
         deliveries=DeliveryService(accounts=account_store, outbox=outbox, due=due, events=events, clock=clock),
         exports=exports,

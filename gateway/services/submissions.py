@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, timedelta
 from typing import Protocol
 
 import msgspec
 import structlog
 
-from gateway.errors import ResourceNotFoundError, ServiceUnavailableError
+from gateway.errors import InvalidRequestError, ResourceNotFoundError, ServiceUnavailableError
 from gateway.mime.compose import ComposedMessage, Outgoing, compose
 from gateway.model.message import ReferenceResult
 from gateway.model.submission import (
@@ -28,6 +29,7 @@ from gateway.model.submission import (
     SubmitResult,
 )
 from gateway.provider import Clock
+from gateway.services.merging import Merged, MergeService, check_members
 from gateway.services.outgoing import outgoing
 from gateway.services.paging import page_of
 from gateway.services.references import ReferenceService, Referred
@@ -68,6 +70,7 @@ class SubmissionService:
         settings: RuntimeSettingsService,
         references: ReferenceService,
         rendering: RenderingService,
+        merging: MergeService,
         sender: Sender,
         clock: Clock,
     ) -> None:
@@ -77,6 +80,7 @@ class SubmissionService:
         self._settings = settings
         self._references = references
         self._rendering = rendering
+        self._merging = merging
         self._sender = sender
         self._clock = clock
 
@@ -88,9 +92,37 @@ class SubmissionService:
                 or there is nothing where the message refers to.
             InvalidRequestError: no message can be made of the request.
         """
+        check_members(request)
         config = await self._sending_account(account)
-        request = await self._rendering.one(config, request)
-        referred = await self._references.resolve(config, request)
+        return await self._accept(config, await self._rendering.one(config, request), self._references)
+
+    async def submit_merge(self, account: str, request: SubmitRequest) -> Sequence[Merged]:
+        """Queue a message for each recipient of `request.mail_merge`; return what became of each, in order.
+
+        Raises:
+            ResourceNotFoundError: there is no such account or template, or the account cannot send (code
+                SMTPUnavailable).
+            InvalidRequestError: members stand side by side that cannot.
+            MissingSettingError: links have no address.
+        """
+        config = await self._sending_account(account)
+        references = self._references.remembering()
+        told = []
+        for entry, found in await self._merging.expand(config, request):
+            if not isinstance(found, SubmitRequest):
+                told.append(Merged(entry, found))
+                continue
+            try:
+                told.append(Merged(entry, await self._accept(config, found, references)))
+            except InvalidRequestError as error:
+                told.append(Merged(entry, error))
+        return told
+
+    async def _accept(
+        self, config: AccountConfig, request: SubmitRequest, references: ReferenceService
+    ) -> SubmitResult:
+        account = config.account
+        referred = await references.resolve(config, request)
         composed = compose(self._outgoing(referred, config), now=self._clock)
         if request.dry_run:
             preview = base64.b64encode(composed.raw).decode()

@@ -11,6 +11,7 @@ import pytest
 from gateway.errors import ConnectError, ResourceNotFoundError, ServiceUnavailableError
 from gateway.model.submission import OutboxEntry, SubmitRequest
 from gateway.provider import Envelope, SubmitReceipt
+from gateway.services.merging import MergeService
 from gateway.services.originals import Originals
 from gateway.services.references import ReferenceService
 from gateway.services.rendering import RenderingService
@@ -146,13 +147,15 @@ async def test_a_message_that_is_accepted_is_not_refused_because_its_job_was_not
 ) -> None:
     """It is due all the same, and a client that is refused submits it again."""
     services = world.services
+    rendering = RenderingService(TemplateStore(services.store), services.runtime_settings)
     submissions = SubmissionService(
         accounts=services.account_store,
         outbox=OutboxStore(services.store),
         due=services.due,
         settings=services.runtime_settings,
         references=ReferenceService(Originals(services.jobs)),
-        rendering=RenderingService(TemplateStore(services.store), services.runtime_settings),
+        rendering=rendering,
+        merging=MergeService(rendering, services.blocklists),
         sender=KillingSender(durable_redis),
         clock=world.clock,
     )
