@@ -84,6 +84,31 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
             "sendAt": "2026-03-01T09:30:00.000Z",
         },
     },
+    "postV1Gateway": {
+        "request": {
+            "gateway": "relay",
+            "name": "Relay",
+            "host": "smtp.relay.example",
+            "port": 587,
+            "user": "shop",
+            "pass": "a secret",
+        },
+        "response": {"gateway": "relay", "state": "new"},
+    },
+    "getV1GatewayGateway": {
+        "response": {
+            "gateway": "relay",
+            "name": "Relay",
+            "deliveries": 12,
+            "lastUse": "2026-03-01T09:30:00.000Z",
+            "user": "shop",
+            "pass": "******",
+            "host": "smtp.relay.example",
+            "port": 587,
+            "secure": False,
+        }
+    },
+    "putV1GatewayEditGateway": {"request": {"port": 465, "secure": True}, "response": {"gateway": "relay"}},
     "getV1Blocklists": {
         "response": {"total": 1, "page": 0, "pages": 1, "blocklists": [{"listId": "news.shop.example", "count": 1}]}
     },

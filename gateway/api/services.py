@@ -23,6 +23,7 @@ from gateway.services.listings import ListingService
 from gateway.services.metrics import MetricsService
 from gateway.services.protocol_logs import ProtocolLogs
 from gateway.services.queues import QueueService
+from gateway.services.relays import RelayService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sign_in import SignInService
 from gateway.services.stats import StatsService
@@ -122,6 +123,9 @@ class Services(Protocol):
 
     @property
     def blocklists(self) -> BlocklistService: ...
+
+    @property
+    def relays(self) -> RelayService: ...
 
     @property
     def templates(self) -> TemplateService: ...

@@ -114,6 +114,7 @@ class SubmitRequest(ComposeFields, frozen=True, kw_only=True):
     preview_text: PreviewText | None = None
     template: Annotated[str, Meta(max_length=256, description="Id of a template")] | None = None
     render: RenderOptions | bool | None = None
+    gateway: Annotated[str, Meta(max_length=256, description="Id of a relay to send through")] | None = None
     mail_merge: Annotated[tuple[MailMergeEntry, ...], Meta(max_length=MOST_MERGED)] | None = None
     list_id: ListId | None = None
     base_url: Annotated[str, Meta(max_length=1024, description="Where links lead, in place of serviceUrl")] | None = (
@@ -200,6 +201,7 @@ class OutboxEntry(Resource, omit_defaults=False, frozen=True, kw_only=True):
     message_id: str
     envelope: OutboxEnvelope
     subject: str | None = None
+    gateway: str | None = None
     state: OutboxState
     created: datetime
     scheduled: datetime

@@ -16,6 +16,7 @@ APPS = f"{CONTROL}:apps"
 TOKENS = f"{CONTROL}:tokens"
 OUTBOX = f"{CONTROL}:outbox"
 EXPORTS = f"{CONTROL}:exports"
+RELAYS = f"{CONTROL}:relays"
 BLOCKLISTS = f"{CONTROL}:blocklists"
 TEMPLATES = f"{CONTROL}:templates"
 DUE = f"{CONTROL}:due"
@@ -51,6 +52,11 @@ def template_content(template: str) -> str:
 def blocklist(list_id: str) -> str:
     """Hash recipient -> why they get no mail of one list."""
     return f"{CONTROL}:blocklist:{list_id}"
+
+
+def relay_use(relay: str) -> str:
+    """Hash of what became of mail that was sent through one relay."""
+    return f"{CONTROL}:relay-use:{relay}"
 
 
 def app_accounts(app_id: str) -> str:

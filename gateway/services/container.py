@@ -38,6 +38,7 @@ from gateway.services.overview import OverviewService
 from gateway.services.protocol_logs import ProtocolLogs
 from gateway.services.queues import QueueService
 from gateway.services.references import ReferenceService
+from gateway.services.relays import RelayService
 from gateway.services.rendering import RenderingService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
@@ -63,6 +64,7 @@ from gateway.store.index import IndexStore
 from gateway.store.metrics import MetricsStore
 from gateway.store.outbox import OutboxStore
 from gateway.store.protocol_logs import ProtocolLogStore
+from gateway.store.relays import RelayStore
 from gateway.store.runtime_settings import RuntimeSettingsStore
 from gateway.store.sign_ins import SignInStore
 from gateway.store.signs import SignStore
@@ -108,6 +110,7 @@ class Services:
     submissions: SubmissionService
     templates: TemplateService
     blocklists: BlocklistService
+    relays: RelayService
     deliveries: DeliveryService
     exports: ExportService
     export_runner: ExportRunner
@@ -154,7 +157,8 @@ class Services:
         return False
 
     async def aclose(self) -> None:
-        """Close every connection to Redis."""
+        """Close every connection."""
+        await self.relays.aclose()
         await self.grants.settle()
         await self.protocol_logs.settle()
         await self.webhooks.http.aclose()
@@ -246,6 +250,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         bounced=bounced,
         sleep=asyncio.sleep,
     )
+    relays = RelayService(RelayStore(store), clock)
     rendering = RenderingService(template_store, runtime_settings)
     blocklists = BlocklistService(
         blocklists=BlocklistStore(store), accounts=account_store, settings=runtime_settings, events=events, clock=clock
@@ -307,12 +312,16 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
             references=ReferenceService(Originals(jobs)),
             rendering=rendering,
             merging=MergeService(rendering, blocklists),
+            relays=relays,
             sender=dispatcher,
             clock=clock,
         ),
         blocklists=blocklists,
+        relays=relays,
         templates=TemplateService(templates=template_store, accounts=account_store, clock=clock),
-        deliveries=DeliveryService(accounts=account_store, outbox=outbox, due=due, events=events, clock=clock),
+        deliveries=DeliveryService(
+            accounts=account_store, outbox=outbox, due=due, events=events, relays=relays, clock=clock
+        ),
         exports=exports,
         export_runner=ExportRunner(exports=export_store, due=due, events=events, exporter=dispatcher, clock=clock),
         verification=verification,

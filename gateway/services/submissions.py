@@ -33,6 +33,7 @@ from gateway.services.merging import Merged, MergeService, check_members
 from gateway.services.outgoing import outgoing
 from gateway.services.paging import page_of
 from gateway.services.references import ReferenceService, Referred
+from gateway.services.relays import RelayService
 from gateway.services.rendering import RenderingService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.store.accounts import AccountConfig, AccountStore
@@ -71,6 +72,7 @@ class SubmissionService:
         references: ReferenceService,
         rendering: RenderingService,
         merging: MergeService,
+        relays: RelayService,
         sender: Sender,
         clock: Clock,
     ) -> None:
@@ -81,6 +83,7 @@ class SubmissionService:
         self._references = references
         self._rendering = rendering
         self._merging = merging
+        self._relays = relays
         self._sender = sender
         self._clock = clock
 
@@ -88,24 +91,24 @@ class SubmissionService:
         """Queue a message; nothing has been sent when this returns.
 
         Raises:
-            ResourceNotFoundError: there is no such account or template, the account cannot send (code SMTPUnavailable),
-                or there is nothing where the message refers to.
+            ResourceNotFoundError: there is no such account, template or relay, the account cannot send (code
+                SMTPUnavailable), or there is nothing where the message refers to.
             InvalidRequestError: no message can be made of the request.
         """
         check_members(request)
-        config = await self._sending_account(account)
+        config = await self._sending_account(account, request)
         return await self._accept(config, await self._rendering.one(config, request), self._references)
 
     async def submit_merge(self, account: str, request: SubmitRequest) -> Sequence[Merged]:
         """Queue a message for each recipient of `request.mail_merge`; return what became of each, in order.
 
         Raises:
-            ResourceNotFoundError: there is no such account or template, or the account cannot send (code
+            ResourceNotFoundError: there is no such account, template or relay, or the account cannot send (code
                 SMTPUnavailable).
             InvalidRequestError: members stand side by side that cannot.
             MissingSettingError: links have no address.
         """
-        config = await self._sending_account(account)
+        config = await self._sending_account(account, request)
         references = self._references.remembering()
         told = []
         for entry, found in await self._merging.expand(config, request):
@@ -201,11 +204,14 @@ class SubmissionService:
         made = outgoing(referred.fields, config, self._clock())
         return msgspec.structs.replace(made, attachments=(*made.attachments, *referred.attachments))
 
-    async def _sending_account(self, account: str) -> AccountConfig:
+    async def _sending_account(self, account: str, request: SubmitRequest) -> AccountConfig:
         stored = await self._accounts.get(account)
         if stored is None:
             raise ResourceNotFoundError("no such account", code="AccountNotFound")
         config = stored.config
+        if request.gateway is not None:
+            await self._relays.require(request.gateway)
+            return config
         if config.smtp is None and config.oauth2 is None and config.provider is None:
             raise ResourceNotFoundError("the account has no submission server", code="SMTPUnavailable")
         return config
@@ -226,6 +232,7 @@ class SubmissionService:
             next_attempt=scheduled,
             attempts=attempts,
             progress=OutboxProgress(status="queued"),
+            gateway=request.gateway,
             copy=request.copy,
             sent_mail_path=request.sent_mail_path or msgspec.UNSET,
         )

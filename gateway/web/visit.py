@@ -1,8 +1,8 @@
 """Who is looking at a page: checked once for every request, before any handler runs.
 
-Guards stand in front of all pages, one for administrators and one for visitors of hosted forms. Both refuse every unsafe
-request that another site could have caused: the ``Origin`` header must name this gateway, and the form must carry a
-token that belongs to a cookie of this browser. A third one is for signed addresses that mail programs call.
+Guards stand in front of all pages, one for administrators and one for visitors of hosted forms. Both refuse every
+unsafe request that another site could have caused: the ``Origin`` header must name this gateway, and the form must
+carry a token that belongs to a cookie of this browser. A third one is for signed addresses that mail programs call.
 """
 
 from __future__ import annotations

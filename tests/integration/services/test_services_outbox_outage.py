@@ -156,6 +156,7 @@ async def test_a_message_that_is_accepted_is_not_refused_because_its_job_was_not
         references=ReferenceService(Originals(services.jobs)),
         rendering=rendering,
         merging=MergeService(rendering, services.blocklists),
+        relays=services.relays,
         sender=KillingSender(durable_redis),
         clock=world.clock,
     )
