@@ -82,6 +82,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "MissingServerExtension": 422,
     "OauthRenewError": 403,
     "RangeNotSatisfiable": 416,
+    "TemplateRenderFailed": 422,
     "UnsupportedMediaType": 415,
 }
 

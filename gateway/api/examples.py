@@ -84,6 +84,87 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
             "sendAt": "2026-03-01T09:30:00.000Z",
         },
     },
+    "postV1Gateway": {
+        "request": {
+            "gateway": "relay",
+            "name": "Relay",
+            "host": "smtp.relay.example",
+            "port": 587,
+            "user": "shop",
+            "pass": "a secret",
+        },
+        "response": {"gateway": "relay", "state": "new"},
+    },
+    "getV1GatewayGateway": {
+        "response": {
+            "gateway": "relay",
+            "name": "Relay",
+            "deliveries": 12,
+            "lastUse": "2026-03-01T09:30:00.000Z",
+            "user": "shop",
+            "pass": "******",
+            "host": "smtp.relay.example",
+            "port": 587,
+            "secure": False,
+        }
+    },
+    "putV1GatewayEditGateway": {"request": {"port": 465, "secure": True}, "response": {"gateway": "relay"}},
+    "getV1Blocklists": {
+        "response": {"total": 1, "page": 0, "pages": 1, "blocklists": [{"listId": "news.shop.example", "count": 1}]}
+    },
+    "getV1BlocklistListid": {
+        "response": {
+            "listId": "news.shop.example",
+            "total": 1,
+            "page": 0,
+            "pages": 1,
+            "addresses": [
+                {
+                    "recipient": "bob@mail.example",
+                    "account": "example",
+                    "messageId": "<3f1c@mail.example>",
+                    "source": "one-click",
+                    "reason": "unsubscribe",
+                    "remoteAddress": "192.0.2.7",
+                    "created": "2026-03-01T09:30:00.000Z",
+                }
+            ],
+        }
+    },
+    "postV1BlocklistListid": {
+        "request": {"account": "example", "recipient": "bob@mail.example"},
+        "response": {"success": True, "added": True},
+    },
+    "postV1TemplatesTemplate": {
+        "request": {
+            "account": None,
+            "name": "Welcome",
+            "format": "markdown",
+            "content": {
+                "subject": "Welcome, {{params.name}}",
+                "html": "# Welcome\n\nGood to see you, {{params.name}}.",
+            },
+        },
+        "response": {"created": True, "account": None, "id": "tpl0f4a"},
+    },
+    "getV1TemplatesTemplateTemplate": {
+        "response": {
+            "id": "tpl0f4a",
+            "account": None,
+            "name": "Welcome",
+            "format": "markdown",
+            "created": "2026-03-01T09:30:00.000Z",
+            "updated": "2026-03-01T09:30:00.000Z",
+            "content": {
+                "subject": "Welcome, {{params.name}}",
+                "html": "# Welcome\n\nGood to see you, {{params.name}}.",
+            },
+        }
+    },
+    "putV1TemplatesTemplateTemplate": {
+        "request": {"description": "Sent to new customers"},
+        "response": {"updated": True, "account": None, "id": "tpl0f4a"},
+    },
     "postV1AuthenticationForm": {
         "request": {"account": "example", "redirectUrl": "https://app.example/connected"},
         "response": {"url": "https://gateway.example/accounts/new?data=eyJhIjoxfQ&sig=c2ln"},

@@ -79,7 +79,8 @@ def _check_scope(operation: Operation, token: TokenRecord) -> None:
 def _check_account(
     operation: Operation, token: TokenRecord, path: Mapping[str, str], query: Mapping[str, list[str]]
 ) -> None:
-    if token.account is None or (operation.binding == "optional" and "account" not in query):
+    left_open = operation.binding == "controller" or (operation.binding == "optional" and "account" not in query)
+    if token.account is None or left_open:
         return
     named = query.get("account")
     asked = {"path": [path.get("account")], "query": named, "optional": named}.get(operation.binding)

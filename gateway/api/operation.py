@@ -17,8 +17,8 @@ Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 #: Which tokens of one account reach an operation: those whose account is in the path, those whose account is the
 #: query parameter ``account``, the same where that may be left out and the controller then keeps to the token's
-#: account, or none.
-Binding = Literal["path", "query", "optional", "none"]
+#: account, all of them where the controller itself keeps to the token's account, or none.
+Binding = Literal["path", "query", "optional", "controller", "none"]
 
 #: What a controller returns: a struct, JSON that is ready (`bytes`), or a `gateway.api.call.Download`, `EventStream`
 #: or `Text`.

@@ -14,6 +14,7 @@ from gateway.queue.operations import Operation
 from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
 from gateway.services.autoconfig import AutoconfigService
+from gateway.services.blocklists import BlocklistService
 from gateway.services.dispatch import Dispatcher
 from gateway.services.events import EventService
 from gateway.services.exports import ExportService
@@ -22,10 +23,12 @@ from gateway.services.listings import ListingService
 from gateway.services.metrics import MetricsService
 from gateway.services.protocol_logs import ProtocolLogs
 from gateway.services.queues import QueueService
+from gateway.services.relays import RelayService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sign_in import SignInService
 from gateway.services.stats import StatsService
 from gateway.services.submissions import SubmissionService
+from gateway.services.templates import TemplateService
 from gateway.services.tokens import TokenService
 from gateway.services.verification import VerificationService
 from gateway.services.webhooks.service import Webhooks
@@ -117,6 +120,15 @@ class Services(Protocol):
 
     @property
     def submissions(self) -> SubmissionService: ...
+
+    @property
+    def blocklists(self) -> BlocklistService: ...
+
+    @property
+    def relays(self) -> RelayService: ...
+
+    @property
+    def templates(self) -> TemplateService: ...
 
     @property
     def exports(self) -> ExportService: ...

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from gateway.api.call import Call
+from gateway.api.errors import status_of
 from gateway.api.operation import operation
 from gateway.api.paging import Paging
-from gateway.model.submission import OutboxDeleted, OutboxEntry, OutboxList, SubmitRequest, SubmitResult
+from gateway.errors import GatewayError
+from gateway.model.blocklist import Blocked
+from gateway.model.message import Address
+from gateway.model.submission import (
+    MailMergeResult,
+    OutboxDeleted,
+    OutboxEntry,
+    OutboxList,
+    SkippedRecipient,
+    SubmitRequest,
+    SubmitResult,
+)
+from gateway.services.merging import Merged
 
 _ENTRY = "/v1/outbox/{queueId}"
 
@@ -29,12 +43,38 @@ class OutboxQuery(Paging, frozen=True, kw_only=True):
     action="send",
     group="submit",
     returns=SubmitResult,
-    errors=(404,),
+    errors=(404, 422),
     takes_mail=True,
 )
 async def submit(call: Call, body: SubmitRequest) -> SubmitResult:
-    """Queue a message for sending. When this answers, it is in the outbox, and nothing has been sent yet."""
-    return await call.services.submissions.submit(call.account, body)
+    """Queue a message for sending. When this answers, it is in the outbox, and nothing has been sent yet.
+
+    The texts of `template` go before those of the request. With `template` or `render` they are Handlebars, which can
+    name `params`, `account.name`, `account.email` and `service.url`; `"render": false` leaves a template as it is.
+
+    With `mailMerge` each of its recipients gets a message of its own, rendered with its `params`, and the answer tells
+    what became of each. With `listId` as well, messages carry List-ID, List-Unsubscribe and, where links are https,
+    List-Unsubscribe-Post; who has left the list is skipped.
+    """
+    if body.mail_merge is None:
+        return await call.services.submissions.submit(call.account, body)
+    merged = await call.services.submissions.submit_merge(call.account, body)
+    response = "Dry run" if body.dry_run else "Queued for delivery"
+    return SubmitResult(response=response, mail_merge=tuple(_told(one, body.list_id) for one in merged))
+
+
+def _told(merged: Merged, list_id: str | None) -> MailMergeResult:
+    entry, found = merged
+    told = MailMergeResult(to=Address(name=entry.to.name, address=entry.to.address), success=False)
+    if isinstance(found, SubmitResult):
+        sent = {"message_id": found.message_id, "queue_id": found.queue_id, "send_at": found.send_at}
+        return msgspec.structs.replace(told, success=True, **sent)
+    if isinstance(found, Blocked):
+        skipped = SkippedRecipient(reason=found.reason, list_id=(list_id or "").lower())
+        return msgspec.structs.replace(told, skipped=skipped)
+    if isinstance(found, GatewayError):
+        return msgspec.structs.replace(told, error=found.message, code=found.error_code, status_code=status_of(found))
+    return told
 
 
 @operation(

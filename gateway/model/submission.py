@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
 from gateway.model.account import Email
 from gateway.model.account_errors import RemedyInfo
 from gateway.model.base import Payload, Resource
+from gateway.model.blocklist import ListId
 from gateway.model.mailbox import MailboxPath
-from gateway.model.message import ReferenceResult
+from gateway.model.message import Address, ReferenceResult
+from gateway.model.template import PreviewText, TemplateFormat
 
 #: Octets of one text, html, attachment or raw message, before decoding.
 MAX_PART = 5 * 1024 * 1024
+
+#: Recipients of one mail merge.
+MOST_MERGED = 1000
 
 Body = Annotated[str, Meta(max_length=MAX_PART)]
 
@@ -81,6 +86,22 @@ class ComposeFields(Payload, frozen=True, kw_only=True):
     tz: Annotated[str, Meta(max_length=100)] | None = None
 
 
+class RenderOptions(Payload, frozen=True, kw_only=True):
+    """How texts that are Handlebars are rendered; a template's own format goes before `format`."""
+
+    format: TemplateFormat = "html"
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+class MailMergeEntry(Payload, frozen=True, kw_only=True):
+    """One recipient of a mail merge; `params` are what the texts can name."""
+
+    to: Recipient
+    message_id: Annotated[str, Meta(max_length=996)] | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    send_at: datetime | None = None
+
+
 class SubmitRequest(ComposeFields, frozen=True, kw_only=True):
     """A message to send."""
 
@@ -91,6 +112,15 @@ class SubmitRequest(ComposeFields, frozen=True, kw_only=True):
     send_at: datetime | None = None
     delivery_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
     dry_run: bool = False
+    preview_text: PreviewText | None = None
+    template: Annotated[str, Meta(max_length=256, description="Id of a template")] | None = None
+    render: RenderOptions | bool | None = None
+    gateway: Annotated[str, Meta(max_length=256, description="Id of a relay to send through")] | None = None
+    mail_merge: Annotated[tuple[MailMergeEntry, ...], Meta(max_length=MOST_MERGED)] | None = None
+    list_id: ListId | None = None
+    base_url: Annotated[str, Meta(max_length=1024, description="Where links lead, in place of serviceUrl")] | None = (
+        None
+    )
 
 
 class AppendRequest(ComposeFields, frozen=True, kw_only=True):
@@ -101,15 +131,37 @@ class AppendRequest(ComposeFields, frozen=True, kw_only=True):
     internal_date: datetime | None = None
 
 
+class SkippedRecipient(Resource, omit_defaults=False, frozen=True, kw_only=True):
+    """Why a recipient of a list is sent nothing."""
+
+    reason: str
+    list_id: str
+
+
+class MailMergeResult(Resource, frozen=True, kw_only=True):
+    """What became of one recipient of a mail merge."""
+
+    success: bool | UnsetType = UNSET
+    to: Address
+    message_id: str | None = None
+    queue_id: str | None = None
+    send_at: datetime | None = None
+    error: str | None = None
+    code: str | None = None
+    status_code: int | None = None
+    skipped: SkippedRecipient | None = None
+
+
 class SubmitResult(Resource, frozen=True, kw_only=True):
-    """The message was queued; nothing has been sent yet."""
+    """The message was queued; nothing has been sent yet. Of a mail merge, `mailMerge` tells of each recipient."""
 
     response: str
-    message_id: str
+    message_id: str | None = None
     queue_id: str | None = None
     send_at: datetime | None = None
     reference: ReferenceResult | None = None
     preview: str | None = None
+    mail_merge: tuple[MailMergeResult, ...] | None = None
 
 
 OutboxState = Literal["queued", "sending", "sent", "retrying", "unknown", "failed"]
@@ -150,6 +202,7 @@ class OutboxEntry(Resource, omit_defaults=False, frozen=True, kw_only=True):
     message_id: str
     envelope: OutboxEnvelope
     subject: str | None = None
+    gateway: str | None = None
     state: OutboxState
     created: datetime
     scheduled: datetime

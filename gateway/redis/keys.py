@@ -16,6 +16,9 @@ APPS = f"{CONTROL}:apps"
 TOKENS = f"{CONTROL}:tokens"
 OUTBOX = f"{CONTROL}:outbox"
 EXPORTS = f"{CONTROL}:exports"
+RELAYS = f"{CONTROL}:relays"
+BLOCKLISTS = f"{CONTROL}:blocklists"
+TEMPLATES = f"{CONTROL}:templates"
 DUE = f"{CONTROL}:due"
 WEBHOOK_ROUTES = f"{CONTROL}:webhook-routes"
 WEBHOOK_TROUBLES = f"{CONTROL}:webhook-troubles"
@@ -39,6 +42,21 @@ PAUSED = f"{CONTROL}:paused"
 def app(app_id: str) -> str:
     """Hash of one OAuth2 app."""
     return f"{CONTROL}:app:{app_id}"
+
+
+def template_content(template: str) -> str:
+    """The texts of one template, sealed."""
+    return f"{CONTROL}:template:{template}"
+
+
+def blocklist(list_id: str) -> str:
+    """Hash recipient -> why they get no mail of one list."""
+    return f"{CONTROL}:blocklist:{list_id}"
+
+
+def relay_use(relay: str) -> str:
+    """Hash of what became of mail that was sent through one relay."""
+    return f"{CONTROL}:relay-use:{relay}"
 
 
 def app_accounts(app_id: str) -> str:

@@ -60,6 +60,7 @@ from gateway.store.due import DueStore, DueWork
 from gateway.store.index import IndexStore
 from gateway.store.outbox import OutboxStore
 from gateway.store.signs import SignStore
+from gateway.store.templates import TemplateStore
 from gateway.store.tokens import TokenStore
 
 log = structlog.get_logger(__name__)
@@ -99,6 +100,7 @@ class AccountService:
         tokens: TokenStore,
         outbox: OutboxStore,
         exports: ExportService,
+        templates: TemplateStore,
         due: DueStore,
         apps: AppService,
         grants: GrantService,
@@ -115,6 +117,7 @@ class AccountService:
         self._tokens = tokens
         self._outbox = outbox
         self._exports = exports
+        self._templates = templates
         self._due = due
         self._apps = apps
         self._grants = grants
@@ -263,6 +266,7 @@ class AccountService:
         for queue_id in await self._outbox.remove_of_account(account):
             await self._due.done(DueWork("outbox.send", account, queue_id))
         await self._exports.remove_of_account(account)
+        await self._templates.delete_of_account(account)
         await self._tokens.delete_of_account(account)
         # Before the end: should the call break off here, whoever repeats it finds the account, and tells again.
         await self._events.account_deleted(stored.config)

@@ -19,6 +19,7 @@ from gateway.redis import Databases, open_databases
 from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
 from gateway.services.autoconfig import AutoconfigService, Names
+from gateway.services.blocklists import BlocklistService
 from gateway.services.bounced import BouncedService
 from gateway.services.deliveries import DeliveryService
 from gateway.services.dispatch import Dispatcher
@@ -30,24 +31,29 @@ from gateway.services.grants import GrantService
 from gateway.services.health import HealthService
 from gateway.services.health_check import HealthCheck
 from gateway.services.listings import ListingService
+from gateway.services.merging import MergeService
 from gateway.services.metrics import MetricsService
 from gateway.services.originals import Originals
 from gateway.services.overview import OverviewService
 from gateway.services.protocol_logs import ProtocolLogs
 from gateway.services.queues import QueueService
 from gateway.services.references import ReferenceService
+from gateway.services.relays import RelayService
+from gateway.services.rendering import RenderingService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
 from gateway.services.sign_in import SignInService
 from gateway.services.stats import StatsService
 from gateway.services.submissions import SubmissionService
 from gateway.services.sync import AccountSync, Batches, Content, Reports, Tools
+from gateway.services.templates import TemplateService
 from gateway.services.tokens import TokenService
 from gateway.services.verification import ProbeService, VerificationService
 from gateway.services.webhooks.service import Webhooks, build_webhooks
 from gateway.settings import Settings
 from gateway.store.accounts import AccountStore
 from gateway.store.apps import AppStore
+from gateway.store.blocklists import BlocklistStore
 from gateway.store.bounces import BounceStore
 from gateway.store.cipher import Cipher
 from gateway.store.due import DueStore
@@ -58,10 +64,12 @@ from gateway.store.index import IndexStore
 from gateway.store.metrics import MetricsStore
 from gateway.store.outbox import OutboxStore
 from gateway.store.protocol_logs import ProtocolLogStore
+from gateway.store.relays import RelayStore
 from gateway.store.runtime_settings import RuntimeSettingsStore
 from gateway.store.sign_ins import SignInStore
 from gateway.store.signs import SignStore
 from gateway.store.store import Store
+from gateway.store.templates import TemplateStore
 from gateway.store.tokens import TokenStore
 
 
@@ -100,6 +108,9 @@ class Services:
     autoconfig: AutoconfigService
     sign_in: SignInService
     submissions: SubmissionService
+    templates: TemplateService
+    blocklists: BlocklistService
+    relays: RelayService
     deliveries: DeliveryService
     exports: ExportService
     export_runner: ExportRunner
@@ -146,7 +157,8 @@ class Services:
         return False
 
     async def aclose(self) -> None:
-        """Close every connection to Redis."""
+        """Close every connection."""
+        await self.relays.aclose()
         await self.grants.settle()
         await self.protocol_logs.settle()
         await self.webhooks.http.aclose()
@@ -190,6 +202,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     jobs = JobClient(databases.control, settings.broker_url or settings.redis_url, clock=clock)
     account_store, token_store, signs = AccountStore(store), TokenStore(store), SignStore(store)
     outbox, due = OutboxStore(store), DueStore(store)
+    template_store = TemplateStore(store)
     event_store = EventStore(store)
     events = EventService(event_store, clock)
     index = IndexStore(store)
@@ -212,6 +225,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         tokens=token_store,
         outbox=outbox,
         exports=exports,
+        templates=template_store,
         due=due,
         apps=apps,
         grants=grants,
@@ -235,6 +249,11 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         reports=Reports(bounced),
         bounced=bounced,
         sleep=asyncio.sleep,
+    )
+    relays = RelayService(RelayStore(store), clock)
+    rendering = RenderingService(template_store, runtime_settings)
+    blocklists = BlocklistService(
+        blocklists=BlocklistStore(store), accounts=account_store, settings=runtime_settings, events=events, clock=clock
     )
     return Services(
         databases=databases,
@@ -291,10 +310,18 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
             due=due,
             settings=runtime_settings,
             references=ReferenceService(Originals(jobs)),
+            rendering=rendering,
+            merging=MergeService(rendering, blocklists),
+            relays=relays,
             sender=dispatcher,
             clock=clock,
         ),
-        deliveries=DeliveryService(accounts=account_store, outbox=outbox, due=due, events=events, clock=clock),
+        blocklists=blocklists,
+        relays=relays,
+        templates=TemplateService(templates=template_store, accounts=account_store, clock=clock),
+        deliveries=DeliveryService(
+            accounts=account_store, outbox=outbox, due=due, events=events, relays=relays, clock=clock
+        ),
         exports=exports,
         export_runner=ExportRunner(exports=export_store, due=due, events=events, exporter=dispatcher, clock=clock),
         verification=verification,

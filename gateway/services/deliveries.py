@@ -37,6 +37,7 @@ from gateway.redis import UNREACHABLE
 from gateway.services import delivery_events
 from gateway.services.events import EventService
 from gateway.services.last_error import last_error
+from gateway.services.relays import RelayService
 from gateway.services.submissions import WAITING
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
@@ -62,12 +63,20 @@ class DeliveryService:
     """Hands queued messages over, in a worker."""
 
     def __init__(
-        self, *, accounts: AccountStore, outbox: OutboxStore, due: DueStore, events: EventService, clock: Clock
+        self,
+        *,
+        accounts: AccountStore,
+        outbox: OutboxStore,
+        due: DueStore,
+        events: EventService,
+        relays: RelayService,
+        clock: Clock,
     ) -> None:
         self._accounts = accounts
         self._outbox = outbox
         self._due = due
         self._events = events
+        self._relays = relays
         self._clock = clock
 
     async def deliver(
@@ -82,7 +91,7 @@ class DeliveryService:
         Args:
             account: whose.
             queue_id: the entry.
-            hand_over: gives the message to the account's submission service.
+            hand_over: gives the message to the account's submission service; not asked where a relay sends it.
             file_copy: stores the Sent copy; what it raises is logged, the message is out by then.
         """
         entry = await self._outbox.get(account, queue_id)
@@ -108,7 +117,11 @@ class DeliveryService:
             return
         await _until_noted(partial(self._due.put, work, self._clock() + ABANDONED))
         try:
-            receipt = await hand_over(message.raw, Envelope(mail_from=entry.envelope.from_, rcpt_to=entry.envelope.to))
+            envelope = Envelope(mail_from=entry.envelope.from_, rcpt_to=entry.envelope.to)
+            if entry.gateway is None:
+                receipt = await hand_over(message.raw, envelope)
+            else:
+                receipt = await self._relays.submit(entry.gateway, message.raw, envelope)
         except GatewayError as error:
             await self._failed(entry, work, error)
             return
@@ -136,7 +149,8 @@ class DeliveryService:
         told = self._events.make("messageSent", entry.account, delivery_events.sent(entry, receipt))
 
         async def note() -> None:
-            await self._accounts.set_smtp_status(entry.account, status)
+            if entry.gateway is None:
+                await self._accounts.set_smtp_status(entry.account, status)
             await self._events.append(entry.account, [told])
             await self._outbox.remove(entry.account, entry.queue_id)
             await self._due.done(work)
@@ -150,7 +164,8 @@ class DeliveryService:
         progress = OutboxProgress(status="error", error=described)
         entry = msgspec.structs.replace(entry, progress=progress, next_attempt=False)
         status = SmtpStatus(created=self._clock(), status="error", description=error.message, code=error.error_code)
-        await _until_noted(partial(self._accounts.set_smtp_status, entry.account, status))
+        if entry.gateway is None:
+            await _until_noted(partial(self._accounts.set_smtp_status, entry.account, status))
         if isinstance(error, OutcomeUnknownError | WorkerLostError):
             await self._end(entry, work, "unknown", error)
         elif isinstance(error, TransientError) and entry.attempts_made < entry.attempts:
@@ -229,7 +244,7 @@ async def file_sent_copy(
     """Store a copy of a sent message under Sent, unless the service does so itself or nobody wants it."""
     wanted = entry.copy if isinstance(entry.copy, bool) else config.copy
     if wanted is None:
-        wanted = not provider.saves_sent_copy
+        wanted = not provider.saves_sent_copy or entry.gateway is not None
     if not wanted:
         return
     path = entry.sent_mail_path if isinstance(entry.sent_mail_path, str) else "\\Sent"

@@ -79,6 +79,10 @@ class ReferenceService:
     def __init__(self, reader: OriginalReader) -> None:
         self._reader = reader
 
+    def remembering(self) -> ReferenceService:
+        """Return a service for one call that reads each message and attachment once."""
+        return ReferenceService(_Remembering(self._reader))
+
     async def resolve(self, config: AccountConfig, fields: ComposeFields) -> Referred:
         """Return a request with everything that it takes from others.
 
@@ -127,6 +131,25 @@ class ReferenceService:
         if reference.message_id is not None and original.message_id != reference.message_id:
             raise ResourceNotFoundError("the message referred to is another one", code="MessageNotFound")
         return original
+
+
+class _Remembering:
+    """A reader that asks for nothing twice."""
+
+    def __init__(self, reader: OriginalReader) -> None:
+        self._reader = reader
+        self._originals: dict[str, MessageDetail] = {}
+        self._attachments: dict[str, OutgoingAttachment] = {}
+
+    async def original(self, account: str, message: str, *, max_bytes: int) -> MessageDetail:
+        if message not in self._originals:
+            self._originals[message] = await self._reader.original(account, message, max_bytes=max_bytes)
+        return self._originals[message]
+
+    async def attachment(self, account: str, attachment: str, *, most: int) -> OutgoingAttachment:
+        if attachment not in self._attachments:
+            self._attachments[attachment] = await self._reader.attachment(account, attachment, most=most)
+        return self._attachments[attachment]
 
 
 class _Taken:

@@ -173,14 +173,18 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     return wire
 
 
-def origin(url: str) -> str:
+def origin(url: str, key: str = "serviceUrl") -> str:
     """Return scheme, host and port of an address.
+
+    Args:
+        url: the address.
+        key: the member that it stands in.
 
     Raises:
         InvalidRequestError: it is not an absolute http or https URL.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        field = {"message": "must be an http or https URL", "key": "serviceUrl"}
+        field = {"message": "must be an http or https URL", "key": key}
         raise InvalidRequestError("not an absolute http or https URL", fields=[field])
     return f"{parts.scheme}://{parts.netloc}"

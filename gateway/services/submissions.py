@@ -6,18 +6,18 @@ The outbox entry is the truth of a send and is written before the caller is answ
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import secrets
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, timedelta
 from typing import Protocol
 
 import msgspec
 import structlog
 
-from gateway.errors import ResourceNotFoundError, ServiceUnavailableError
-from gateway.mime.compose import ComposedMessage, Outgoing, OutgoingAttachment, compose
-from gateway.model.message import Address, ReferenceResult
+from gateway.errors import InvalidRequestError, ResourceNotFoundError, ServiceUnavailableError
+from gateway.mime.compose import ComposedMessage, Outgoing, compose
+from gateway.model.message import ReferenceResult
 from gateway.model.submission import (
     ComposeFields,
     OutboxDeleted,
@@ -25,15 +25,16 @@ from gateway.model.submission import (
     OutboxEnvelope,
     OutboxList,
     OutboxProgress,
-    Recipient,
     SubmitRequest,
     SubmitResult,
-    UploadAttachment,
 )
-from gateway.provider import Clock, Envelope
-from gateway.services.account_payload import invalid
+from gateway.provider import Clock
+from gateway.services.merging import Merged, MergeService, check_members
+from gateway.services.outgoing import outgoing
 from gateway.services.paging import page_of
 from gateway.services.references import ReferenceService, Referred
+from gateway.services.relays import RelayService
+from gateway.services.rendering import RenderingService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
@@ -69,6 +70,9 @@ class SubmissionService:
         due: DueStore,
         settings: RuntimeSettingsService,
         references: ReferenceService,
+        rendering: RenderingService,
+        merging: MergeService,
+        relays: RelayService,
         sender: Sender,
         clock: Clock,
     ) -> None:
@@ -77,6 +81,9 @@ class SubmissionService:
         self._due = due
         self._settings = settings
         self._references = references
+        self._rendering = rendering
+        self._merging = merging
+        self._relays = relays
         self._sender = sender
         self._clock = clock
 
@@ -84,12 +91,41 @@ class SubmissionService:
         """Queue a message; nothing has been sent when this returns.
 
         Raises:
-            ResourceNotFoundError: there is no such account, it cannot send (code SMTPUnavailable), or there is nothing
-                where the message refers to.
+            ResourceNotFoundError: there is no such account, template or relay, the account cannot send (code
+                SMTPUnavailable), or there is nothing where the message refers to.
             InvalidRequestError: no message can be made of the request.
         """
-        config = await self._sending_account(account)
-        referred = await self._references.resolve(config, request)
+        check_members(request)
+        config = await self._sending_account(account, request)
+        return await self._accept(config, await self._rendering.one(config, request), self._references)
+
+    async def submit_merge(self, account: str, request: SubmitRequest) -> Sequence[Merged]:
+        """Queue a message for each recipient of `request.mail_merge`; return what became of each, in order.
+
+        Raises:
+            ResourceNotFoundError: there is no such account, template or relay, or the account cannot send (code
+                SMTPUnavailable).
+            InvalidRequestError: members stand side by side that cannot.
+            MissingSettingError: links have no address.
+        """
+        config = await self._sending_account(account, request)
+        references = self._references.remembering()
+        told = []
+        for entry, found in await self._merging.expand(config, request):
+            if not isinstance(found, SubmitRequest):
+                told.append(Merged(entry, found))
+                continue
+            try:
+                told.append(Merged(entry, await self._accept(config, found, references)))
+            except InvalidRequestError as error:
+                told.append(Merged(entry, error))
+        return told
+
+    async def _accept(
+        self, config: AccountConfig, request: SubmitRequest, references: ReferenceService
+    ) -> SubmitResult:
+        account = config.account
+        referred = await references.resolve(config, request)
         composed = compose(self._outgoing(referred, config), now=self._clock)
         if request.dry_run:
             preview = base64.b64encode(composed.raw).decode()
@@ -168,11 +204,14 @@ class SubmissionService:
         made = outgoing(referred.fields, config, self._clock())
         return msgspec.structs.replace(made, attachments=(*made.attachments, *referred.attachments))
 
-    async def _sending_account(self, account: str) -> AccountConfig:
+    async def _sending_account(self, account: str, request: SubmitRequest) -> AccountConfig:
         stored = await self._accounts.get(account)
         if stored is None:
             raise ResourceNotFoundError("no such account", code="AccountNotFound")
         config = stored.config
+        if request.gateway is not None:
+            await self._relays.require(request.gateway)
+            return config
         if config.smtp is None and config.oauth2 is None and config.provider is None:
             raise ResourceNotFoundError("the account has no submission server", code="SMTPUnavailable")
         return config
@@ -193,70 +232,7 @@ class SubmissionService:
             next_attempt=scheduled,
             attempts=attempts,
             progress=OutboxProgress(status="queued"),
+            gateway=request.gateway,
             copy=request.copy,
             sent_mail_path=request.sent_mail_path or msgspec.UNSET,
         )
-
-
-def outgoing(request: ComposeFields, config: AccountConfig, now: datetime) -> Outgoing:
-    """Return what the composer needs of a request."""
-    reply_to = request.reply_to if isinstance(request, SubmitRequest) else None
-    raw = _base64(request.raw, "raw") if request.raw is not None else None
-    author = _address(request.from_) if request.from_ is not None else None
-    if author is None and raw is None and config.email:
-        author = Address(name=config.name, address=config.email)
-    date = now
-    envelope = None
-    if isinstance(request, SubmitRequest):
-        if request.send_at is not None:
-            date = max(now, request.send_at.astimezone(UTC))
-        if request.envelope is not None:
-            to = request.envelope.to
-            sender = request.envelope.from_
-            envelope = Envelope(
-                mail_from=sender if sender is not None else (author.address if author else config.email or ""),
-                rcpt_to=(to,) if isinstance(to, str) else to,
-            )
-    return Outgoing(
-        from_=author,
-        to=_addresses(request.to),
-        cc=_addresses(request.cc),
-        bcc=_addresses(request.bcc),
-        reply_to=_addresses(reply_to),
-        subject=request.subject,
-        text=request.text,
-        html=request.html,
-        attachments=tuple(_attachment(item, index) for index, item in enumerate(request.attachments)),
-        headers=request.headers or {},
-        message_id=request.message_id,
-        date=None if raw is not None else date,
-        raw=raw,
-        envelope=envelope,
-    )
-
-
-def _address(recipient: Recipient) -> Address:
-    return Address(name=recipient.name, address=recipient.address)
-
-
-def _addresses(value: tuple[Recipient, ...] | Recipient | None) -> tuple[Address, ...] | None:
-    if value is None:
-        return None
-    return (_address(value),) if isinstance(value, Recipient) else tuple(_address(item) for item in value)
-
-
-def _attachment(item: UploadAttachment, index: int) -> OutgoingAttachment:
-    return OutgoingAttachment(
-        filename=item.filename,
-        content=_base64(item.content or "", f"attachments[{index}].content"),
-        content_type=item.content_type,
-        disposition=item.content_disposition or ("inline" if item.cid else "attachment"),
-        cid=item.cid,
-    )
-
-
-def _base64(text: str, key: str) -> bytes:
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise invalid(key, "must be base64") from error

@@ -1,9 +1,9 @@
 """Server-rendered pages: the hosted sign-in form, the OAuth2 callback and the administrator's pages.
 
 One request: a guard of `visit` decides who is looking and refuses forms from elsewhere; a handler (`login`,
-`dashboard`, `accounts`, `apps`, `tokens`, `webhooks`, `hosted`, `leaving`) reads its form and calls a service through
-`ports`; `rendering` turns a template into a response that may load nothing but our own files; `failures` does that for
-errors.
+`dashboard`, `accounts`, `apps`, `tokens`, `webhooks`, `hosted`, `leaving`, `unsubscribe`) reads its form and calls a
+service through `ports`; `rendering` turns a template into a response that may load nothing but our own files;
+`failures` does that for errors.
 Everything works without scripts; the few in ``static/`` only save reloads.
 """
 
@@ -23,6 +23,7 @@ from gateway.web.leaving import finish_sign_in
 from gateway.web.login import LoginPages, log_out
 from gateway.web.ports import WebServices
 from gateway.web.tokens import TokenPages
+from gateway.web.unsubscribe import change_subscription, show_subscription, unsubscribe_at_once
 from gateway.web.visit import Gatekeeper, guard
 from gateway.web.webhooks import WebhookPages
 
@@ -43,8 +44,17 @@ def web_routes(services: WebServices, *, clock: Clock = utc_now) -> list[Control
     needed = dependencies(services, clock)
     public = Router(
         "/",
-        route_handlers=[LoginPages, HostedForm, finish_sign_in],
+        route_handlers=[LoginPages, HostedForm, finish_sign_in, change_subscription],
         guards=[guard(gatekeeper.visitor)],
+        dependencies=needed,
+        exception_handlers=HANDLERS,
+        include_in_schema=False,
+        request_max_body_size=_MAX_BODY,
+    )
+    signed = Router(
+        "/",
+        route_handlers=[show_subscription, unsubscribe_at_once],
+        guards=[guard(gatekeeper.signed)],
         dependencies=needed,
         exception_handlers=HANDLERS,
         include_in_schema=False,
@@ -82,4 +92,4 @@ def web_routes(services: WebServices, *, clock: Clock = utc_now) -> list[Control
         include_in_schema=False,
         request_max_body_size=_MAX_BODY,
     )
-    return [assets.show_front, assets.robots, assets.favicon, assets.static_files(), public, front, admin]
+    return [assets.show_front, assets.robots, assets.favicon, assets.static_files(), public, signed, front, admin]

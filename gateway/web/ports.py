@@ -15,6 +15,7 @@ from gateway.model.account import (
     StateOverview,
 )
 from gateway.model.account_errors import LastError
+from gateway.model.blocklist import Source
 from gateway.model.event import Event
 from gateway.model.oauth2 import AppCreate, AppCreated, AppDeleted, AppDetail, AppList, AppUpdate, AppUpdated
 from gateway.model.token import TokenCreate, TokenCreated, TokenDeleted, TokenList, TokenRecord
@@ -30,7 +31,9 @@ from gateway.model.webhook import (
     WebhookDeliveryList,
 )
 from gateway.provider import AppGuide
+from gateway.services.blocklists import Caller
 from gateway.services.sign_in import BegunSignIn, ImapFormData, SignInForm, SignInOutcome
+from gateway.services.unsubscribe_link import Subscription
 from gateway.store.signs import Signs
 
 
@@ -194,6 +197,22 @@ class Webhooks(Protocol):
         """What is done with them."""
 
 
+class Blocklists(Protocol):
+    """Who gets the mail of lists."""
+
+    async def open_link(self, data: str, sig: str, /) -> Subscription:
+        """Check a link and return what it is about; raises `RequestError` with the code InvalidLink."""
+
+    async def is_subscribed(self, subscription: Subscription, /) -> bool:
+        """Tell whether a recipient gets the mail of a list."""
+
+    async def unsubscribe(self, subscription: Subscription, source: Source, caller: Caller, /) -> None:
+        """Send a recipient no more mail of a list."""
+
+    async def subscribe(self, subscription: Subscription, caller: Caller, /) -> None:
+        """Send a recipient the mail of a list again."""
+
+
 class WebServices(Protocol):
     """The services behind the pages."""
 
@@ -224,6 +243,10 @@ class WebServices(Protocol):
     @property
     def webhooks(self) -> Webhooks:
         """Webhooks."""
+
+    @property
+    def blocklists(self) -> Blocklists:
+        """Who gets the mail of lists."""
 
     @property
     def runtime_settings(self) -> RuntimeSettings:

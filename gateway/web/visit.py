@@ -1,8 +1,8 @@
 """Who is looking at a page: checked once for every request, before any handler runs.
 
-Two guards stand in front of all pages, one for administrators and one for visitors of the hosted form. Both refuse
-every unsafe request that another site could have caused: the ``Origin`` header must name this gateway, and the form
-must carry a token that belongs to a cookie of this browser.
+Guards stand in front of all pages, one for administrators and one for visitors of hosted forms. Both refuse every
+unsafe request that another site could have caused: the ``Origin`` header must name this gateway, and the form must
+carry a token that belongs to a cookie of this browser. A third one is for signed addresses that mail programs call.
 """
 
 from __future__ import annotations
@@ -118,10 +118,17 @@ class Gatekeeper:
         Raises:
             FormRefusedError: another site may have caused the request.
         """
+        await self._welcome(request, checked=request.method not in _SAFE_METHODS)
+
+    async def signed(self, request: Request[Any, Any, Any]) -> None:
+        """Let everybody in, mail programs as well, which have no cookies: the signature in the address counts alone."""
+        await self._welcome(request, checked=False)
+
+    async def _welcome(self, request: Request[Any, Any, Any], *, checked: bool) -> None:
         known = request.cookies.get(seals.VISITOR_COOKIE, "")
         binding = known or secrets.token_urlsafe(24)
         secret = await self._services.runtime_settings.service_secret()
-        if request.method not in _SAFE_METHODS:
+        if checked:
             await self._check_form(request, secret, known)
         request.state["visit"] = Visit(
             form_token=seals.form_token(secret, binding),

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 
-_VENDORED = "gateway/web/static/vendor/"
+VENDORED = ("gateway/templating/vendor/", "gateway/web/static/vendor/")
 
 
 @cache
@@ -21,7 +21,7 @@ def own_files() -> tuple[Path, ...]:
     """Every file that belongs to the project: tracked, or new and not ignored; nothing that others wrote."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    paths = (ROOT / name for name in listed.split("\0") if name and not name.startswith(_VENDORED))
+    paths = (ROOT / name for name in listed.split("\0") if name and not name.startswith(VENDORED))
     return tuple(sorted(path for path in paths if path.is_file()))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.sources import PLUGINS, PROJECT, ROOT, own_files
+from tests.architecture.sources import PLUGINS, PROJECT, ROOT, VENDORED, own_files
 
 #: Of each distribution, its packages: (name in the wheel, folder in the repository).
 PACKAGES: dict[str, tuple[tuple[str, Path], ...]] = {
@@ -22,7 +22,6 @@ PACKAGES: dict[str, tuple[tuple[str, Path], ...]] = {
     },
 }
 every_distribution = pytest.mark.parametrize("distribution", PACKAGES)
-VENDORED = ROOT / "gateway" / "web" / "static" / "vendor"
 
 
 def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -74,7 +73,7 @@ def test_every_distribution_is_built(wheels: dict[str, Path]) -> None:
 @every_distribution
 def test_a_wheel_holds_its_packages_and_nothing_else(distribution: str, wheels: dict[str, Path]) -> None:
     """Octet for octet what lies in the repository: no tests, nothing generated, nothing left out."""
-    files = (*own_files(), *(path for path in VENDORED.rglob("*") if path.is_file()))
+    files = (*own_files(), *(path for name in VENDORED for path in (ROOT / name).rglob("*") if path.is_file()))
     expected = {
         f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes()
         for name, folder in PACKAGES[distribution]
@@ -106,6 +105,8 @@ def test_a_wheel_tells_its_licence_and_its_types(distribution: str, wheels: dict
         ("email_gateway", "gateway/web/static/vendor/swagger-ui/swagger-ui-bundle.js"),
         ("email_gateway", "gateway/web/static/vendor/swagger-ui/LICENSE"),
         ("email_gateway", "gateway/web/static/vendor/swagger-ui/NOTICE"),
+        ("email_gateway", "gateway/templating/vendor/handlebars/handlebars.min.js"),
+        ("email_gateway", "gateway/templating/vendor/handlebars/LICENSE"),
         ("email_gateway", "gateway/queue/scripts/enqueue.lua"),
         ("email_gateway", "gateway/testing/conformance/__init__.py"),
         ("email_gateway", "gateway_workers/operations/mail.py"),

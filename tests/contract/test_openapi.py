@@ -159,4 +159,4 @@ def test_secrets_in_answers_are_only_ever_the_mask_or_new(document: dict[str, An
     # A member of the wire API that is never told.
     assert "Never told" in schemas["TokenRequestInfo"]["properties"]["clientSecret"]["description"]
     holders.remove("TokenRequestInfo")
-    assert holders == {"AuthInfo", "OAuth2Info", "AppDetail", "OAuthTokenInfo", "TokenCreated", "TokenLog"}
+    assert holders == {"AuthInfo", "OAuth2Info", "AppDetail", "OAuthTokenInfo", "TokenCreated", "TokenLog", "Relay"}

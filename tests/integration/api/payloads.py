@@ -19,6 +19,7 @@ _LONGEST_QUERY = 16_384
 _NAMES = {
     "email": "somebody@example.com",
     "address": "somebody@example.com",
+    "recipient": "somebody@example.com",
     "host": "mail.example.com",
     "targetUrl": "https://receiver.example.com/events",
 }

@@ -188,6 +188,18 @@ HOSTILE = (
 )
 
 
+def finds_nothing(answer: httpx.Response) -> bool:
+    """Whether an answer says, without an error, that there is no such thing; it may repeat the id."""
+    if answer.status_code != 200:
+        return False
+    told = {name: value for name, value in answer.json().items() if name not in ("id", "listId")}
+    return told in (
+        {"deleted": False},
+        {"deleted": False, "account": None},
+        {"total": 0, "page": 0, "pages": 0, "addresses": []},
+    )
+
+
 @with_path
 async def test_a_hostile_id_names_nothing(op: Operation, client: httpx.AsyncClient, problems: list[str]) -> None:
     """It is refused, or answered exactly as an id is that nobody has."""
@@ -196,7 +208,7 @@ async def test_a_hostile_id_names_nothing(op: Operation, client: httpx.AsyncClie
         unknown = await client.request(op.method, url(op, **{name: "nobody"}), json=body)
         for id in HOSTILE:
             answer = await client.request(op.method, url(op, **{name: id}), json=body)
-            if answer.status_code == 200 and answer.json() == {"deleted": False} == unknown.json():
+            if finds_nothing(answer) and finds_nothing(unknown):
                 continue
             code = judge(problems, f"{name}={id[:40]}", answer, 400, 404, unknown.status_code)
             if code not in (None, "InvalidRequest", "NotFound") and code != unknown.json().get("code"):

@@ -11,11 +11,14 @@ import pytest
 from gateway.errors import ConnectError, ResourceNotFoundError, ServiceUnavailableError
 from gateway.model.submission import OutboxEntry, SubmitRequest
 from gateway.provider import Envelope, SubmitReceipt
+from gateway.services.merging import MergeService
 from gateway.services.originals import Originals
 from gateway.services.references import ReferenceService
+from gateway.services.rendering import RenderingService
 from gateway.services.submissions import SWEEP, SubmissionService
 from gateway.store.due import DueWork
 from gateway.store.outbox import OutboxMessage, OutboxStore
+from gateway.store.templates import TemplateStore
 from tests.integration.services.world import World, open_world
 from tests.rigs.redis_server import RedisServer
 
@@ -144,12 +147,16 @@ async def test_a_message_that_is_accepted_is_not_refused_because_its_job_was_not
 ) -> None:
     """It is due all the same, and a client that is refused submits it again."""
     services = world.services
+    rendering = RenderingService(TemplateStore(services.store), services.runtime_settings)
     submissions = SubmissionService(
         accounts=services.account_store,
         outbox=OutboxStore(services.store),
         due=services.due,
         settings=services.runtime_settings,
         references=ReferenceService(Originals(services.jobs)),
+        rendering=rendering,
+        merging=MergeService(rendering, services.blocklists),
+        relays=services.relays,
         sender=KillingSender(durable_redis),
         clock=world.clock,
     )

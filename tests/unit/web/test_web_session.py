@@ -146,10 +146,10 @@ def test_token_of_another_session_is_refused(admin: Browser, services: FakeServi
 
 
 def test_every_form_needs_its_token(admin: Browser, app: Litestar, services: FakeServices) -> None:
-    """Found in the routes themselves, so that a new form cannot be forgotten."""
-    paths = [route.path for route in app.routes if "POST" in getattr(route, "methods", ())]
+    """Found in the routes themselves, so that a new form cannot be forgotten. Mail programs have none to show."""
+    paths = {route.path for route in app.routes if "POST" in getattr(route, "methods", ())}
     assert len(paths) >= 12
-    for path in paths:
+    for path in paths - {"/unsubscribe"}:
         answer = admin.post(path.replace("{app:str}", "app1").replace("{token:str}", digest(ADMIN_TOKEN)), {"x": "y"})
         assert answer.status_code == 403, path
     assert digest(ADMIN_TOKEN) in services.tokens.records

@@ -1,0 +1,82 @@
+"""What the composer needs of a request."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime
+
+from gateway.mime.compose import Outgoing, OutgoingAttachment
+from gateway.mime.preview import with_preview
+from gateway.model.message import Address
+from gateway.model.submission import ComposeFields, Recipient, SubmitRequest, UploadAttachment
+from gateway.provider import Envelope
+from gateway.services.account_payload import invalid
+from gateway.store.accounts import AccountConfig
+
+
+def outgoing(request: ComposeFields, config: AccountConfig, now: datetime) -> Outgoing:
+    """Return what the composer needs of a request."""
+    reply_to = request.reply_to if isinstance(request, SubmitRequest) else None
+    raw = _base64(request.raw, "raw") if request.raw is not None else None
+    author = _address(request.from_) if request.from_ is not None else None
+    if author is None and raw is None and config.email:
+        author = Address(name=config.name, address=config.email)
+    date = now
+    envelope = None
+    html = request.html
+    if isinstance(request, SubmitRequest):
+        if html is not None and request.preview_text:
+            html = with_preview(html, request.preview_text)
+        if request.send_at is not None:
+            date = max(now, request.send_at.astimezone(UTC))
+        if request.envelope is not None:
+            to = request.envelope.to
+            sender = request.envelope.from_
+            envelope = Envelope(
+                mail_from=sender if sender is not None else (author.address if author else config.email or ""),
+                rcpt_to=(to,) if isinstance(to, str) else to,
+            )
+    return Outgoing(
+        from_=author,
+        to=_addresses(request.to),
+        cc=_addresses(request.cc),
+        bcc=_addresses(request.bcc),
+        reply_to=_addresses(reply_to),
+        subject=request.subject,
+        text=request.text,
+        html=html,
+        attachments=tuple(_attachment(item, index) for index, item in enumerate(request.attachments)),
+        headers=request.headers or {},
+        message_id=request.message_id,
+        date=None if raw is not None else date,
+        raw=raw,
+        envelope=envelope,
+    )
+
+
+def _address(recipient: Recipient) -> Address:
+    return Address(name=recipient.name, address=recipient.address)
+
+
+def _addresses(value: tuple[Recipient, ...] | Recipient | None) -> tuple[Address, ...] | None:
+    if value is None:
+        return None
+    return (_address(value),) if isinstance(value, Recipient) else tuple(_address(item) for item in value)
+
+
+def _attachment(item: UploadAttachment, index: int) -> OutgoingAttachment:
+    return OutgoingAttachment(
+        filename=item.filename,
+        content=_base64(item.content or "", f"attachments[{index}].content"),
+        content_type=item.content_type,
+        disposition=item.content_disposition or ("inline" if item.cid else "attachment"),
+        cid=item.cid,
+    )
+
+
+def _base64(text: str, key: str) -> bytes:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise invalid(key, "must be base64") from error
