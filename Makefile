@@ -9,7 +9,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PLUGINS := ./plugins/imap ./plugins/microsoft ./plugins/outlook_imap ./plugins/maildir ./plugins/sandbox
+PLUGINS := ./plugins/imap ./plugins/microsoft ./plugins/outlook_graph ./plugins/outlook_imap ./plugins/maildir ./plugins/sandbox
 EDITABLE := -e . $(addprefix -e ,$(PLUGINS))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
@@ -63,7 +63,7 @@ pins: $(VENV)/.test
 	@$(PIP) install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --no-annotate --group dev $(addprefix --no-emit-package ,email-gateway email-gateway-imap email-gateway-microsoft \
-	  email-gateway-outlook-imap email-gateway-maildir email-gateway-sandbox) \
+	  email-gateway-outlook-graph email-gateway-outlook-imap email-gateway-maildir email-gateway-sandbox) \
 	  --output-file $(PINNED) requirements/all.in
 
 $(VENV)/bin/python:

@@ -190,12 +190,19 @@ def target_or_exit(url: str | None, token: str | None, data_dir: Path | None) ->
 
 
 @main.command(short_help="Show the whole flow against a running gateway.")
+@click.option(
+    "--base-scope",
+    type=click.Choice(["imap", "api"]),
+    default=None,
+    help="Of the app; api: over Microsoft Graph.",
+)
 @client_options
-def demo(url: str | None, token: str | None, data_dir: Path | None) -> None:
+def demo(url: str | None, token: str | None, data_dir: Path | None, base_scope: str | None) -> None:
     """Sign in to the sandbox, read, act and send, and print each step with its time."""
     from gateway.demo import run_demo  # noqa: PLC0415
 
-    sys.exit(asyncio.run(run_demo(*target_or_exit(url, token, data_dir), click.echo)))
+    target = target_or_exit(url, token, data_dir)
+    sys.exit(asyncio.run(run_demo(*target, click.echo, base_scope=base_scope)))
 
 
 @main.group(short_help="Watch what happens in a running gateway.")

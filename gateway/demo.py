@@ -16,7 +16,7 @@ from urllib.parse import quote, urljoin
 import httpx
 
 from gateway.plugins import load_plugins
-from gateway.provider import Environment, Sandbox
+from gateway.provider import Environment
 
 Report = Callable[[str], None]
 
@@ -28,13 +28,14 @@ class DemoFailedError(Exception):
     """A step did not do what it should."""
 
 
-async def run_demo(url: str, token: str, report: Report) -> int:
+async def run_demo(url: str, token: str, report: Report, *, base_scope: str | None = None) -> int:
     """Run the demonstration and return the exit code: 0 only if every step happened.
 
     Args:
         url: where the gateway is.
         token: an API token without restrictions.
         report: told of each step.
+        base_scope: of the OAuth2 app, in place of the one that the sandbox registers: "imap" or "api".
     """
     sandboxes = load_plugins(Environment()).sandboxes
     if not sandboxes:
@@ -42,7 +43,9 @@ async def run_demo(url: str, token: str, report: Report) -> int:
         return 1
     async with httpx.AsyncClient(base_url=url, timeout=30, headers={"Authorization": f"Bearer {token}"}) as api:
         try:
-            await _Demo(api, next(iter(sandboxes.values())), report).run()
+            sandbox = next(iter(sandboxes.values()))
+            app = {**sandbox.app, **({} if base_scope is None else {"baseScopes": base_scope})}
+            await _Demo(api, app, sandbox.users, report).run()
         except DemoFailedError as error:
             report(f"  failed: {error}")
             return 1
@@ -54,16 +57,17 @@ async def run_demo(url: str, token: str, report: Report) -> int:
 
 
 class _Demo:
-    def __init__(self, api: httpx.AsyncClient, sandbox: Sandbox, report: Report) -> None:
+    def __init__(self, api: httpx.AsyncClient, app: Mapping[str, str], users: tuple[str, ...], report: Report) -> None:
         self._api = api
-        self._sandbox = sandbox
+        self._app = app
+        self._users = users
         self._report = report
         self._mark = secrets.token_hex(4)
         self._made: list[str] = []
 
     async def run(self) -> None:
         """Take every step, then remove the accounts and the app again."""
-        alice_address, bob_address = self._sandbox.users[:2]
+        alice_address, bob_address = self._users[:2]
         try:
             app = await self._step("create an OAuth2 app", self._create_app())
             alice = await self._sign_in(app, "alice", alice_address)
@@ -98,7 +102,7 @@ class _Demo:
             "name": f"Demonstration {self._mark}",
             "enabled": True,
             "redirectUrl": str(self._api.base_url.join("/oauth")),
-            **self._sandbox.app,
+            **self._app,
         }
         created = await self._call("POST", "/v1/oauth2", payload)
         self._made.insert(0, f"/v1/oauth2/{created['id']}")

@@ -58,6 +58,8 @@ class Session(ABC):
     async def mailboxes(self, *, counters: bool = False) -> Sequence[Mailbox]:
         """Return every mailbox, exactly one of them with the special use ``\\Inbox``, which comes first.
 
+        One that has an `id` and no UIDs keeps ids, positions and states of its messages when it is renamed.
+
         Args:
             counters: fill `Mailbox.status` with live numbers.
         """

@@ -39,6 +39,7 @@ class BoxRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         state: what the provider continues from; None when the mailbox was never synced to the end.
         revision: what the provider told when it was last synced (`Session.revisions`).
         uid_validity: where the service has one (RFC 9051 section 2.3.1.1).
+        mailbox_id: where the service has one, which stays when the mailbox is renamed (RFC 8474 section 4).
         entries: whether the entries of the messages are held.
         top: the highest position that was ever there.
         count: messages that are known; tells an index that was lost from an empty mailbox.
@@ -52,6 +53,7 @@ class BoxRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: str | None = None
     revision: str | None = None
     uid_validity: int | None = None
+    mailbox_id: str | None = None
     entries: bool = False
     top: int = 0
     count: int = 0

@@ -12,7 +12,7 @@ from tests.acceptance.dev_process import DevGateway, open_dev
 from tests.acceptance.stack import GatewayStack, open_stack
 from tests.rigs.labs import Lab
 
-LABS = ("sandbox_lab", "full_lab", "exchange_lab")
+LABS = ("sandbox_lab", "graph_lab", "full_lab", "exchange_lab")
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +47,12 @@ def gateway_stack(request: pytest.FixtureRequest, stacks: Callable[[str], Gatewa
 def sandbox_stack(stacks: Callable[[str], GatewayStack]) -> GatewayStack:
     """A gateway in front of the sandbox, whose failures can be switched on."""
     return stacks("sandbox_lab")
+
+
+@pytest.fixture(scope="session")
+def graph_stack(stacks: Callable[[str], GatewayStack]) -> GatewayStack:
+    """A gateway in front of the sandbox' Microsoft Graph."""
+    return stacks("graph_lab")
 
 
 @pytest.fixture(scope="session")

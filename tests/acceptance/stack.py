@@ -66,7 +66,7 @@ class GatewayStack:
             # Webhook receivers are on loopback, too.
             "GATEWAY_EGRESS": "private",
         }
-        if lab.name == "sandbox":
+        if lab.name in ("sandbox", "graph"):
             # Where OpenSSL looks for the system's authorities: this stack's machine trusts its lab, others do not.
             self._settings["SSL_CERT_FILE"] = entry["ca_file"]
         self.server = GatewayProcess("serve", ["serve", "--with-parent"], self._settings, directory / "serve.log")

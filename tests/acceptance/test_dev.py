@@ -103,6 +103,12 @@ def test_the_demonstration_can_be_repeated(gateway_dev: DevGateway, api: Client,
     assert [entry["account"] for entry in api.get("/v1/accounts", query="demo-")["accounts"]] == []
 
 
+def test_the_demonstration_goes_over_microsoft_graph_too(gateway_dev: DevGateway) -> None:
+    shown = demo("--data-dir", str(gateway_dev.data_dir), "--base-scope", "api")
+    assert (shown.returncode, shown.stderr) == (0, ""), shown.stdout
+    assert shown.stdout.endswith("Everything happened.\n")
+
+
 def test_the_demonstration_without_a_gateway_says_so_and_fails(directory: Path) -> None:
     """A script sees it by the exit code, a person by one line."""
     url = f"http://127.0.0.1:{reserve_port()}"

@@ -144,7 +144,8 @@ def test_the_installed_command_works(installed: Path) -> None:
     document = run(sys.executable, command, "openapi", PYTHONPATH=str(installed))
     assert version.stdout.startswith("gateway, version 0.")
     assert (plugins.returncode, plugins.stderr) == (0, "")
-    assert {"imap", "maildir", "outlook_imap", "sandbox"} <= {line.split()[0] for line in plugins.stdout.splitlines()}
+    listed = {line.split()[0] for line in plugins.stdout.splitlines()}
+    assert {"imap", "maildir", "outlook_graph", "outlook_imap", "sandbox"} <= listed
     assert "failed" not in plugins.stdout
     assert worker.returncode == 0
     assert document.stdout == (ROOT / "openapi" / "openapi.json").read_text()

@@ -169,3 +169,10 @@ def sandbox_lab() -> Iterator[SandboxLab]:
     """The pretend Microsoft 365 that the project ships."""
     with open_sandbox_lab() as lab:
         yield lab
+
+
+@pytest.fixture(scope="session")
+def graph_lab() -> Iterator[SandboxLab]:
+    """Another one, whose mailboxes are used over Microsoft Graph."""
+    with open_sandbox_lab("graph", "api") as lab:
+        yield lab

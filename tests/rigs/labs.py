@@ -31,7 +31,8 @@ class Lab(Protocol):
         ...
 
     def app_fields(self) -> dict[str, str]:
-        """The part of an OAuth2 app that the identity provider decides: clientId, clientSecret, authority, cloud."""
+        """The part of an OAuth2 app that the identity provider decides: clientId, clientSecret, authority, cloud,
+        and baseScopes where it is not imap."""
         ...
 
     def sign_in(self, authorization_url: str, user: str) -> str:

@@ -23,10 +23,10 @@ _RUNNER = Path(__file__).with_name("sandbox_process.py")
 class SandboxLab:
     """See `tests.rigs.labs.Lab`."""
 
-    name = "sandbox"
-
-    def __init__(self, directory: Path) -> None:
-        """Take over a sandbox that runs in `directory`."""
+    def __init__(self, directory: Path, name: str, base_scopes: str) -> None:
+        """Take over a sandbox that runs in `directory`; apps ask for `base_scopes`."""
+        self.name = name
+        self._base_scopes = base_scopes
         info = json.loads((directory / "info.json").read_text())
         self.users: tuple[str, ...] = tuple(info["users"])
         self.control_url: str = info["control_url"]
@@ -37,7 +37,8 @@ class SandboxLab:
         return dict(self._cloud)
 
     def app_fields(self) -> dict[str, str]:
-        return {name: self._app[name] for name in ("clientId", "clientSecret", "authority", "cloud")}
+        fields = {name: self._app[name] for name in ("clientId", "clientSecret", "authority", "cloud")}
+        return {**fields, "baseScopes": self._base_scopes}
 
     def sign_in(self, authorization_url: str, user: str) -> str:
         return self._decide(authorization_url, user, "accept")
@@ -95,8 +96,13 @@ class _Form(HTMLParser):
 
 
 @contextlib.contextmanager
-def open_sandbox_lab() -> Iterator[SandboxLab]:
-    """Start a sandbox with nothing but its samples in it, and end it whatever happens in between."""
+def open_sandbox_lab(name: str = "sandbox", base_scopes: str = "imap") -> Iterator[SandboxLab]:
+    """Start a sandbox with nothing but its samples in it, and end it whatever happens in between.
+
+    Args:
+        name: of the lab.
+        base_scopes: what apps ask for: "imap", or "api" for Microsoft Graph.
+    """
     require("sandbox")
     with rig_directory("sandbox") as directory:
         (directory / "sandbox").mkdir(mode=0o700)
@@ -106,6 +112,6 @@ def open_sandbox_lab() -> Iterator[SandboxLab]:
         process = ServerProcess([sys.executable, str(_RUNNER), str(directory)], directory / "sandbox.log")
         try:
             process.start((directory / "info.json").exists)
-            yield SandboxLab(directory)
+            yield SandboxLab(directory, name, base_scopes)
         finally:
             process.stop()

@@ -111,7 +111,7 @@ class AccountSync:
         revision: str | None,
     ) -> SyncError | None:
         """Look at one mailbox, and return why that was not possible, if it was not."""
-        box = msgspec.structs.replace(box, name=mailbox.name, special_use=mailbox.special_use)
+        box = msgspec.structs.replace(box, name=mailbox.name, special_use=mailbox.special_use, mailbox_id=mailbox.id)
         new, lost = fresh and box.announce == "all", fresh and box.announce == "nothing"
         try:
             await self._mailbox_sync.run(session, owned, box, new=new, lost=lost, entries=entries, revision=revision)
@@ -153,4 +153,10 @@ class AccountSync:
 
 
 def _record(mailbox: Mailbox, announce: Announce) -> BoxRecord:
-    return BoxRecord(path=mailbox.path, name=mailbox.name, special_use=mailbox.special_use, announce=announce)
+    return BoxRecord(
+        path=mailbox.path,
+        name=mailbox.name,
+        special_use=mailbox.special_use,
+        mailbox_id=mailbox.id,
+        announce=announce,
+    )

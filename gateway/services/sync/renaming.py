@@ -1,8 +1,8 @@
 """Mailboxes that got another name.
 
-IMAP does not tell renames: one mailbox is gone, another is there. Where both have the same UIDVALIDITY and messages in
-common, it is the same one (RFC 9051 section 6.3.6: a renamed mailbox may keep its UIDVALIDITY). Its messages have new
-ids then, but are no news.
+Nobody tells renames: one mailbox is gone, another is there. Where both have the same id, or (IMAP) the same UIDVALIDITY
+and messages in common, it is the same one (RFC 9051 section 6.3.6: a renamed mailbox may keep its UIDVALIDITY). Its
+messages may have new ids then, but are no news; where there are no UIDs, their ids stay as well.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Renaming:
     ) -> BoxRecord | None:
         """Return the record of a mailbox that was renamed, None when it is a new one.
 
-        What happened to its messages before it was renamed is told under the old name.
+        What happened to its messages before it was renamed is told under the old name, where their ids change.
 
         Args:
             session: open.
@@ -46,16 +46,17 @@ class Renaming:
             FencedError: another worker owns the account.
             TransientError: the service could not be asked.
         """
-        if not any(old.uid_validity is not None for old in vanished.values()):
+        if all(old.uid_validity is None and old.mailbox_id is None for old in vanished.values()):
             return None
         try:
             found = await collect(session, box.path, None)
         except PermanentError:
             return None
-        for old in [one for one in vanished.values() if one.uid_validity == found.uid_validity is not None]:
+        carried = box.mailbox_id is not None and found.uid_validity is None
+        for old in [one for one in vanished.values() if _may_be(one, box, found)]:
             known = await self._tools.index.all_states(owned.account, old.path)
             common = {state.position for state in known.values()} & {one.position for one in found.changed.values()}
-            if common or not (known or found.changed):
+            if carried or common or not (known or found.changed):
                 del vanished[old.path]
                 return await self._renamed(owned, old, msgspec.structs.replace(box, top=old.top), found, known)
         return None
@@ -64,13 +65,26 @@ class Renaming:
         self, owned: Owned, old: BoxRecord, box: BoxRecord, found: Collected, known: dict[str, KnownState]
     ) -> BoxRecord:
         box = msgspec.structs.replace(box, uid_validity=found.uid_validity)
-        await self._settle(owned, old, found, known)
+        carried = found.uid_validity is None
+        if not carried:
+            await self._settle(owned, old, found, known)
         deleted = self._fields(owned, "mailboxDeleted", payloads.mailbox_deleted(old, renamed_to=box.path), old)
         await self._tools.index.forget(owned.account, owned.epoch, old.path, deleted)
+        if carried:
+            await self._carry(owned, box.path, known)
+            box = msgspec.structs.replace(box, state=old.state, count=len(known))
         appeared = self._fields(owned, "mailboxNew", payloads.mailbox_new(box, renamed_from=old.path), box)
         await self._tools.index.apply(owned.account, owned.epoch, box.path, box=box, events=[appeared])
         await self._tools.events.announce(owned.account)
         return box
+
+    async def _carry(self, owned: Owned, path: str, known: dict[str, KnownState]) -> None:
+        """Know the messages under the new name as they were known: what happened since is found as always."""
+        writer = Writer(self._tools.index, self._tools.events, owned, path)
+        for id, state in known.items():
+            message = MessageState(id=id, position=state.position, flags=state.flags, labels=state.labels)
+            await writer.put(message, b"")
+        await writer.flush()
 
     async def _settle(self, owned: Owned, old: BoxRecord, found: Collected, known: dict[str, KnownState]) -> None:
         """Tell what is gone or altered since the mailbox was last seen under its old name."""
@@ -91,3 +105,9 @@ class Renaming:
     def _fields(self, owned: Owned, name: EventName, data: msgspec.Struct, box: BoxRecord) -> EventFields:
         event = self._tools.events.make(name, owned.account, data, path=box.path, special_use=box.special_use)
         return event_fields(event)
+
+
+def _may_be(old: BoxRecord, box: BoxRecord, found: Collected) -> bool:
+    if box.mailbox_id is not None and old.mailbox_id is not None:
+        return old.mailbox_id == box.mailbox_id
+    return old.uid_validity == found.uid_validity is not None

@@ -82,6 +82,7 @@ class Delta:
             select=selection(call.query, SELECTABLE, "Message"),
             filter=text,
             change_types=types,
+            expand=call.query.get("$expand", ""),
         )
 
     def _changes(self, position: Position, limit: int) -> list[Item | Removal]:
@@ -107,7 +108,8 @@ class Delta:
             received = {"receivedDateTime": PROPERTIES["receivedDateTime"](shown)}
             if not parse_filter(position.filter).matches(received):
                 return None
-        return {"@odata.type": "#microsoft.graph.message", **self._mail.resource(shown, position.select, "")}
+        resource = self._mail.resource(shown, position.select, position.expand)
+        return {"@odata.type": "#microsoft.graph.message", **resource}
 
     async def _folders(self, call: Call) -> Response:
         position = graph_tokens.decode(call, self._failures)

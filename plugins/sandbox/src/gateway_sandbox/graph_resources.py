@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.mime.decode import decode_header
 from gateway_sandbox import graph_ids, graph_mime
 from gateway_sandbox.graph_mime import Attached, Parsed
 from gateway_sandbox.items import Item
@@ -165,7 +166,7 @@ def _body(shown: Shown) -> dict[str, Any]:
 
 
 def _headers(shown: Shown) -> list[dict[str, str]]:
-    return [{"name": name, "value": shown.parsed.field(name) or ""} for name in shown.parsed.header.keys()]  # noqa: SIM118
+    return [{"name": name, "value": decode_header(str(value))} for name, value in shown.parsed.header.raw_items()]
 
 
 def _index(shown: Shown) -> str:

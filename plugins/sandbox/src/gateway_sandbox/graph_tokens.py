@@ -38,6 +38,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     filter: str = ""
     change_types: tuple[str, ...] = ()
     uid_next: int = 0
+    expand: str = ""
 
 
 def encode(position: Position) -> str:

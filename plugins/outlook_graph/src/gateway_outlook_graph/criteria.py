@@ -1,0 +1,195 @@
+"""A search taken apart: what Graph filters, what it searches for, and what is looked at here.
+
+https://learn.microsoft.com/graph/filter-query-parameter, https://learn.microsoft.com/graph/search-query-parameter
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from gateway.errors import UnsupportedOperationError
+from gateway.model.message import SearchQuery
+from gateway_outlook_graph import mapping
+from gateway_outlook_graph.resources import Message, Recipient
+
+Predicate = Callable[[Message], bool]
+_NOT_THERE = ("seq", "uid", "modseq", "gmail_raw")
+
+
+class Criterion(msgspec.Struct, frozen=True, kw_only=True):
+    """One condition, in the ways in which it can be put.
+
+    Attributes:
+        filter: in OData.
+        search: in KQL; finds words, and may find too much.
+        matches: whether a message fulfils it; None where only the service can tell.
+    """
+
+    filter: str | None = None
+    search: str | None = None
+    matches: Predicate | None = None
+
+
+def criteria(query: SearchQuery) -> list[Criterion]:
+    """Return the conditions of a search, without those for ids (`wanted_ids`).
+
+    Raises:
+        UnsupportedOperationError: one of them means nothing here; the text names it.
+    """
+    for name in _NOT_THERE:
+        if getattr(query, name) is not None:
+            raise UnsupportedOperationError(f"Microsoft Graph cannot search by {name}", term=name)
+    if query.deleted:
+        raise UnsupportedOperationError("Microsoft Graph cannot search by deleted", term="deleted")
+    return [*_states(query), *_texts(query), *_times(query), *_sizes(query), *_headers(query), *_labels(query)]
+
+
+def wanted_ids(query: SearchQuery) -> list[str] | None:
+    """Return the ids that a search is limited to, None when it is not."""
+    if query.email_ids is None:
+        return None if query.email_id is None else [query.email_id]
+    return [id for id in query.email_ids if query.email_id in (None, id)]
+
+
+def _states(query: SearchQuery) -> Iterator[Criterion]:
+    seen = {value for value in (query.seen, None if query.unseen is None else not query.unseen) if value is not None}
+    for value in sorted(seen):
+        yield Criterion(filter=f"isRead eq {_boolean(value)}", matches=_has("\\Seen", value))
+    if query.draft is not None:
+        yield Criterion(filter=f"isDraft eq {_boolean(query.draft)}", matches=_has("\\Draft", query.draft))
+    if query.flagged is not None:
+        operator = "eq" if query.flagged else "ne"
+        yield Criterion(filter=f"flag/flagStatus {operator} 'flagged'", matches=_has("\\Flagged", query.flagged))
+    if query.answered is not None:
+        yield Criterion(matches=_has("\\Answered", query.answered))
+    if query.thread_id is not None:
+        thread = query.thread_id
+        yield Criterion(
+            filter=f"conversationId eq {_literal(thread)}", matches=lambda message: message.conversation_id == thread
+        )
+
+
+def _texts(query: SearchQuery) -> Iterator[Criterion]:
+    if query.from_:
+        text = _literal(query.from_)
+        names = ("from/emailAddress/address", "from/emailAddress/name")
+        either = " or ".join(f"contains({name},{text})" for name in names)
+        yield Criterion(filter=f"({either})", matches=_in_addresses("from", query.from_))
+    if query.subject:
+        subject = query.subject.casefold()
+        yield Criterion(
+            filter=f"contains(subject,{_literal(query.subject)})",
+            matches=lambda message: subject in (message.subject or "").casefold(),
+        )
+    for name in ("to", "cc", "bcc"):
+        if value := getattr(query, name):
+            yield Criterion(search=f'{name}:"{_phrase(value)}"', matches=_in_addresses(name, value))
+    if query.body:
+        yield Criterion(search=f'body:"{_phrase(query.body)}"')
+
+
+def _times(query: SearchQuery) -> Iterator[Criterion]:
+    """Compare days, as IMAP does (RFC 9051 section 6.4.4)."""
+    for name, before, since in (
+        ("receivedDateTime", query.before, query.since),
+        ("sentDateTime", query.sent_before, query.sent_since),
+    ):
+        if before is not None:
+            yield Criterion(filter=f"{name} lt {_time(_day(before))}", matches=_earlier(name, _day(before), True))
+        if since is not None:
+            yield Criterion(filter=f"{name} ge {_time(_day(since))}", matches=_earlier(name, _day(since), False))
+
+
+def _sizes(query: SearchQuery) -> Iterator[Criterion]:
+    if query.larger is not None:
+        yield Criterion(search=f"size>{query.larger}")
+    if query.smaller is not None:
+        yield Criterion(search=f"size<{query.smaller}")
+
+
+def _headers(query: SearchQuery) -> Iterator[Criterion]:
+    for name, value in (query.header or {}).items():
+        if name.lower() == "message-id" and value:
+            yield Criterion(filter=f"internetMessageId eq {_literal(value)}", matches=_message_id(value))
+        else:
+            yield Criterion(matches=_header(name.lower(), value.casefold()))
+
+
+def _labels(query: SearchQuery) -> Iterator[Criterion]:
+    if query.labels is None:
+        return
+    for label in query.labels.has:
+        yield Criterion(filter=f"categories/any(c:c eq {_literal(label)})", matches=_labelled(label, True))
+    for label in query.labels.not_:
+        yield Criterion(matches=_labelled(label, False))
+
+
+def _has(flag: str, wanted: bool) -> Predicate:
+    return lambda message: (flag in mapping.flags(message)) is wanted
+
+
+def _labelled(label: str, wanted: bool) -> Predicate:
+    return lambda message: (label in (message.categories or ())) is wanted
+
+
+def _message_id(value: str) -> Predicate:
+    return lambda message: message.internet_message_id == value
+
+
+def _header(name: str, value: str) -> Predicate:
+    def matches(message: Message) -> bool:
+        values = mapping.headers(message).get(name)
+        return values is not None and any(value in each.casefold() for each in values)
+
+    return matches
+
+
+def _in_addresses(name: str, value: str) -> Predicate:
+    wanted = value.casefold()
+
+    def matches(message: Message) -> bool:
+        found: dict[str, Iterable[Recipient | None]] = {
+            "from": (message.from_,),
+            "to": message.to_recipients or (),
+            "cc": message.cc_recipients or (),
+            "bcc": message.bcc_recipients or (),
+        }
+        shown = (each.email_address for each in found[name] if each is not None and each.email_address is not None)
+        return any(wanted in f"{each.name or ''} <{each.address or ''}>".casefold() for each in shown)
+
+    return matches
+
+
+def _earlier(name: str, moment: datetime, wanted: bool) -> Predicate:
+    def matches(message: Message) -> bool:
+        time = message.received_date_time if name == "receivedDateTime" else message.sent_date_time
+        return time is not None and (time < moment) is wanted
+
+    return matches
+
+
+def _day(moment: datetime) -> datetime:
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment - timedelta(
+        hours=moment.hour, minutes=moment.minute, seconds=moment.second, microseconds=moment.microsecond
+    )
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _phrase(text: str) -> str:
+    """Return text for a phrase of KQL, in which no quotation mark can be."""
+    return " ".join(text.replace('"', " ").replace("\\", " ").split())

@@ -1,0 +1,63 @@
+"""Storing messages: MIME into a folder."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.errors import InvalidIdentifierError, NotFoundError, PermanentError
+from gateway.model.message import AppendResult
+from gateway_outlook_graph.client import GraphClient, Request, path, read
+from gateway_outlook_graph.folders import Mailboxes
+from gateway_outlook_graph.resources import LAST_VERB, REPLIED, Message
+
+#: PidTagMessageFlags and PidTagMessageDeliveryTime ([MS-OXPROPS]).
+MESSAGE_FLAGS, DELIVERY_TIME = "Integer 0x0E07", "SystemTime 0x0E06"
+_READ, _UNSENT = 1, 8
+
+
+class Storing:
+    """Stores messages."""
+
+    def __init__(self, client: GraphClient, mailboxes: Mailboxes) -> None:
+        self._client = client
+        self._mailboxes = mailboxes
+
+    async def append(
+        self, mailbox: str, message: bytes, *, flags: Sequence[str], date: datetime | None
+    ) -> AppendResult:
+        """Store a message as it is; what Graph takes for a draft at first is told what it is afterwards."""
+        folder = await self._mailboxes.folder(mailbox)
+        request = Request(method="POST", path=path("mailFolders", folder, "messages"), text=base64.b64encode(message))
+        try:
+            stored = read(await self._client.call(request), Message)
+        except (NotFoundError, InvalidIdentifierError):
+            self._mailboxes.forget()
+            raise NotFoundError("there is no such mailbox") from None
+        low = {flag.lower() for flag in flags}
+        place = path("messages", stored.id)
+        await self._client.call(Request(method="PATCH", path=place, json=_flags(low)))
+        with suppress(PermanentError):
+            # The message is stored; that an older Exchange cannot date it is no reason to store it again.
+            await self._client.call(Request(method="PATCH", path=place, json=_origin(low, date)))
+        return AppendResult(id=stored.id, path=mailbox, message_id=stored.internet_message_id)
+
+
+def _flags(flags: set[str]) -> dict[str, Any]:
+    body: dict[str, Any] = {"isRead": "\\seen" in flags}
+    if "\\flagged" in flags:
+        body["flag"] = {"flagStatus": "flagged"}
+    if "\\answered" in flags:
+        body["singleValueExtendedProperties"] = [{"id": LAST_VERB, "value": REPLIED}]
+    return body
+
+
+def _origin(flags: set[str], date: datetime | None) -> dict[str, Any]:
+    bits = (_READ if "\\seen" in flags else 0) | (_UNSENT if "\\draft" in flags else 0)
+    extended = [{"id": MESSAGE_FLAGS, "value": str(bits)}]
+    if date is not None:
+        extended.append({"id": DELIVERY_TIME, "value": date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")})
+    return {"singleValueExtendedProperties": extended}

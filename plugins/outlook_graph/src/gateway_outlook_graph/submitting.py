@@ -1,0 +1,202 @@
+"""Sending: MIME in one call, or a draft.
+
+A draft it is where the message is too large for one call, its files are uploaded in pieces then, and where it is to be
+from another address than the mailbox's: MIME in one call is sent in the name of the mailbox whatever it says, without a
+refusal.
+
+https://learn.microsoft.com/graph/outlook-send-mime-message,
+https://learn.microsoft.com/graph/outlook-large-attachments
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from contextlib import suppress
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+import msgspec
+
+from gateway.errors import (
+    AccountError,
+    ConnectError,
+    GatewayError,
+    OutcomeUnknownError,
+    PermanentError,
+    ServiceUnavailableError,
+    TransientError,
+)
+from gateway.mime.addresses import parse_addresses
+from gateway.mime.headers import HeaderBlock, address_list
+from gateway.model.message import Address
+from gateway.provider import Account, Envelope, SubmitReceipt
+from gateway_outlook_graph.client import GraphClient, Request, path, read
+from gateway_outlook_graph.errors import NOT_CONNECTED
+from gateway_outlook_graph.ids import checked_id
+from gateway_outlook_graph.resources import Message
+
+#: Octets of a message that go into one call: 4 MB as base64.
+ONE_CALL = 3_000_000
+#: Octets of a piece; a multiple of 320 KiB, below 4 MB.
+PIECE = 10 * 320 * 1024
+_RECIPIENTS = ("to", "cc", "bcc")
+#: A proxy gave up waiting: the service itself may have gone on.
+_UNKNOWN = ("HTTP 500", "HTTP 502", "HTTP 504")
+
+
+class _UploadSession(msgspec.Struct, rename="camel"):
+    upload_url: str
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    content_type: str
+    content: bytes
+    content_id: str | None = None
+
+
+class Submitting:
+    """Sends."""
+
+    def __init__(self, client: GraphClient, account: Account) -> None:
+        self._client = client
+        own = (account.shared,) if account.shared else (account.user, account.email)
+        self._own = {address.casefold() for address in own}
+
+    async def message(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+        """Send a message to the recipients of its envelope; see `gateway.provider.Session.submit`."""
+        message = addressed(message, envelope)
+        originator = self._other_originator(message)
+        if originator is None and len(message) <= ONE_CALL:
+            return await self._sent(Request(method="POST", path="/sendMail", text=base64.b64encode(message)))
+        small, files = split(message)
+        request = Request(method="POST", path="/messages", text=base64.b64encode(small))
+        draft = read(await self._client.call(request), Message).id
+        try:
+            if originator is not None:
+                await self._client.call(Request(method="PATCH", path=path("messages", draft), json=_from(originator)))
+            for file in files:
+                await self._upload(draft, file)
+        except BaseException:
+            await self._discard(draft)
+            raise
+        try:
+            return await self.draft(draft)
+        except (TransientError, AccountError, PermanentError):
+            # Not when the outcome is unknown: what is in Sent Items by now has the same id.
+            await self._discard(draft)
+            raise
+
+    async def draft(self, id: str) -> SubmitReceipt:
+        """Send a draft: it becomes the message in Sent Items and keeps its id."""
+        return await self._sent(Request(method="POST", path=path("messages", checked_id(id), "send")))
+
+    def _other_originator(self, message: bytes) -> Address | None:
+        """Return the address that a message is from, None when it is the mailbox's own."""
+        found = next(iter(parse_addresses(HeaderBlock(message).values("from"))), None)
+        return None if found is None or found.address.casefold() in self._own else found
+
+    async def _discard(self, draft: str) -> None:
+        with suppress(GatewayError):
+            await self._client.call(Request(method="POST", path=path("messages", draft, "permanentDelete")))
+
+    async def _sent(self, request: Request) -> SubmitReceipt:
+        try:
+            reply = await self._client.call(request)
+        except ConnectError as error:
+            if error.native_code == NOT_CONNECTED:
+                raise
+            raise OutcomeUnknownError("the connection broke while the message was handed over") from error
+        except ServiceUnavailableError as error:
+            if error.native_code not in _UNKNOWN:
+                raise
+            raise OutcomeUnknownError("the service failed while the message was handed over") from error
+        return SubmitReceipt(response=f"{reply.status} Accepted")
+
+    async def _upload(self, draft: str, file: _File) -> None:
+        item: dict[str, Any] = {
+            "attachmentType": "file",
+            "name": file.name,
+            "contentType": file.content_type,
+            "size": len(file.content),
+            "isInline": file.content_id is not None,
+        }
+        if file.content_id is not None:
+            item["contentId"] = file.content_id
+        place = path("messages", draft, "attachments", "createUploadSession")
+        reply = await self._client.call(Request(method="POST", path=place, json={"AttachmentItem": item}))
+        address, size = read(reply, _UploadSession).upload_url, len(file.content)
+        for start in range(0, size, PIECE):
+            piece = file.content[start : start + PIECE]
+            where = f"bytes {start}-{start + len(piece) - 1}/{size}"
+            headers = {"Content-Range": where, "Content-Type": "application/octet-stream"}
+            await self._client.put_piece(address, headers, piece)
+
+
+def _from(address: Address) -> dict[str, Any]:
+    return {"from": {"emailAddress": {"name": address.name or address.address, "address": address.address}}}
+
+
+def addressed(message: bytes, envelope: Envelope) -> bytes:
+    """Return a message whose header fields name exactly the recipients of the envelope: Graph sends to those.
+
+    Who is only in the envelope is added to Bcc, which Exchange takes off; who is only in the header is taken out.
+    """
+    wanted = {address.casefold(): address for address in envelope.rcpt_to}
+    block = HeaderBlock(message)
+    named: set[str] = set()
+    for name in _RECIPIENTS:
+        there = parse_addresses(block.values(name))
+        kept = [address for address in there if address.address.casefold() in wanted]
+        named |= {address.address.casefold() for address in kept}
+        if kept != list(there):
+            if kept:
+                block.replace(name, address_list(kept, name))
+            else:
+                block.remove(name)
+    if missing := [address for key, address in wanted.items() if key not in named]:
+        before = parse_addresses(block.values("bcc"))
+        block.replace("Bcc", ", ".join((*([address_list(before, "bcc")] if before else ()), *missing)))
+    return block.octets()
+
+
+def split(message: bytes) -> tuple[bytes, list[_File]]:
+    """Take files out of a message until it fits into one call, the largest first."""
+    parsed = message_from_bytes(message, policy=policy.SMTP.clone(max_line_length=0))
+    files: list[_File] = []
+    size = len(message)
+    for holder, part in sorted(_files(parsed), key=lambda pair: -len(str(pair[1].get_payload()))):
+        if size <= ONE_CALL:
+            break
+        size -= len(str(part.get_payload()))
+        holder.set_payload([each for each in _parts(holder) if each is not part])
+        content = part.get_payload(decode=True)
+        content_id = str(part["content-id"]).strip(" <>") if part["content-id"] is not None else None
+        files.append(
+            _File(
+                name=part.get_filename() or "attachment",
+                content_type=part.get_content_type(),
+                content=content if isinstance(content, bytes) else b"",
+                content_id=content_id if part.get_content_disposition() != "attachment" else None,
+            )
+        )
+    return parsed.as_bytes(), files
+
+
+def _files(message: EmailMessage) -> Iterable[tuple[EmailMessage, EmailMessage]]:
+    """Yield the parts that are files, each with the part that holds it."""
+    for part in _parts(message):
+        if part.get_content_maintype() == "multipart":
+            yield from _files(part)
+        elif part.get_content_type() != "message/rfc822" and (
+            part.get_content_disposition() == "attachment" or part.get_filename() is not None
+        ):
+            yield message, part
+
+
+def _parts(message: EmailMessage) -> list[EmailMessage]:
+    """Return the parts of a multipart, none of what is not one: the payload is typed as anything."""
+    payload = message.get_payload()
+    return [part for part in payload if isinstance(part, EmailMessage)] if isinstance(payload, list) else []

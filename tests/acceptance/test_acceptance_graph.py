@@ -1,0 +1,128 @@
+"""Events of mailboxes that are used over Microsoft Graph: the same as over IMAP."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.acceptance.client import Client, account_path, message_path
+from tests.acceptance.letters import letter
+from tests.acceptance.stack import GatewayStack
+from tests.rigs.processes import wait_until
+
+
+@pytest.fixture
+def api(graph_stack: GatewayStack) -> Client:
+    return graph_stack.api
+
+
+@pytest.fixture
+def carol(graph_stack: GatewayStack, api: Client) -> Iterator[str]:
+    """An account whose first look at all mailboxes has ended."""
+    with graph_stack.connected(graph_stack.lab.users[2]) as account:
+        yield account
+
+
+def deliver(stack: GatewayStack, subject: str) -> None:
+    user = stack.lab.users[2]
+    stack.lab.deliver(user, letter(user, subject=subject).raw)
+
+
+def told(api: Client, account: str) -> list[tuple[str, str, Any]]:
+    """Return name, path and data of the events that tell of messages and mailboxes."""
+    events = api.get("/v1/events", account=account, pageSize=1000)["events"]
+    return [
+        (event["event"], event.get("path", ""), event.get("data", {}))
+        for event in events
+        if event["event"].startswith(("message", "mailbox"))
+    ]
+
+
+def wait_for(api: Client, account: str, count: int) -> list[tuple[str, str, Any]]:
+    """Have all mailboxes looked at until so many events are there, and return them."""
+
+    def there() -> bool:
+        api.put(f"{account_path(account)}/sync", {"sync": True})
+        return len(told(api, account)) >= count
+
+    try:
+        wait_until(there, f"{count} events", 30)
+    except TimeoutError:
+        assert len(told(api, account)) >= count, told(api, account)
+    return told(api, account)
+
+
+def test_new_mail_is_told_without_being_asked_for(graph_stack: GatewayStack, api: Client, carol: str) -> None:
+    """There is no push without a public address: the inbox is asked every few seconds."""
+    subject = secrets.token_hex(8)
+    deliver(graph_stack, subject)
+    wait_until(lambda: [event for event in told(api, carol) if event[0] == "messageNew"], "new mail is told", 40)
+    ((name, path, data),) = told(api, carol)
+    assert (name, path, data["subject"]) == ("messageNew", "INBOX", subject)
+    assert data["id"] == api.with_subject(carol, subject)[0]["id"]
+
+
+def test_life_of_a_message_is_told_as_over_imap(graph_stack: GatewayStack, api: Client, carol: str) -> None:
+    """Flags and labels with what was added and deleted; a move as a deletion and an arrival of the same id."""
+    subject = secrets.token_hex(8)
+    deliver(graph_stack, subject)
+    ((_, _, data),) = wait_for(api, carol, 1)
+    message = message_path(carol, data["id"])
+    api.put(message, {"flags": {"add": ["\\Seen", "\\Flagged"]}})
+    wait_for(api, carol, 2)
+    api.put(message, {"flags": {"delete": ["\\Flagged"]}, "labels": {"add": ["Red category"]}})
+    wait_for(api, carol, 3)
+    api.put(f"{message}/move", {"path": "Archive"})
+    wait_for(api, carol, 5)
+    api.call("DELETE", message, None, force=True)
+    _, seen, changed, *moved, deleted = wait_for(api, carol, 6)
+    assert (seen[0], seen[2]["changes"]["flags"]["added"]) == ("messageUpdated", ["\\Seen", "\\Flagged"])
+    assert changed[2]["changes"]["flags"]["deleted"] == ["\\Flagged"]
+    assert changed[2]["changes"]["labels"]["added"] == ["Red category"]
+    assert {(name, path) for name, path, _ in moved} == {("messageDeleted", "INBOX"), ("messageNew", "Archive")}
+    assert (deleted[0], deleted[1]) == ("messageDeleted", "Archive")
+    assert {data["id"] for _, _, data in (seen, changed, *moved, deleted)} == {data["id"]}
+
+
+def test_mailbox_that_is_renamed_is_told_and_its_messages_are_no_news(
+    graph_stack: GatewayStack, api: Client, carol: str
+) -> None:
+    first, second = f"A {secrets.token_hex(4)}", f"B {secrets.token_hex(4)}"
+    subject = secrets.token_hex(8)
+    api.post(f"{account_path(carol)}/mailbox", {"path": first})
+    wait_for(api, carol, 1)
+    deliver(graph_stack, subject)
+    wait_for(api, carol, 2)
+    id = api.wait_for_message(carol, subject)["id"]
+    api.put(f"{message_path(carol, id)}/move", {"path": first})
+    before = wait_for(api, carol, 4)
+    api.put(f"{account_path(carol)}/mailbox", {"path": first, "newPath": second})
+    wait_for(api, carol, 6)
+    api.call("DELETE", f"{account_path(carol)}/mailbox", None, path=second)
+    told = wait_for(api, carol, 7)[len(before) :]
+    assert [(name, path) for name, path, _ in told] == [
+        ("mailboxDeleted", first),
+        ("mailboxNew", second),
+        ("mailboxDeleted", second),
+    ]
+    assert (told[0][2]["renamedTo"], told[1][2]["renamedFrom"]) == (second, first)
+
+
+def test_nothing_is_told_twice_when_the_service_forgets_what_it_told(
+    graph_stack: GatewayStack, api: Client, carol: str
+) -> None:
+    """Everything is read anew and compared."""
+    deliver(graph_stack, "before")
+    wait_for(api, carol, 1)
+    control = graph_stack.lab.control_url  # type: ignore[attr-defined]
+    for failure in ("delta_expired", "resync_required"):
+        api.http.post(f"{control}/failures", json={"failure": failure, "seconds": 1}).raise_for_status()
+        deliver(graph_stack, failure)
+    told = wait_for(api, carol, 3)
+    # Within one second there is no order.
+    assert sorted((name, data["subject"]) for name, _, data in told) == [
+        ("messageNew", subject) for subject in ("before", "delta_expired", "resync_required")
+    ]
