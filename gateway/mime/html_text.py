@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
+from html import unescape
+
+from gateway.mime.html_tokens import Tag, tokens
 
 __all__ = ["html_to_text"]
 
@@ -19,56 +21,56 @@ _SPACED = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "table", "blockq
 def html_to_text(html: str) -> str:
     """Return the readable text of an HTML document: blocks on lines of their own, links followed by their address."""
     writer = _TextWriter()
-    writer.feed(html)
-    writer.close()
+    for token in tokens(html):
+        if isinstance(token, str):
+            writer.write_text(unescape(token))
+        elif token.is_end:
+            writer.end(token.name)
+        else:
+            writer.start(token)
     return writer.text()
 
 
-class _TextWriter(HTMLParser):
+class _TextWriter:
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self._pieces: list[str] = []
         self._line_ends = 1  # to be written before the next text
         self._skipping = 0
         self._preformatted = 0
         self._links: list[tuple[str, int]] = []
 
-    def parse_marked_section(self, i: int, report: int = 1) -> int:
-        """Read over ``<![``, as browsers do, instead of failing where no name follows (HTML standard 13.2.5.42)."""
-        return self.parse_bogus_comment(i)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        if tag in _SKIPPED:
+    def start(self, tag: Tag) -> None:
+        name = tag.name
+        if name in _SKIPPED:
             self._skipping += 1
-        elif tag == "br":
+        elif name == "br":
             self._line_ends += 1
-        elif tag in _BLOCKS:
-            self._end_line(tag)
-            self._preformatted += tag == "pre"
-            self._write("- " if tag == "li" else "---" if tag == "hr" else "")
-            self._line_ends += tag == "hr"
-        elif tag in ("td", "th"):
+        elif name in _BLOCKS:
+            self._end_line(name)
+            self._preformatted += name == "pre"
+            self._write("- " if name == "li" else "---" if name == "hr" else "")
+            self._line_ends += name == "hr"
+        elif name in ("td", "th"):
             self._write(" ")
-        elif tag == "a":
-            self._links.append((values.get("href") or "", len(self._pieces)))
-        elif tag == "img":
-            self._write(values.get("alt") or "")
+        elif name == "a":
+            self._links.append((tag.attribute("href") or "", len(self._pieces)))
+        elif name == "img":
+            self._write(tag.attribute("alt") or "")
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _SKIPPED:
+    def end(self, name: str) -> None:
+        if name in _SKIPPED:
             self._skipping = max(0, self._skipping - 1)
-        elif tag in _BLOCKS:
-            self._preformatted = max(0, self._preformatted - (tag == "pre"))
-            self._end_line(tag)
-        elif tag == "a" and self._links:
+        elif name in _BLOCKS:
+            self._preformatted = max(0, self._preformatted - (name == "pre"))
+            self._end_line(name)
+        elif name == "a" and self._links:
             address, start = self._links.pop()
             label = "".join(self._pieces[start:]).strip()
             if address.startswith(("http:", "https:")) and address != label:
                 self._write(f" ({address})" if label else address)
 
-    def handle_data(self, data: str) -> None:
-        self._write(data if self._preformatted else re.sub(r"[ \t\r\n\f]+", " ", data))
+    def write_text(self, text: str) -> None:
+        self._write(text if self._preformatted else re.sub(r"[ \t\r\n\f]+", " ", text))
 
     def _end_line(self, tag: str) -> None:
         self._line_ends = max(self._line_ends, 2 if tag in _SPACED else 1)

@@ -31,6 +31,12 @@ from gateway.mime.html_text import html_to_text
         ("plain", "plain"),
         ("", ""),
         ("<p>not <b>closed", "not closed"),
+        ("a<!-- <b> -->b<!-->c<!doctype x>d<?x?>e</>f</ x>g", "abcdefg"),
+        ("1 < 2 <3 a<b", "1 < 2 <3 a"),
+        ("<a href=https://example.org/?a=1&amp;b=2>x</a>", "x (https://example.org/?a=1&b=2)"),
+        ("<A HREF = 'https://example.org/'>x</A >", "x (https://example.org/)"),
+        ("<script>'</scripts>'</script >after", "after"),
+        ("<textarea><b>x</b></textarea>", "<b>x</b>"),
     ],
 )
 def test_html_reads_as_text(html: str, text: str) -> None:

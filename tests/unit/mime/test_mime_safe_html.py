@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.mime.html_text import html_to_text
 from gateway.mime.safe_html import safe_html, text_as_html
 
 HOSTILE = [
@@ -93,12 +94,55 @@ def test_looks_of_a_letter_stay() -> None:
     assert "T" not in safe_html("<title>T</title>")
 
 
-@pytest.mark.parametrize("html", ["<div>" * 300_000 + "x", "<b>" * 100_000, "<table>" * 100_000, "<p><b>" * 100_000])
-def test_depth_does_not_cost_time(html: str) -> None:
-    """The library's time grows with the square of the depth: a letter of a megabyte would take minutes."""
+FONTS = "".join(f"<font color={number}>" for number in range(900))
+COSTLY = {
+    "deep": "<div>" * 300_000 + "x",
+    "deep formatting": "<b>" * 100_000,
+    "deep tables": "<table>" * 100_000,
+    "deep paragraphs": "<p><b>" * 100_000,
+    "end tags of others": "<div></x>" * 50_000,
+    "end tags in comments": "<div><!--</div>-->" * 30_000,
+    "end tags in scripts": "<div><script></div></script>" * 30_000,
+    "end tags in attributes": "<div a='</div>'>" * 30_000,
+    "formatting opened again": f"<p>{FONTS}</p>" + "<p>x</p>" * 20_000,
+    "formatting ended in another order": "<b><i>x</b></i>" * 30_000,
+    "many attributes": "<a " + " ".join(f"a{number}" for number in range(100_000)) + ">",
+    "drawings": "<svg>" + "<g><foreignObject><p>" * 30_000,
+    "comments without an end": "<!--" * 100_000,
+    "sections without an end": "<![CDATA[" * 100_000,
+    "tags without an end": "<a " * 100_000,
+    "values without an end": "<a b='" * 100_000,
+    "scripts without an end": "<script>" * 50_000 + "</scrip>" * 50_000,
+    "less than": "<" * 400_000,
+    "blanks": "<a" + " " * 400_000,
+    "equals": "<a " + "=" * 400_000,
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_time_is_bounded_by_the_length(name: str) -> None:
+    """Trees grow faster than what they are made from: a letter of a megabyte would take minutes or gigabytes."""
     began = time.process_time()
-    safe_html(html)
+    safe_html(COSTLY[name])
+    html_to_text(COSTLY[name])
     assert time.process_time() - began < 5
+
+
+LONG = {
+    "paragraphs that are not ended": ("<p>one<p>two", 20_000),
+    "lines": ("<div><div><b>x</b></div><br></div>", 20_000),
+    "tables": (
+        "<table><tr><td>a</td><td><font size=2><a href='https://x.example'>b</a></font></td></tr></table>",
+        10_000,
+    ),
+    "what other programs read": ("<!-- <b> --><noscript><p>off</noscript><p>x</p>", 5_000),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_letters_keep_their_html(name: str) -> None:
+    piece, times = LONG[name]
+    assert safe_html(piece * times) == safe_html(piece) * times
 
 
 def test_plain_text_keeps_its_lines_and_cannot_become_markup() -> None:
