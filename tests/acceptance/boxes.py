@@ -76,7 +76,7 @@ def refused(answer: httpx.Response) -> str:
 def open_box(kind: str, stack: GatewayStack) -> Box:
     """Connect an account of one kind; nobody else's, and never the same twice for a Maildir."""
     if kind == "dovecot":
-        return Box(kind, stack, stack.connect(stack.lab.users[0], "torture-dovecot"))
+        return Box(kind, stack, stack.connect(stack.lab.users[3], "torture-dovecot"))
     name = f"maildir-{secrets.token_hex(3)}"
     for part in ("", ".Trash", ".Archive", ".Drafts"):
         for place in ("cur", "new", "tmp"):

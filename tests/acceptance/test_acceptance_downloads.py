@@ -142,7 +142,7 @@ def test_a_message_of_150_megabytes_passes_through_little_memory(full_stack: Gat
     content = os.urandom(MEBIBYTE) * (LARGE * 3 // 4 // MEBIBYTE)
     raw = with_attachment(content, "base64").replace(b"Subject: x", b"Subject: " + subject.encode(), 1)
     assert len(raw) > LARGE
-    lab.dovecot.fill(lab.users[0], 1, message=lambda _, made=raw: made)
+    lab.dovecot.fill(lab.users[3], 1, message=lambda _, made=raw: made)
     entry = box.api.wait_for_message(box.account, subject)
     (attachment,) = entry["attachments"]
     wanted = {

@@ -37,7 +37,7 @@ def test_an_export_of_5000_messages_survives_the_death_of_its_workers(stack: Gat
     """Every message is in the file once; a download that broke off is resumed."""
     lab = stack.lab
     assert isinstance(lab, RealLab)
-    user = lab.users[-1]
+    user = lab.users[2]
     lab.dovecot.fill(user, COUNT, "Exported")
     with stack.connected(user) as account:
         period = {"startDate": "2000-01-01T00:00:00Z", "endDate": "2100-01-01T00:00:00Z"}

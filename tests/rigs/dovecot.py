@@ -18,7 +18,7 @@ from tests.rigs.issuer import TokenIssuer
 from tests.rigs.ports import reserve_port
 from tests.rigs.processes import SERVER_PATH, ServerProcess, accepts_connections
 
-TOKEN_USERS = ("alice@contoso.test", "bob@contoso.test", "carol@contoso.test")
+TOKEN_USERS = ("alice@contoso.test", "bob@contoso.test", "carol@contoso.test", "dave@contoso.test")
 PASSWORD_USERS = {"pat@example.test": "pat-password", "quinn@example.test": "quinn-password"}
 # Dovecot looks at its user files once a second: accounts that a test must have at once are there from the start.
 GUEST_PASSWORD = "guest-password"
