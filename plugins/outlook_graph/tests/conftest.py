@@ -29,13 +29,15 @@ class World:
 
     Attributes:
         sandbox: switches, pages and counters.
-        provider: with the sandbox's cloud in its clouds file.
+        environment: with the sandbox's cloud in its clouds file.
+        provider: of that environment.
         identities: the same for sign-in.
         app: the app that the sandbox knows.
     """
 
     def __init__(self, sandbox: RunningSandbox, environment: Environment, limits: Limits | None = None) -> None:
         self.sandbox = sandbox
+        self.environment = environment
         self.provider = OutlookGraphProvider(environment, limits=limits)
         self.identities = MicrosoftIdentityProvider(environment)
         fields = directory.registered_app()

@@ -232,6 +232,7 @@ async def test_a_revoked_grant_waits_for_its_owner(outlook: World) -> None:
 
 
 async def test_a_pause_that_is_too_long_to_wait_for_is_told(outlook: World) -> None:
+    outlook = World(outlook.sandbox, outlook.environment)  # the mailbox stays paused for its provider
     account = await outlook.account()
     outlook.sandbox.fail("throttled", user=ALICE, seconds=300)
     async with outlook.provider.open(*account) as session:
