@@ -21,6 +21,7 @@ from gateway.web.hosted import HostedForm
 from gateway.web.injected import dependencies
 from gateway.web.leaving import finish_sign_in
 from gateway.web.login import LoginPages, log_out
+from gateway.web.outbox import OutboxPages
 from gateway.web.ports import WebServices
 from gateway.web.tokens import TokenPages
 from gateway.web.unsubscribe import change_subscription, show_subscription, unsubscribe_at_once
@@ -82,6 +83,7 @@ def web_routes(services: WebServices, *, clock: Clock = utc_now) -> list[Control
             accounts.add_account,
             AppPages,
             TokenPages,
+            OutboxPages,
             WebhookPages,
             log_out,
             show_nothing,

@@ -18,6 +18,7 @@ from gateway.model.account_errors import LastError
 from gateway.model.blocklist import Source
 from gateway.model.event import Event
 from gateway.model.oauth2 import AppCreate, AppCreated, AppDeleted, AppDetail, AppList, AppUpdate, AppUpdated
+from gateway.model.submission import OutboxDeleted, OutboxList
 from gateway.model.token import TokenCreate, TokenCreated, TokenDeleted, TokenList, TokenRecord
 from gateway.model.verification import VerifyResult
 from gateway.model.webhook import (
@@ -213,6 +214,16 @@ class Blocklists(Protocol):
         """Send a recipient the mail of a list again."""
 
 
+class Submissions(Protocol):
+    """What is to be sent."""
+
+    async def list(self, *, page: int, page_size: int, account: str | None = None) -> OutboxList:
+        """Return one page of the outbox."""
+
+    async def cancel(self, queue_id: str, /) -> OutboxDeleted:
+        """Forget an entry unless it is being sent."""
+
+
 class WebServices(Protocol):
     """The services behind the pages."""
 
@@ -247,6 +258,10 @@ class WebServices(Protocol):
     @property
     def blocklists(self) -> Blocklists:
         """Who gets the mail of lists."""
+
+    @property
+    def submissions(self) -> Submissions:
+        """The outbox."""
 
     @property
     def runtime_settings(self) -> RuntimeSettings:

@@ -95,6 +95,16 @@ DELIVERIES: dict[str, tuple[Tone, str]] = {
     "dead": ("bad", "Given up"),
 }
 
+#: How far the sending of a message is: tone, label.
+SENDS: dict[str, tuple[Tone, str]] = {
+    "queued": ("busy", "Waiting"),
+    "sending": ("busy", "Being sent"),
+    "sent": ("good", "Sent"),
+    "retrying": ("busy", "To be tried again"),
+    "unknown": ("bad", "Not known yet"),
+    "failed": ("bad", "Failed"),
+}
+
 #: What was just done, by the code in the address of the page that follows.
 DONE: dict[str, str] = {
     "account-deleted": "The account was deleted.",
@@ -106,6 +116,8 @@ DONE: dict[str, str] = {
     "webhooks-saved": "The changes were saved.",
     "webhook-enabled": "Events are delivered to it from now on.",
     "event-replayed": "The event is being delivered again.",
+    "send-cancelled": "The message will not be sent.",
+    "send-not-cancelled": "The message is not in the outbox any more, or is being sent this moment.",
     "logged-out": "You are logged out.",
 }
 

@@ -42,6 +42,7 @@ from gateway.services.sign_in import (
     SignInOutcome,
 )
 from gateway.store.signs import Signs
+from tests.unit.web.fake_submissions import FakeSubmissions
 from tests.unit.web.fake_webhooks import FakeWebhooks
 
 SERVICE_URL = "http://testserver.local"
@@ -381,5 +382,6 @@ class FakeServices:
         self.apps = FakeApps()
         self.tokens = FakeTokens()
         self.webhooks = FakeWebhooks()
+        self.submissions = FakeSubmissions()
         self.runtime_settings = FakeSettings()
         self.sign_in = FakeSignIn(self.accounts)

@@ -22,6 +22,7 @@ from gateway.model.event import (
     MessageUpdatedData,
 )
 from gateway.model.oauth2 import AppDetail
+from gateway.model.submission import OutboxEntry, OutboxEnvelope, OutboxProgress, OutboxProgressError
 from gateway.model.token import TokenRecord
 from gateway.model.verification import ServerVerdict, VerifyResult
 from gateway.model.webhook import Endpoint, EndpointTrouble, TestResult, WebhookDelivery
@@ -205,6 +206,23 @@ def fill(services: FakeServices, evil: str) -> None:
             request_headers={evil: evil},
         )
     ]
+    services.submissions.entries = [
+        OutboxEntry(
+            queue_id=evil,
+            account=account,
+            message_id=evil,
+            envelope=OutboxEnvelope(from_=evil, to=(evil,)),
+            subject=evil,
+            gateway=evil,
+            state="failed",
+            created=NOW,
+            scheduled=NOW,
+            progress=OutboxProgress(
+                status="error", response=evil, error=OutboxProgressError(message=evil, remedy=problem.remedy)
+            ),
+        )
+        for account in (evil, "plain")
+    ]
     services.webhooks.result = TestResult(success=False, error=evil, answer=evil)
     services.sign_in.choices = (SignInChoice(id=evil, title=evil, provider=evil),)
 
@@ -231,6 +249,8 @@ def test_no_page_runs_what_others_wrote(admin: Browser, services: FakeServices, 
         "/admin/config/oauth/evil",
         f"/admin/config/oauth/{quote(evil.replace('/', ''), safe='')}",
         "/admin/tokens",
+        f"/admin/outbox?account={asked}&done={asked}",
+        "/admin/outbox",
         f"/admin/webhooks?endpoint={asked}&account={asked}&state={asked}&cursor={asked}&done={asked}",
         f"/accounts/new?data={request}&sig=good",
         f"/accounts/new?data={request}&sig=good&type=imap",
