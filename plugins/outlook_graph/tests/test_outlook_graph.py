@@ -24,6 +24,7 @@ from gateway.errors import (
 from gateway.model.message import FlagUpdate, MessageUpdate, SearchQuery
 from gateway.provider import Account, Envelope, Grant, Login, PageRequest, Service, Session, SessionContext
 from gateway.testing.context import MemoryNumbers
+from gateway_outlook_graph.provider import OutlookGraphProvider
 from gateway_sandbox import directory
 from gateway_sandbox.testing import ALICE, BOB, CAROL
 
@@ -232,10 +233,10 @@ async def test_a_revoked_grant_waits_for_its_owner(outlook: World) -> None:
 
 
 async def test_a_pause_that_is_too_long_to_wait_for_is_told(outlook: World) -> None:
-    outlook = World(outlook.sandbox, outlook.environment)  # the mailbox stays paused for its provider
+    provider = OutlookGraphProvider(outlook.environment)  # the mailbox stays paused for it
     account = await outlook.account()
     outlook.sandbox.fail("throttled", user=ALICE, seconds=300)
-    async with outlook.provider.open(*account) as session:
+    async with provider.open(*account) as session:
         with pytest.raises(RateLimitError) as caught:
             await session.check()
         before = calls(outlook)
