@@ -19,6 +19,12 @@ _LENIENT = {"strict": False} if "strict" in inspect.signature(getaddresses).para
 _Q_WORD = re.compile(r"=\?[^?\s]{1,80}\?[qQ]\?(?:(?!=\?[^=\s]).)*?\?=")
 # Words and no address, e.g. "Undisclosed recipients".
 _PHRASE = re.compile(r'[^@<>,:;()"\s]+\s[^@<>,:;()"]*')
+# One address as nearly all are written: read in a quarter of the time.
+_WORD, _LABEL = r"[A-Za-z0-9_+-]+", r"[A-Za-z0-9-]+"
+_USUAL = re.compile(
+    rf"(?:(?P<name>{_WORD}(?: {_WORD})*) )?(?P<open><)?"
+    rf"(?P<address>{_WORD}(?:\.{_WORD})*@{_LABEL}(?:\.{_LABEL})*)(?(open)>)"
+)
 _UNNESTED = str.maketrans("(:)", "   ")
 _UNSAFE_IN_ATOM = re.compile(r'[\s",;:<>()@\\\[\].]')
 
@@ -27,8 +33,12 @@ def parse_addresses(values: Iterable[bytes | str]) -> tuple[Address, ...]:
     """Return the addresses of one header (all its fields), names decoded; an empty group gives none."""
     # An encoded-word may hold a comma or quote that RFC 2047 section 5 forbids there; the splitter must not see it.
     lines = [_Q_WORD.sub(lambda word: _UNSAFE_IN_ATOM.sub(_as_q_octets, word[0]), unfold(value)) for value in values]
-    if len(lines) == 1 and _PHRASE.fullmatch(lines[0]):
-        return (Address(name=decode_header(lines[0]), address=""),)
+    if len(lines) == 1:
+        usual = _USUAL.fullmatch(lines[0])
+        if usual is not None and (usual["open"] or not usual["name"]):
+            return (Address(name=usual["name"] or "", address=usual["address"]),)
+        if _PHRASE.fullmatch(lines[0]):
+            return (Address(name=decode_header(lines[0]), address=""),)
     try:
         found = getaddresses(lines, **_LENIENT) if lines else []
     except RecursionError:
