@@ -13,6 +13,7 @@ from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 __all__ = [
+    "ENCODED",
     "TransferDecoder",
     "decode_header",
     "decode_parameters",
@@ -255,6 +256,10 @@ class _QuotedPrintable:
 
 def _without_trailing_space(line: bytes) -> bytes:
     return line.rstrip(b" \t\r") + (b"\r" if line.endswith(b"\r") else b"")
+
+
+#: Content-Transfer-Encodings that change the octets; the others say what octets there are (RFC 2045 section 6.2).
+ENCODED = frozenset({"base64", "quoted-printable"})
 
 
 def transfer_decoder(encoding: str | None) -> TransferDecoder:

@@ -12,7 +12,7 @@ from typing import Any
 from gateway.errors import InvalidIdentifierError, NotFoundError
 from gateway.mime.addresses import parse_addresses, parse_date
 from gateway.mime.auto_reply import is_auto_reply
-from gateway.mime.decode import decode_header, decode_text, decode_transfer, transfer_decoder, unfold
+from gateway.mime.decode import ENCODED, decode_header, decode_text, decode_transfer, transfer_decoder, unfold
 from gateway.mime.flowed import joined_lines
 from gateway.mime.structure import MAX_TEXTS, Part, leaves, structure
 from gateway.model.message import (
@@ -157,6 +157,7 @@ class ParsedMessage:
                 content_id=part.content_id,
                 filename=part.filename,
                 method=part.parameters.get("method") if part.content_type == "text/calendar" else None,
+                encoded_in_message=part.encoding in ENCODED,
             )
             for part in leaves(self.root)
             if part.id not in texts
@@ -173,7 +174,7 @@ class ParsedMessage:
             content_type=part.content_type,
             filename=part.filename,
             disposition="inline" if part.disposition == "inline" else "attachment",
-            size=None if part.encoding in ("base64", "quoted-printable") else part.end - part.start,
+            size=None if part.encoding in ENCODED else part.end - part.start,
             chunks=self._decoded(part),
         )
 

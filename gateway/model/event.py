@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from gateway.model.account_errors import RemedyInfo, TokenRequestInfo
 from gateway.model.base import Resource
-from gateway.model.message import Address, Attachment, MessageText, SpecialUse
+from gateway.model.message import Address, Attachment, Category, MessageText, SpecialUse
 from gateway.model.submission import OutboxEnvelope
 
 EventName = Literal[
@@ -280,7 +280,7 @@ class MessageNewData(Resource, frozen=True, kw_only=True):
     calendar_events: tuple[CalendarEventInfo, ...] = ()
     message_special_use: SpecialUse | None = None
     seems_like_new: bool = False
-    category: str | None = None
+    category: Category | None = None
     is_auto_reply: bool = False
     is_bounce: bool = False
     is_complaint: bool = False

@@ -13,6 +13,9 @@ from gateway.model.base import Payload, Resource
 SpecialUse = Literal["\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash", "\\Inbox"]
 TextType = Literal["html", "plain", "*"]
 
+#: The tabs of an inbox that sorts mail by itself (Gmail).
+Category = Literal["primary", "social", "promotions", "updates", "forums"]
+
 Flag = Annotated[str, Meta(max_length=128)]
 
 
@@ -60,7 +63,10 @@ class MailboxList(Resource, frozen=True, kw_only=True):
 
 
 class Attachment(Resource, frozen=True, kw_only=True):
-    """One attachment; `encoded_size` counts the octets as transferred (base64), not as decoded."""
+    """One attachment; `encoded_size` counts the octets as transferred, not as decoded.
+
+    `encoded_in_message` tells that these differ: the message carries it as base64 or quoted-printable (RFC 2045).
+    """
 
     id: str
     content_type: str
@@ -70,6 +76,7 @@ class Attachment(Resource, frozen=True, kw_only=True):
     content_id: str | None = None
     filename: str | None = None
     method: str | None = None
+    encoded_in_message: bool = False
 
 
 class EncodedSize(Resource, frozen=True, kw_only=True):
@@ -140,6 +147,7 @@ class MessageEntry(Resource, frozen=True, kw_only=True):
     attachments: tuple[Attachment, ...] = ()
     text: TextInfo | None = None
     preview: str | None = None
+    category: Category | None = None
     message_special_use: SpecialUse | None = None
     is_auto_reply: bool = False
     bounces: tuple[BounceEntry, ...] = ()
@@ -173,6 +181,8 @@ class MessageDetail(Resource, frozen=True, kw_only=True):
     headers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
     text: MessageText | None = None
+    preview: str | None = None
+    category: Category | None = None
     special_use: SpecialUse | None = None
     message_special_use: SpecialUse | None = None
     is_auto_reply: bool = False

@@ -13,6 +13,7 @@ import msgspec
 from gateway.errors import NotFoundError
 from gateway.mime.folding import folded
 from gateway.mime.safe_html import safe_html, text_as_html
+from gateway.mime.text_preview import text_preview
 from gateway.model.message import Attachment, MessageDetail, MessageText
 from gateway.provider import Session
 
@@ -25,13 +26,24 @@ _CID = re.compile(r"""cid:([^\s"'<>)]+)""", re.IGNORECASE)
 
 
 async def shown_message(session: Session, message: MessageDetail, *, safe: bool, embed: bool) -> MessageDetail:
-    """Return a message with its HTML changed as `safe` and `embed` say, see `shown_text`; without text as it was."""
-    if message.text is None or not (safe or embed):
+    """Return a message with a preview, and its HTML changed as `safe` and `embed` say, see `shown_text`.
+
+    A message whose text was not read stays as it is.
+    """
+    if message.text is None:
         return message
+    preview = message.preview or await _preview(message.text)
     text = await shown_text(message.text, safe=safe)
     if embed and text.html is not None:
         text = msgspec.structs.replace(text, html=await _embedded(session, text.html, message.attachments))
-    return msgspec.structs.replace(message, text=text)
+    return msgspec.structs.replace(message, text=text, preview=preview)
+
+
+async def _preview(text: MessageText) -> str | None:
+    if text.plain:
+        return text_preview(text.plain, text.html)
+    # Reading HTML takes its time.
+    return await asyncio.to_thread(text_preview, None, text.html) if text.html else None
 
 
 async def shown_text(text: MessageText, *, safe: bool) -> MessageText:

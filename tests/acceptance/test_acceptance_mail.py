@@ -73,6 +73,7 @@ def test_a_message_is_read_with_its_text(api: Client, alice: str, delivered: tup
     assert found["from"] == {"name": "Sender", "address": "sender@example.org"}
     assert found["text"]["plain"].strip() == made.text
     assert made.text in found["text"]["html"]
+    assert found["preview"] == " ".join(made.text.split())[:200].rstrip()
     assert found["unseen"] is True
     assert api.get(message_path(alice, id))["unseen"] is True
     assert "plain" not in (api.get(message_path(alice, id)).get("text") or {})
@@ -92,6 +93,7 @@ def test_attachment_and_source_arrive_octet_for_octet(api: Client, alice: str, d
     """What was sent is what is downloaded, whatever the octets are."""
     made, id = delivered
     (attachment,) = api.get(message_path(alice, id))["attachments"]
+    assert attachment["encodedInMessage"] is True
     assert attachment["filename"] == "Übersicht 1.bin"
     answer = api.octets(f"{account_path(alice)}/attachment/{attachment['id']}")
     assert answer.content == made.attachment

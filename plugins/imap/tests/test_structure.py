@@ -57,6 +57,7 @@ def test_attachments_tell_how_they_are_used() -> None:
     picture, forwarded = read_structure(WHOLE).attachments(MESSAGE)
     assert (picture.embedded, picture.inline, picture.content_id, picture.filename) == (True, True, "<i@x>", "a.png")
     assert (forwarded.embedded, forwarded.inline, forwarded.encoded_size) == (False, False, 99)
+    assert not forwarded.encoded_in_message
     assert decode_attachment_id(picture.id) == (MESSAGE, "1.2.2")
 
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 
 from gateway.errors import NotFoundError, UnsupportedOperationError
-from gateway.mime.decode import transfer_decoder
+from gateway.mime.decode import ENCODED, transfer_decoder
 from gateway.model.bulk import Sorted
 from gateway.model.message import (
     AppendResult,
@@ -200,7 +200,7 @@ class ImapSession(Session):
             chunks=self._attachment_chunks(target, part, beginning),
             filename=part.filename,
             disposition="inline" if part.disposition == "inline" else "attachment",
-            size=None if part.encoding in ("base64", "quoted-printable") else part.size or None,
+            size=None if part.encoding in ENCODED else part.size or None,
         )
 
     async def _attachment_chunks(self, target: Target, part: Part, chunk: bytes) -> AsyncIterator[bytes]:

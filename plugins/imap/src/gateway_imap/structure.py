@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from gateway.mime.decode import decode_parameters
+from gateway.mime.decode import ENCODED, decode_parameters
 from gateway.mime.structure import MAX_TEXTS
 from gateway.model.message import Attachment, EncodedSize, TextInfo
 from gateway_imap.ids import MessageId
@@ -67,6 +67,7 @@ class Structure(NamedTuple):
                 content_id=part.content_id,
                 filename=part.filename,
                 method=part.parameters.get("method") if part.content_type == "text/calendar" else None,
+                encoded_in_message=part.encoding in ENCODED,
             )
             for part in self.others
         )

@@ -116,6 +116,7 @@ def attachment(message_id: str, found: resources.Attachment) -> Attachment:
         inline=bool(found.is_inline),
         content_id=f"<{content_id}>" if content_id else None,
         filename=found.name,
+        encoded_in_message=kind == "fileAttachment",
     )
 
 
