@@ -13,6 +13,7 @@ from tests.acceptance.client import Client, RefusedError, account_path, client_p
 from tests.acceptance.letters import letter
 from tests.acceptance.stack import GatewayStack
 from tests.rigs.dovecot import GUEST_PASSWORD
+from tests.rigs.processes import wait_until
 from tests.rigs.real_lab import RealLab
 
 MASK = "******"
@@ -212,3 +213,46 @@ def test_apps_show_no_secret(gateway_stack: GatewayStack, api: Client) -> None:
     assert api.put(f"/v1/oauth2/{gateway_stack.app}", {"clientSecret": MASK})["updated"] is True
     with gateway_stack.connected(gateway_stack.lab.users[2]):
         pass
+
+
+@pytest.fixture
+def relay(mailbox: PasswordMailbox) -> Iterator[str]:
+    """The mailbox' submission server, as a relay for everybody."""
+    api, name = mailbox.stack.api, f"relay-{secrets.token_hex(4)}"
+    server = {member: mailbox.smtp[member] for member in ("host", "port", "secure")}
+    payload = {"gateway": name, "name": "Relay", **server, "user": mailbox.user, "pass": mailbox.password}
+    assert api.post("/v1/gateway", payload) == {"gateway": name, "state": "new"}
+    yield name
+    assert api.delete(f"/v1/gateway/{name}") == {"gateway": name, "deleted": True}
+
+
+def test_mail_goes_through_a_relay_that_is_trusted(mailbox: PasswordMailbox, account: str, relay: str) -> None:
+    """An account may send over another server than its own; one whose certificate nobody knows gets no password."""
+    api = mailbox.stack.api
+    # Its own server is out of order.
+    api.put(account_path(account), {"smtp": {"partial": True, "port": 1}})
+    subject = f"Over a relay {secrets.token_hex(6)}"
+    payload = {"to": [{"address": mailbox.user}], "subject": subject, "text": "x", "gateway": relay}
+    queued = api.post(f"{account_path(account)}/submit", payload)
+
+    def told(member: str) -> Any:
+        return api.get(f"/v1/gateway/{relay}").get(member)
+
+    if isinstance(mailbox.stack.lab, RealLab):
+        wait_until(lambda: told("lastError"), "the relay's refusal is told", 30)
+        assert "certificate" in told("lastError")["description"]
+        assert told("deliveries") == 0
+        api.delete(f"/v1/outbox/{queued['queueId']}")
+    else:
+        api.wait_for_message(account, subject)
+        wait_until(lambda: told("deliveries") == 1, "the relay has counted it", 30)
+    shown = api.get(f"/v1/gateway/{relay}")
+    assert (shown["user"], shown["pass"], shown["port"]) == (mailbox.user, MASK, mailbox.smtp["port"])
+
+
+def test_a_relay_that_is_not_there_is_refused(mailbox: PasswordMailbox, account: str) -> None:
+    """Nothing is accepted that could never leave."""
+    payload = {"to": [{"address": mailbox.user}], "subject": "x", "text": "x", "gateway": "nothing"}
+    with pytest.raises(RefusedError) as refused:
+        mailbox.stack.api.post(f"{account_path(account)}/submit", payload)
+    assert refused.value.status == 404
