@@ -11,6 +11,12 @@ from gateway.model.submission import OutboxEntry
 from gateway.redis import Script, keys
 from gateway.store.store import Store, to_json
 
+_ADD = Script("""
+redis.call('SET', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[2], 'state', ARGV[2], 'record', ARGV[3])
+redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5])
+""")
+
 # A transition happens only from a state it may start from, so that of two workers one wins. One that is asked for again
 # because its answer was lost has happened.
 _TRANSITION = Script("""
@@ -60,11 +66,13 @@ class OutboxStore:
         sealed = self._store.cipher.seal(to_json(message), f"out:{account}:{queue_id}")
         # The entry comes last: what is in the index without one is skipped, and gone when its work is due.
         await self._store.control.call("HSET", keys.OUTBOX, queue_id, account)
-        async with self._store.databases.data.pipeline(transaction=True) as pipe:
-            pipe.set(keys.outbox_message(account, queue_id), sealed)
-            pipe.hset(keys.outbox_entry(account, queue_id), mapping={"state": entry.state, "record": to_json(entry)})
-            pipe.zadd(keys.outbox_of(account), {queue_id: entry.created.timestamp()})
-            await pipe.execute()
+        found = [
+            keys.outbox_message(account, queue_id),
+            keys.outbox_entry(account, queue_id),
+            keys.outbox_of(account),
+        ]
+        created = entry.created.timestamp()
+        await _ADD.run(self._store.data, found, sealed, entry.state, to_json(entry), created, queue_id)
 
     async def account_of(self, queue_id: str) -> str | None:
         """Return the account of an entry."""
