@@ -13,7 +13,16 @@ Errors are those of `gateway.errors`; the native error is the `__cause__`. No er
 """
 
 from gateway.errors import Remedy
-from gateway.provider.account import CONSENT_STATE, Account, Credentials, Login, Numbers, OAuth2App, SessionContext
+from gateway.provider.account import (
+    CONSENT_STATE,
+    NOBODY,
+    Account,
+    Credentials,
+    Login,
+    Numbers,
+    OAuth2App,
+    SessionContext,
+)
 from gateway.provider.cursors import Listed, Place, cursors, numbered_place, read_cursor, slice_page
 from gateway.provider.identity import AppGuide, AuthorizationStart, Grant, Identity, IdentityProvider, SignedInUser
 from gateway.provider.mail import (
@@ -36,6 +45,7 @@ from gateway.provider.watch import PollWatch, PushWatch, SocketWatch, Watch
 
 __all__ = [
     "CONSENT_STATE",
+    "NOBODY",
     "Account",
     "AppGuide",
     "AttachmentStream",

@@ -11,11 +11,15 @@ from gateway.provider.structs import SecretStruct, Service, Struct
 
 
 class Login(SecretStruct, frozen=True, kw_only=True):
-    """A user name with either a password or an OAuth2 access token."""
+    """A user name with either a password or an OAuth2 access token; see also `NOBODY`."""
 
     user: str
     password: str | None = None
     access_token: str | None = None
+
+
+#: The login where nobody logs in, as at submission servers that know their clients by their addresses.
+NOBODY = Login(user="")
 
 
 class Credentials(Protocol):

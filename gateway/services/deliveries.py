@@ -241,10 +241,14 @@ def retry_delay(attempts: int) -> timedelta:
 async def file_sent_copy(
     session: Session, provider: Provider, config: AccountConfig, entry: OutboxEntry, message: OutboxMessage
 ) -> None:
-    """Store a copy of a sent message under Sent, unless the service does so itself or nobody wants it."""
+    """Store a copy of a sent message under Sent, unless the service does so itself or nobody wants it.
+
+    Where there is no mailbox, nothing is stored unless somebody asked for it.
+    """
     wanted = entry.copy if isinstance(entry.copy, bool) else config.copy
     if wanted is None:
-        wanted = not provider.saves_sent_copy or entry.gateway is not None
+        reads = config.imap is not None or config.oauth2 is not None or config.provider is not None
+        wanted = reads and (not provider.saves_sent_copy or entry.gateway is not None)
     if not wanted:
         return
     path = entry.sent_mail_path if isinstance(entry.sent_mail_path, str) else "\\Sent"

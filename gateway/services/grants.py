@@ -23,7 +23,7 @@ from gateway.errors import (
 )
 from gateway.model.account_errors import TokenRequestInfo
 from gateway.model.oauth2 import SERVICE_PROVIDERS
-from gateway.provider import Clock, Grant, Identity, Login, Service
+from gateway.provider import NOBODY, Clock, Grant, Identity, Login, Service
 from gateway.services.apps import AppService
 from gateway.services.last_error import last_error
 from gateway.store.accounts import AccountConfig, AccountStore
@@ -168,7 +168,7 @@ class GrantService:
         server = config.smtp if service == "smtp" else config.imap
         auth = server.auth if server is not None and not isinstance(server.auth, bool) else None
         if auth is None:
-            return Login(user="")
+            return NOBODY
         secrets = await self._accounts.secrets(config.account)
         if service == "smtp":
             return Login(user=auth.user, password=secrets.smtp_password, access_token=secrets.smtp_token)

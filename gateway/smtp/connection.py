@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.errors import MailboxUnavailableError, ProviderError, ReauthorizationError, TransientError
 from gateway.model.server import Server
-from gateway.provider import Envelope, Login, ProtocolLog, SubmitReceipt
+from gateway.provider import NOBODY, Envelope, Login, ProtocolLog, SubmitReceipt
 from gateway.smtp.client import PhasedSMTP
 from gateway.smtp.errors import Explain, Phase, smtp_error
 from gateway.smtp.tls import client_context
@@ -231,6 +231,8 @@ class SmtpConnection:
     async def _authenticate(self, client: PhasedSMTP, login: Login) -> None:
         """Log in once, by the best mechanism; trying several would count as several failures."""
         user, offered = self._user or login.user, client.server_auth_methods
+        if login == NOBODY:
+            return
         if login.access_token is not None:
             if "xoauth2" in offered:
                 await client.auth_xoauth2(user, login.access_token)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,9 @@ import pytest
 from tests.acceptance.client import Client, RefusedError, account_path, message_path
 from tests.acceptance.letters import BINARY
 from tests.acceptance.stack import GatewayStack
-from tests.rigs.processes import wait_until
+from tests.rigs.ports import reserve_port
+from tests.rigs.processes import ServerProcess, accepts_connections, wait_until
+from tests.rigs.requirement import require
 
 
 def left_outbox(api: Client, queue_id: str) -> bool:
@@ -134,3 +138,28 @@ def test_what_cannot_be_sent_is_refused_at_once(api: Client, alice: str, payload
         api.post(f"{account_path(alice)}/submit", payload)
     assert refused.value.status == 400
     assert api.get("/v1/outbox", account=alice)["total"] == before
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Iterator[int]:
+    """The port of a server that takes mail from everybody, as those that know their clients by their addresses."""
+    require("postfix")
+    port = reserve_port()
+    server = ServerProcess(["smtp-sink", "-u", "nobody", f"127.0.0.1:{port}", "10"], tmp_path / "sink.log")
+    server.start(lambda: accepts_connections(port))
+    yield port
+    server.stop()
+
+
+def test_an_account_without_login_and_mailbox_sends(full_stack: GatewayStack, sink: int) -> None:
+    """There is nothing to log in with, and no mailbox that a copy could be filed in: neither is tried."""
+    api, account = full_stack.api, f"sender-{secrets.token_hex(3)}"
+    smtp = {"host": "127.0.0.1", "port": sink, "secure": False, "auth": False}
+    api.post("/v1/account", {"account": account, "name": "x", "email": "sender@example.org", "smtp": smtp})
+    queued = api.post(f"{account_path(account)}/submit", {"to": [{"address": "a@b.test"}], "subject": "x", "text": "x"})
+    wait_until(lambda: left_outbox(api, queued["queueId"]), "the message is sent", 30)
+    told = api.get("/v1/events", account=account)["events"]
+    (sent,) = [event for event in told if event["event"] == "messageSent"]
+    assert sent["data"]["queueId"] == queued["queueId"]
+    full_stack.forget(account)
+    assert account not in "".join(line for line in full_stack.log_tail().splitlines() if "not_filed" in line)

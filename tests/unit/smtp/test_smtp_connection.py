@@ -21,7 +21,7 @@ from gateway.errors import (
     ServiceUnavailableError,
 )
 from gateway.model.server import Security, Server
-from gateway.provider import Envelope, Login
+from gateway.provider import NOBODY, Envelope, Login
 from gateway.smtp import SmtpConnection, Timeouts
 from gateway.testing.context import FixedCredentials
 from tests.rigs.certificates import Certificates
@@ -74,6 +74,13 @@ async def test_connection_is_kept_and_left_with_quit(sink: SmtpSink) -> None:
     assert sink.commands[-1] == b"QUIT"
     await sender.submit(MESSAGE, ENVELOPE)
     assert sink.connections == 2
+
+
+async def test_nobody_logs_in_where_there_is_nothing_to_log_in_with(sink: SmtpSink) -> None:
+    """Some servers know their clients by their addresses, and offer no AUTH."""
+    await connection(sink, FixedCredentials(NOBODY)).submit(MESSAGE, ENVELOPE)
+    assert sink.received
+    assert not [command for command in sink.commands if command.startswith(b"AUTH")]
 
 
 async def test_closed_connection_is_left_with_quit(sink: SmtpSink) -> None:
