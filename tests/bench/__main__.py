@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import delivery, fleet, measures, syncing
+from tests.bench import delivery, fleet, measures, sending, syncing
 from tests.bench.figures import Figures
 from tests.bench.installation import running_installation
 from tests.rigs.requirement import REQUIREMENTS
@@ -26,7 +26,7 @@ WITH_ACCOUNTS = {
     "sync": lambda figures, installation, extent: syncing.first_sync(figures, installation, extent.large),
     "wrk": measures.second_opinion,
 }
-NAMES = ("start", "memory", *WITH_ACCOUNTS, "fleet")
+NAMES = ("start", "memory", *WITH_ACCOUNTS, "outbox", "fleet")
 
 
 def main() -> int:
@@ -44,8 +44,10 @@ def main() -> int:
         for number in range(rounds):
             _report(f"start, round {number + 1} of {rounds}")
             measures.start(figures)
-    if set(wanted) - {"start", "fleet"}:
+    if set(wanted) - {"start", "outbox", "fleet"}:
         _measure_installation(figures, wanted, extent, rounds)
+    if "outbox" in wanted:
+        sending.outbox(figures, extent.sent * 10, rounds, _report)
     if "fleet" in wanted:
         # Once: it takes minutes, and what it measures differs little from round to round.
         fleet.fleet(figures, extent.fleet, extent.quiet, _report)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import shutil
@@ -24,7 +23,7 @@ from tests.bench.installation import (
     messages_path,
 )
 from tests.bench.letters import letter
-from tests.bench.load import Call, Job, Seen
+from tests.bench.loads import cpu_each, get, post, run_load, speed
 from tests.bench.meters import MIB, Memory, cpu_seconds, memory
 from tests.rigs.ports import reserve_port
 from tests.rigs.processes import ServerProcess, rig_directory, wait_until
@@ -141,10 +140,10 @@ def text(figures: Figures, installation: Installation, extent: Extent) -> None:
 
 def search(figures: Figures, installation: Installation, extent: Extent) -> None:
     """The newest of the unseen messages of the large mailbox, which are all of them."""
-    call = _post(f"/v1/account/{quote(LARGE_USER)}/search?path={quote(UNWATCHED)}", {"search": {"unseen": True}})
+    call = post(f"/v1/account/{quote(LARGE_USER)}/search?path={quote(UNWATCHED)}", {"search": {"unseen": True}})
     for at_once in extent.crowds[:2]:
-        seen, cpu = _load(installation, [call], at_once, seconds=extent.seconds)
-        figures.add(f"search unseen in the large mailbox, {at_once} at once", {**_speed(seen), **_cpu_each(cpu, seen)})
+        seen, cpu = run_load(installation.gateway, installation.pids, [call], at_once, seconds=extent.seconds)
+        figures.add(f"search unseen in the large mailbox, {at_once} at once", {**speed(seen), **cpu_each(cpu, seen)})
 
 
 def attachment(figures: Figures, installation: Installation, extent: Extent) -> None:
@@ -154,8 +153,8 @@ def attachment(figures: Figures, installation: Installation, extent: Extent) -> 
     for name, size in zip(sorted(ATTACHMENTS, key=ATTACHMENTS.__getitem__), sorted(by_size), strict=True):
         path = f"/v1/account/{quote(LARGE_USER)}/attachment/{by_size[size]}"
         for at_once in (1, 4, 16):
-            seen, cpu = _load(installation, [_get(path)], at_once, seconds=extent.seconds)
-            values = {**_speed(seen), "MB/s": seen["octets"] / seen["seconds"] / 1e6, **_cpu_each(cpu, seen)}
+            seen, cpu = run_load(installation.gateway, installation.pids, [get(path)], at_once, seconds=extent.seconds)
+            values = {**speed(seen), "MB/s": seen["octets"] / seen["seconds"] / 1e6, **cpu_each(cpu, seen)}
             figures.add(f"attachment of {name}, {at_once} at once", values)
 
 
@@ -182,8 +181,10 @@ def second_opinion(figures: Figures, installation: Installation, extent: Extent)
 def _read(
     figures: Figures, installation: Installation, name: str, paths: Sequence[str], at_once: int, seconds: float
 ) -> None:
-    seen, cpu = _load(installation, [_get(path) for path in paths], at_once, seconds=seconds)
-    figures.add(name, {**_speed(seen), **_cpu_each(cpu, seen)})
+    seen, cpu = run_load(
+        installation.gateway, installation.pids, [get(path) for path in paths], at_once, seconds=seconds
+    )
+    figures.add(name, {**speed(seen), **cpu_each(cpu, seen)})
 
 
 # --- sending ----------------------------------------------------------------------------------------------------------
@@ -194,7 +195,7 @@ def submission(figures: Figures, installation: Installation, extent: Extent) -> 
     dovecot = installation.dovecot
     recipients = [dovecot.new_user() for _ in range(_RECIPIENTS)]
     calls = [
-        _post(
+        post(
             f"/v1/account/{quote(installation.users[number % len(installation.users)])}/submit",
             {
                 "to": [{"address": recipients[number % _RECIPIENTS]}],
@@ -210,8 +211,8 @@ def submission(figures: Figures, installation: Installation, extent: Extent) -> 
         dovecot.deliver(recipient, letter(recipient, 0))
     before = cpu_seconds(installation.pids)
     began = time.perf_counter()
-    seen, accepting = _load(installation, calls, 16, count=extent.sent)
-    figures.add("submit, 16 at once", {**_speed(seen), **_cpu_each(accepting, seen)})
+    seen, accepting = run_load(installation.gateway, installation.pids, calls, 16, count=extent.sent)
+    figures.add("submit, 16 at once", {**speed(seen), **cpu_each(accepting, seen)})
     expected = extent.sent + len(recipients)
     wait_until(
         lambda: sum(map(dovecot.mail_count, recipients)) >= expected, "delivery of everything", _DELIVERY_SECONDS
@@ -220,56 +221,3 @@ def submission(figures: Figures, installation: Installation, extent: Extent) -> 
     used = {name: value - before[name] for name, value in cpu_seconds(installation.pids).items()}
     delivered = {f"{name} CPU": value * 1000 / extent.sent for name, value in used.items()}
     figures.add("submit until delivered", {"messages/s": extent.sent / seconds, **delivered})
-
-
-# --- load -------------------------------------------------------------------------------------------------------------
-
-
-def _load(
-    installation: Installation, calls: list[Call], at_once: int, *, seconds: float = 0.0, count: int = 0
-) -> tuple[Seen, dict[str, float]]:
-    """Run the load generator; return what it saw, and the CPU seconds that each tree used meanwhile.
-
-    Raises:
-        RuntimeError: something was refused, so that the times mean nothing.
-    """
-    gateway = installation.gateway
-    job = Job(
-        host="127.0.0.1",
-        port=gateway.port,
-        token=gateway.token,
-        calls=calls,
-        at_once=at_once,
-        seconds=seconds,
-        count=count,
-    )
-    before = cpu_seconds(installation.pids)
-    command = [sys.executable, "-m", "tests.bench.load"]
-    ran = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, check=True)
-    after = cpu_seconds(installation.pids)
-    seen: Seen = json.loads(ran.stdout)
-    if seen["refused"]:
-        raise RuntimeError(f"{calls[0]['path']}: answered with {seen['refused']} of {seen['count']}")
-    used = {name: after[name] - before[name] for name in after}
-    return seen, {**used, "client": seen["cpu"]}
-
-
-def _speed(seen: Seen) -> dict[str, float]:
-    return {
-        "p50 ms": seen["p50"] * 1000,
-        "p95 ms": seen["p95"] * 1000,
-        "req/s": seen["count"] / seen["seconds"],
-    }
-
-
-def _cpu_each(cpu: dict[str, float], seen: Seen) -> dict[str, float]:
-    """CPU time for each request, in milliseconds."""
-    return {f"{name} CPU": seconds * 1000 / seen["count"] for name, seconds in cpu.items()}
-
-
-def _get(path: str) -> Call:
-    return Call(method="GET", path=path, body=None)
-
-
-def _post(path: str, payload: object) -> Call:
-    return Call(method="POST", path=path, body=json.dumps(payload))
