@@ -14,6 +14,7 @@ from gateway.mime.addresses import parse_addresses, parse_date
 from gateway.mime.auto_reply import is_auto_reply
 from gateway.mime.decode import ENCODED, decode_header, decode_text, decode_transfer, transfer_decoder, unfold
 from gateway.mime.flowed import joined_lines
+from gateway.mime.identity import email_id_of, thread_id_of
 from gateway.mime.structure import MAX_TEXTS, Part, leaves, structure
 from gateway.model.message import (
     Address,
@@ -187,15 +188,18 @@ class ParsedMessage:
     # --- the structs of the API
 
     def _shown(self, flags: Sequence[str], attachment_id: Callable[[str], str]) -> dict[str, Any]:
+        message_id, in_reply_to = self._identifier("message-id"), self._identifier("in-reply-to")
         return {
+            "email_id": email_id_of(message_id, len(self.raw), self._identifier("date")),
+            "thread_id": thread_id_of(message_id, self._identifier("references"), in_reply_to),
             "size": len(self.raw),
             "subject": next(iter(self.headers.get("subject", ())), None),
             "from_": next(iter(self.addresses("from")), None),
             "reply_to": self.addresses("reply-to"),
             "to": self.addresses("to"),
             "cc": self.addresses("cc"),
-            "message_id": self._identifier("message-id"),
-            "in_reply_to": self._identifier("in-reply-to"),
+            "message_id": message_id,
+            "in_reply_to": in_reply_to,
             "attachments": self.attachments(attachment_id),
             "is_auto_reply": is_auto_reply(self.headers),
             **flag_fields(flags),

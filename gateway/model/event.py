@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from gateway.model.account_errors import RemedyInfo, TokenRequestInfo
 from gateway.model.base import Resource
-from gateway.model.message import Address, Attachment, Category, MessageText, SpecialUse
+from gateway.model.message import Address, Attachment, Category, EmailId, MessageText, SpecialUse, ThreadId
 from gateway.model.submission import OutboxEnvelope
 
 EventName = Literal[
@@ -196,7 +196,7 @@ class MessageUpdatedData(Resource, frozen=True, kw_only=True):
 
     id: str
     uid: int | None = None
-    thread_id: str | None = None
+    thread_id: ThreadId | None = None
     changes: MessageChanges
 
 
@@ -205,7 +205,7 @@ class MessageDeletedData(Resource, frozen=True, kw_only=True):
 
     id: str
     uid: int | None = None
-    thread_id: str | None = None
+    thread_id: ThreadId | None = None
 
 
 class MessageMissingData(Resource, frozen=True, kw_only=True):
@@ -255,8 +255,8 @@ class MessageNewData(Resource, frozen=True, kw_only=True):
 
     id: str
     uid: int | None = None
-    email_id: str | None = None
-    thread_id: str | None = None
+    email_id: EmailId | None = None
+    thread_id: ThreadId | None = None
     path: str | None = None
     date: datetime | None = None
     draft: bool = False

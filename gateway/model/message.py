@@ -18,6 +18,9 @@ Category = Literal["primary", "social", "promotions", "updates", "forums"]
 
 Flag = Annotated[str, Meta(max_length=128)]
 
+EmailId = Annotated[str, Meta(description="Stays when the message is moved; without Message-ID there may be none")]
+ThreadId = Annotated[str, Meta(description="The same for all messages of a conversation, in every mailbox")]
+
 
 class Address(Resource, frozen=True, kw_only=True):
     """A mailbox address with its display name (RFC 5322 section 3.4); `address` may be empty for groups."""
@@ -126,8 +129,8 @@ class MessageEntry(Resource, frozen=True, kw_only=True):
 
     id: str
     uid: int | None = None
-    email_id: str | None = None
-    thread_id: str | None = None
+    email_id: EmailId | None = None
+    thread_id: ThreadId | None = None
     path: str | None = None
     date: datetime | None = None
     draft: bool = False
@@ -158,8 +161,8 @@ class MessageDetail(Resource, frozen=True, kw_only=True):
 
     id: str
     uid: int | None = None
-    email_id: str | None = None
-    thread_id: str | None = None
+    email_id: EmailId | None = None
+    thread_id: ThreadId | None = None
     path: str | None = None
     date: datetime | None = None
     draft: bool = False
@@ -306,7 +309,7 @@ class SearchQuery(Payload, frozen=True, kw_only=True):
     sent_before: datetime | None = None
     sent_since: datetime | None = None
     email_id: Annotated[str, Meta(max_length=256)] | None = None
-    thread_id: str | None = None
+    thread_id: ThreadId | None = None
     header: dict[str, str] | None = None
     gmail_raw: Annotated[str, Meta(max_length=1024)] | None = None
     labels: LabelQuery | None = None

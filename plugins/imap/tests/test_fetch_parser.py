@@ -119,6 +119,26 @@ def test_literals_belong_to_their_message() -> None:
     ]
 
 
+_SECTION = st.sampled_from([b"BODY[HEADER.FIELDS (REFERENCES)]<0>", b"BODY[HEADER.FIELDS (X-A)]", b"BODY[1]", b"X"])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(_VALUES, max_size=3), _SECTION, st.binary(max_size=8), st.lists(_VALUES, max_size=3))
+def test_fields_of_the_header_are_read_as_imapclient_reads_them(
+    before: list[bytes], section: bytes, value: bytes, after: list[bytes]
+) -> None:
+    """They are set aside, so that the rest of a listing can go the fast way."""
+    names = iter(b"N%d" % number for number in range(9))
+    head, tail = (b"".join(b"%b %b " % (next(names), value) for value in values) for values in (before, after))
+    records = [(b"1 (%b%b {%d}" % (head, section, len(value)), value), (b" " + tail).rstrip() + b")"]
+    try:
+        thorough = parse_values(records)
+    except ProtocolError:
+        return
+    ((number, row),) = parse_fetch(records)
+    assert [number, list(row.items())] == [1, list(zip(thorough[1][::2], thorough[1][1::2], strict=True))]
+
+
 def test_literal_elsewhere_is_text() -> None:
     """A subject is sent as a literal when it holds octets above 127."""
     assert dict(parse_fetch([(b"1 (UID 5 X {2}", b"\xc3\xbc"), b")"]))[1]["X"] == "ü"

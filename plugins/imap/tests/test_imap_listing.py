@@ -13,7 +13,7 @@ from gateway_imap import ImapProvider
 
 pytestmark = pytest.mark.anyio
 Start = Callable[..., Awaitable[Any]]
-FULL = b"(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)"
+FULL = b"(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (REFERENCES)]<0.2048>)"
 DONE = b"TAG OK done\r\n"
 
 

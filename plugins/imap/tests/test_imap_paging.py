@@ -23,7 +23,7 @@ from tests.rigs.dovecot import GUEST_PASSWORD, Dovecot
 pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("dovecot")]
 Start = Callable[..., Awaitable[Any]]
 DONE = b"TAG OK done\r\n"
-FULL = b"(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)"
+FULL = b"(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (REFERENCES)]<0.2048>)"
 _SEARCH = SearchQuery(subject="Message")
 
 

@@ -155,3 +155,16 @@ def test_plugin_is_installed_and_found() -> None:
     info = next(info for info in plugins.installed if info.distribution == "email-gateway-maildir")
     assert (info.providers, info.error) == (("maildir",), None)
     assert plugins.for_settings("maildir") is plugins.providers["maildir"]
+
+
+async def test_messages_have_threads_and_ids_that_stay_when_they_are_moved(root: Path) -> None:
+    """A file has no such ids; they follow from what is in it."""
+    (root / "new" / "1.a").write_bytes(b"Message-ID: <root@x>\r\n\r\n")
+    (root / "new" / "2.b").write_bytes(b"Message-ID: <b@x>\r\nReferences: <root@x>\r\n <a@x>\r\n\r\n")
+    async with opened(root) as session:
+        second, first = (await session.messages("INBOX", PageRequest())).messages
+        assert first.thread_id == second.thread_id == (await session.message(second.id)).thread_id
+        assert first.email_id != second.email_id
+        moved = await session.message(await session.move(second.id, "Work"))
+    assert moved.id != second.id
+    assert (moved.email_id, moved.thread_id) == (second.email_id, first.thread_id)

@@ -17,6 +17,7 @@ from gateway.errors import (
     ReauthorizationError,
     TransientError,
 )
+from gateway.model.message import SearchQuery
 from gateway.plugins import load_plugins
 from gateway.provider import Envelope, Environment, PageRequest
 from gateway_outlook_imap import OutlookImapProvider
@@ -58,6 +59,18 @@ async def test_somebody_signs_in_and_reads(outlook: World) -> None:
         await session.check_submit()
         page = await session.messages("INBOX", PageRequest(size=5))
     assert page.total > 0
+
+
+async def test_a_thread_is_told_and_found_though_exchange_has_none(outlook: World) -> None:
+    """Over IMAP; Graph has its conversations."""
+    async with outlook.provider.open(*await outlook.account()) as session:
+        for subject, header in (("first", ""), ("answer", "References: <first@contoso.test> <x@y>\r\n"), ("other", "")):
+            await session.append("Archive", header.encode() + letter(ALICE, subject))
+        listed = (await session.messages("Archive", PageRequest())).messages
+        threads = {entry.subject: entry.thread_id for entry in listed}
+        assert threads["first"] == threads["answer"] != threads["other"]
+        page = await session.search("Archive", SearchQuery(thread_id=threads["first"]), PageRequest())
+        assert [entry.subject for entry in page.messages] == ["answer", "first"]
 
 
 async def test_folders_without_mail_are_not_listed(outlook: World) -> None:

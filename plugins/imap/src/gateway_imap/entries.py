@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from gateway.mime.auto_reply import is_auto_reply
 from gateway.mime.decode import decode_header
+from gateway.mime.identity import MOST_REFERENCES, email_id_of, thread_id_of
 from gateway.mime.parse import flag_fields
 from gateway.model.message import Address, MessageEntry, SpecialUse
 from gateway_imap.fetch_parser import Attributes
 from gateway_imap.ids import MessageId
 from gateway_imap.structure import EMPTY, Structure, read_structure
+
+#: Names the thread of a message; the first octets will do, see `gateway.mime.identity`.
+REFERENCES = f"BODY.PEEK[HEADER.FIELDS (REFERENCES)]<0.{MOST_REFERENCES}>"
 
 _MONTHS = {
     name: f"{number:02}"
@@ -36,7 +38,7 @@ def message_entry(message: MessageId, row: Attributes, use: SpecialUse | None) -
         row: what FETCH told.
         use: what its mailbox is for.
     """
-    fields = common_fields(message, row, use)
+    fields = common_fields(message, row, use, headers_of(row).get("references", ()))
     structure = structure_of(row)
     return MessageEntry(
         **fields,
@@ -55,7 +57,7 @@ def updated_entry(entry: MessageEntry, row: Attributes) -> MessageEntry:
         entry: as `message_entry` made it.
         row: flags, and labels and thread where the server has them.
     """
-    return msgspec.structs.replace(entry, **changing_fields(row))
+    return msgspec.structs.replace(entry, **{"thread_id": entry.thread_id, **changing_fields(row)})
 
 
 def reflagged_entry(entry: MessageEntry, row: Attributes) -> MessageEntry:
@@ -69,37 +71,54 @@ def structure_of(row: Attributes) -> Structure:
     return EMPTY if body is None else read_structure(body)
 
 
-def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None) -> dict[str, Any]:
-    """Return what listing and reading show alike."""
-    envelope = row.get("ENVELOPE")
-    if not isinstance(envelope, list) or len(envelope) < 10:
-        envelope = [None] * 10
+def common_fields(
+    message: MessageId, row: Attributes, use: SpecialUse | None, references: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return what listing and reading show alike; `references` is the field, which ENVELOPE lacks."""
+    envelope = _envelope(row)
     senders = addresses(envelope[2])
-    subject, in_reply_to, message_id = envelope[1], envelope[8], envelope[9]
-    size = row.get("RFC822.SIZE")
+    date, subject, in_reply_to, message_id = map(_text, (*envelope[:2], *envelope[8:10]))
+    size = row["RFC822.SIZE"] if isinstance(row.get("RFC822.SIZE"), int) else None
     own_id = _object_id(row.get("EMAILID") or row.get("X-GM-MSGID"))
     return {
         "id": message.encode(),
         "uid": message.uid,
-        "email_id": own_id or _fingerprint(message_id, size, envelope[0]),
+        "email_id": own_id or email_id_of(message_id, size, date),
+        "thread_id": own_thread(row, references),
         "date": internal_date(row.get("INTERNALDATE")),
-        "size": size if isinstance(size, int) else None,
-        "subject": _shown(subject) if isinstance(subject, str) else None,
+        "size": size,
+        "subject": None if subject is None else _shown(subject),
         "from_": senders[0] if senders else None,
         "reply_to": () if envelope[4] == envelope[2] else _unless_same(addresses(envelope[4]), senders),
         "to": addresses(envelope[5]),
         "cc": addresses(envelope[6]),
-        "message_id": message_id.strip() if isinstance(message_id, str) else None,
-        "in_reply_to": in_reply_to.strip() if isinstance(in_reply_to, str) else None,
+        "message_id": None if message_id is None else message_id.strip(),
+        "in_reply_to": None if in_reply_to is None else in_reply_to.strip(),
         "message_special_use": use,
         **changing_fields(row),
     }
 
 
+def own_thread(row: Attributes, references: Sequence[str]) -> str | None:
+    """Return the thread that a message belongs to by what its header says."""
+    in_reply_to, message_id = map(_text, _envelope(row)[8:10])
+    return thread_id_of(message_id, next(iter(references), None), in_reply_to)
+
+
+def _envelope(row: Attributes) -> list[Any]:
+    envelope = row.get("ENVELOPE")
+    return envelope if isinstance(envelope, list) and len(envelope) >= 10 else [None] * 10
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def changing_fields(row: Attributes) -> dict[str, Any]:
-    """Return what can change while a message keeps its UID."""
+    """Return what can change while a message keeps its UID; no thread where the server has none."""
+    thread = _object_id(row.get("THREADID") or row.get("X-GM-THRID"))
     return {
-        "thread_id": _object_id(row.get("THREADID") or row.get("X-GM-THRID")),
+        **({} if thread is None else {"thread_id": thread}),
         "labels": visible_labels(row.get("X-GM-LABELS")),
         **_flag_fields(visible_flags(row.get("FLAGS"))),
     }
@@ -161,8 +180,14 @@ def internal_date(value: Any) -> datetime | None:
         return None
 
 
+def headers_of(row: Attributes) -> dict[str, tuple[str, ...]]:
+    """Return the header fields that were fetched: lower-case name -> decoded values, in the order of the message."""
+    octets = next((value for key, value in row.items() if key.startswith("BODY[HEADER")), b"")
+    return read_headers(octets if isinstance(octets, bytes) else str(octets).encode())
+
+
 def read_headers(octets: bytes) -> dict[str, tuple[str, ...]]:
-    """Return the header fields: lower-case name -> decoded values, both in the order of the message."""
+    """Return the fields of a header as `headers_of` does."""
     found: dict[str, list[str]] = {}
     for name, value in _fields(octets):
         found.setdefault(name, []).append(decode_header(value))
@@ -182,18 +207,6 @@ def _fields(octets: bytes) -> Iterable[tuple[str, bytes]]:
 def _unless_same(reply_to: tuple[Address, ...], senders: tuple[Address, ...]) -> tuple[Address, ...]:
     """Servers fill in Reply-To from From (RFC 9051 section 7.5.2); the header is shown only where it says more."""
     return () if reply_to == senders else reply_to
-
-
-def _fingerprint(message_id: Any, size: Any, date: Any) -> str | None:
-    """Return an id for servers that have none: the same wherever the message is moved or copied.
-
-    It is made of what no move changes: Message-ID, octets, and the date of the header. A message without Message-ID has
-    none, because drafts would be taken for each other.
-    """
-    if not isinstance(message_id, str) or not isinstance(size, int):
-        return None
-    octets = f"{message_id.strip()}\n{size}\n{date}".encode("utf-8", "replace")
-    return urlsafe_b64encode(blake2b(octets, digest_size=15).digest()).decode("ascii")
 
 
 def _object_id(value: Any) -> str | None:

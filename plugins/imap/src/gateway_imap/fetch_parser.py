@@ -5,7 +5,8 @@ line, make it so, and msgspec decodes it. That takes a twentieth of the time of 
 octet.
 
 Everything unusual goes to imapclient's parser instead: literals, backslashes in quoted strings, section names in
-brackets, control characters, octets that are not UTF-8. Both ways give the same values.
+brackets, control characters, octets that are not UTF-8. Only the literal that every listing asks for, fields of the
+header, is set aside and put back afterwards. Both ways give the same values.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -30,6 +32,8 @@ Attributes = dict[str, Any]
 _STRING, _NIL = b"\n", b"\x01"
 _ORDINARY = string.ascii_letters.encode() + string.digits.encode() + b" ()\\$.+/:;,=<>@!#&'*?^_`|~-" + _STRING
 _ATOM = re.compile(rb"([^0-9 ()\n\x01][^ ()\n\x01]*)")
+_FIELDS = b"BODY[HEADER.FIELDS ("
+_FIELDS_LITERAL = re.compile(rb"(BODY\[HEADER\.FIELDS \([A-Z-]+\)\](?:<0>)?) \{[0-9]+\}")
 _TO_JSON = bytes.maketrans(b" ()", b",[]")
 _decode = msgspec.json.Decoder().decode
 
@@ -52,7 +56,7 @@ def parse_fetch(records: Iterable[Record | None]) -> Iterator[tuple[int, Attribu
         if isinstance(record, tuple):
             literals.append(record)
         elif literals:
-            yield _message(_thorough([*literals, record or b""]))
+            yield _message(_parse_literals([*literals, record or b""]))
             literals = []
         elif record:
             yield _message(_parse_line(record))
@@ -101,6 +105,18 @@ def _parse_line(line: bytes) -> list[Any]:
         return fast_values(line)
     except UnusualError:
         return _thorough([line])
+
+
+def _parse_literals(records: Sequence[Record]) -> list[Any]:
+    head, tail = records[0], records[-1]
+    if len(records) == 2 and isinstance(head, tuple) and isinstance(tail, bytes):
+        found = _FIELDS_LITERAL.fullmatch(head[0], max(0, head[0].rfind(_FIELDS)))
+        if found is not None:
+            with suppress(UnusualError, ValueError, IndexError, AttributeError):
+                values = fast_values(b'%b"%b" NIL%b' % (head[0][: found.start()], found[1], tail))
+                values[1][values[1].index(found[1].decode("ascii")) + 1] = head[1]
+                return values
+    return _thorough(records)
 
 
 def fast_values(line: bytes) -> list[Any]:

@@ -13,9 +13,10 @@ from gateway.mime.flowed import joined_lines
 from gateway.model.message import MessageDetail, MessageText, SpecialUse, TextType
 from gateway_imap.connection import Connection
 from gateway_imap.entries import (
+    REFERENCES,
     addresses,
     common_fields,
-    read_headers,
+    headers_of,
     structure_of,
 )
 from gateway_imap.errors import response_code
@@ -49,8 +50,8 @@ class Target(NamedTuple):
     uid_validity: int
 
 
-def listed_items(connection: Connection) -> bytes:
-    """Return what to fetch of a message for a listing."""
+def listed_items(connection: Connection, header: str = REFERENCES) -> bytes:
+    """Return what to fetch of a message for a listing; of its header what tells its thread, where Gmail does not."""
     items = _LISTED
     if b"QRESYNC" in connection.enabled:
         # Then a message tells whether it changed since the mailbox was selected, see `gateway_imap.selected`.
@@ -58,7 +59,10 @@ def listed_items(connection: Connection) -> bytes:
     if connection.has("X-GM-EXT-1"):
         items += " X-GM-MSGID X-GM-THRID X-GM-LABELS"
     elif connection.has("OBJECTID"):
+        # A server that has no threads tells NIL (RFC 8474 section 5.2).
         items += " EMAILID THREADID"
+    if header != REFERENCES or not connection.has("X-GM-EXT-1"):
+        items += f" {header}"
     return f"({items})".encode("ascii")
 
 
@@ -166,7 +170,7 @@ def read_message(
     mark_as_seen: bool,
 ) -> MessageDetail:
     """Return one message, with its text if a type is asked for."""
-    items = listed_items(connection)[:-1] + b" BODY.PEEK[HEADER])"
+    items = listed_items(connection, "BODY.PEEK[HEADER]")
     open_mailbox(connection, target, writable=mark_as_seen)
     row = fetch_one(connection, target, items)
     structure = structure_of(row)
@@ -185,9 +189,8 @@ def read_message(
 def _detail(
     target: Target, row: Attributes, structure: Structure, text: MessageText | None, use: SpecialUse | None
 ) -> MessageDetail:
-    octets = next((value for key, value in row.items() if key.startswith("BODY[HEADER]")), b"")
-    headers = read_headers(octets if isinstance(octets, bytes) else str(octets).encode())
-    fields = common_fields(target.id, row, use)
+    headers = headers_of(row)
+    fields = common_fields(target.id, row, use, headers.get("references", ()))
     envelope = row.get("ENVELOPE")
     known = envelope if isinstance(envelope, list) and len(envelope) >= 10 else [None] * 10
     senders = addresses(known[3])

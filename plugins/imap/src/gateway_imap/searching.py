@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from gateway.errors import InvalidRequestError, UnsupportedOperationError
+from gateway.mime.identity import is_thread_id
 from gateway.model.message import SearchQuery, SpecialUse
 from gateway.provider import Place
 from gateway_imap.connection import Connection
@@ -14,6 +15,7 @@ from gateway_imap.finding import find_everywhere, united
 from gateway_imap.gathering import read_entries
 from gateway_imap.listing import Page
 from gateway_imap.paging import check_validity
+from gateway_imap.threads import of_thread, thread_criteria
 from gateway_imap.wire import quoted
 
 _NUMBER = r"(?:[1-9][0-9]{0,9}|\*)"
@@ -68,6 +70,8 @@ def _search(connection: Connection, path: str, name: bytes, query: SearchQuery) 
     if query.seq is not None:
         criteria.insert(0, _existing(_checked_set(query.seq, "search.seq"), selected.exists or 0))
     found = [span for group in groups for span in find_everywhere(connection, [*criteria, *group] or [b"ALL"])]
+    if query.thread_id is not None and is_thread_id(query.thread_id):
+        found = of_thread(connection, query.thread_id, united(found))
     return selected.uid_validity, united(found)
 
 
@@ -162,7 +166,9 @@ def _extensions(connection: Connection, query: SearchQuery) -> Iterator[bytes]:
         yield from (b"MODSEQ", b"%d" % query.modseq)
     if query.email_id is not None:
         yield from _object_id(connection, "EMAILID", "X-GM-MSGID", query.email_id, "search.emailId")
-    if query.thread_id is not None:
+    if query.thread_id is not None and is_thread_id(query.thread_id):
+        yield from thread_criteria(query.thread_id)
+    elif query.thread_id is not None:
         yield from _object_id(connection, "THREADID", "X-GM-THRID", query.thread_id, "search.threadId")
     if query.gmail_raw is not None:
         _need(connection, "X-GM-EXT-1")
