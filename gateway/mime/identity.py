@@ -14,6 +14,7 @@ from hashlib import blake2b
 MOST_REFERENCES = 2048
 
 _MESSAGE_ID = re.compile(r"<\s*([^<>\s]{1,990})\s*>")
+_NO_NAME = re.compile(r"[<>\s]+")
 # Names of roots that are longer make ids of threads that are longer than the API takes.
 _LONGEST_ROOT = 180
 _NAMED = "r."
@@ -81,8 +82,8 @@ def _first(text: str) -> str | None:
 
 
 def _own(message_id: str) -> str | None:
-    """Return the name of a message; some write it without brackets."""
-    return _first(message_id) or "".join(message_id.split()).strip("<>")[:990] or None
+    """Return the name of a message; some write it without brackets, or as nothing else is written."""
+    return _first(message_id) or _NO_NAME.sub("", message_id)[:990] or None
 
 
 def _digest(text: str) -> str:
