@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -38,7 +38,7 @@ def message_entry(message: MessageId, row: Attributes, use: SpecialUse | None) -
         row: what FETCH told.
         use: what its mailbox is for.
     """
-    fields = common_fields(message, row, use, headers_of(row).get("references", ()))
+    fields = common_fields(message, row, use, references_of(row))
     structure = structure_of(row)
     return MessageEntry(
         **fields,
@@ -71,9 +71,7 @@ def structure_of(row: Attributes) -> Structure:
     return EMPTY if body is None else read_structure(body)
 
 
-def common_fields(
-    message: MessageId, row: Attributes, use: SpecialUse | None, references: tuple[str, ...]
-) -> dict[str, Any]:
+def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None, references: str) -> dict[str, Any]:
     """Return what listing and reading show alike; `references` is the field, which ENVELOPE lacks."""
     envelope = _envelope(row)
     senders = addresses(envelope[2])
@@ -99,10 +97,10 @@ def common_fields(
     }
 
 
-def own_thread(row: Attributes, references: Sequence[str]) -> str | None:
+def own_thread(row: Attributes, references: str) -> str | None:
     """Return the thread that a message belongs to by what its header says."""
     in_reply_to, message_id = map(_text, _envelope(row)[8:10])
-    return thread_id_of(message_id, next(iter(references), None), in_reply_to)
+    return thread_id_of(message_id, references, in_reply_to)
 
 
 def _envelope(row: Attributes) -> list[Any]:
@@ -180,10 +178,20 @@ def internal_date(value: Any) -> datetime | None:
         return None
 
 
+def references_of(row: Attributes) -> str:
+    """Return what `REFERENCES` brought."""
+    value = _header_octets(row).partition(b":")[2]
+    return value.decode("ascii") if value.isascii() and b"=?" not in value else decode_header(value)
+
+
 def headers_of(row: Attributes) -> dict[str, tuple[str, ...]]:
     """Return the header fields that were fetched: lower-case name -> decoded values, in the order of the message."""
+    return read_headers(_header_octets(row))
+
+
+def _header_octets(row: Attributes) -> bytes:
     octets = next((value for key, value in row.items() if key.startswith("BODY[HEADER")), b"")
-    return read_headers(octets if isinstance(octets, bytes) else str(octets).encode())
+    return octets if isinstance(octets, bytes) else str(octets).encode()
 
 
 def read_headers(octets: bytes) -> dict[str, tuple[str, ...]]:

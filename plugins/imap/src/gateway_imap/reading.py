@@ -190,7 +190,7 @@ def _detail(
     target: Target, row: Attributes, structure: Structure, text: MessageText | None, use: SpecialUse | None
 ) -> MessageDetail:
     headers = headers_of(row)
-    fields = common_fields(target.id, row, use, headers.get("references", ()))
+    fields = common_fields(target.id, row, use, " ".join(headers.get("references", ())))
     envelope = row.get("ENVELOPE")
     known = envelope if isinstance(envelope, list) and len(envelope) >= 10 else [None] * 10
     senders = addresses(known[3])

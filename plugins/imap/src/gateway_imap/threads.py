@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway.errors import InvalidRequestError, UnsupportedOperationError
 from gateway.mime.identity import HASHED, thread_root
 from gateway_imap.connection import Connection
-from gateway_imap.entries import REFERENCES, headers_of, own_thread
+from gateway_imap.entries import REFERENCES, own_thread, references_of
 from gateway_imap.errors import response_code
 from gateway_imap.finding import united
 from gateway_imap.reading import fetched_rows
@@ -56,7 +56,7 @@ def of_thread(connection: Connection, id: str, found: Sequence[range]) -> list[r
         uids = {
             row["UID"]
             for row in fetched_rows(reply, None)
-            if "ENVELOPE" in row and own_thread(row, headers_of(row).get("references", ())) == id
+            if "ENVELOPE" in row and own_thread(row, references_of(row)) == id
         }
         members += [range(uid, uid + 1) for uid in uids & wanted]
     return united(members)
