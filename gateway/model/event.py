@@ -196,15 +196,17 @@ class MessageUpdatedData(Resource, frozen=True, kw_only=True):
 
     id: str
     uid: int | None = None
+    email_id: EmailId | None = None
     thread_id: ThreadId | None = None
     changes: MessageChanges
 
 
 class MessageDeletedData(Resource, frozen=True, kw_only=True):
-    """`messageDeleted`: a message is no longer in the mailbox."""
+    """`messageDeleted`: a message is no longer in the mailbox; after a move, `messageNew` has the same `emailId`."""
 
     id: str
     uid: int | None = None
+    email_id: EmailId | None = None
     thread_id: ThreadId | None = None
 
 

@@ -61,11 +61,12 @@ class BoxRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class KnownState(msgspec.Struct, frozen=True, array_like=True):
-    """Flags, labels and position of one message."""
+    """Flags, labels and position of one message; `email_id` if it was ever read and has one."""
 
     flags: tuple[str, ...]
     labels: tuple[str, ...]
     position: int
+    email_id: str | None = None
 
 
 class IndexedMessage(NamedTuple):

@@ -35,12 +35,12 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """What that means for what is known.
 
     Attributes:
-        gone: ids with their positions.
+        gone: ids, and what was known.
         altered: what was known, and what is now.
         new: in the order of their positions.
     """
 
-    gone: list[tuple[str, int]]
+    gone: list[tuple[str, KnownState]]
     altered: list[tuple[KnownState, MessageState]]
     new: list[MessageState]
 
@@ -71,9 +71,9 @@ async def collect(session: Session, path: str, since: str | None) -> Collected:
 def difference(found: Collected, known: Mapping[str, KnownState]) -> Difference:
     """Compare with what is known: of the messages that are named, or of all when the answer was complete."""
     if found.complete:
-        gone = [(id, state.position) for id, state in known.items() if id not in found.changed]
+        gone = [(id, state) for id, state in known.items() if id not in found.changed]
     else:
-        gone = [(id, known[id].position) for id in found.removed if id in known]
+        gone = [(id, known[id]) for id in found.removed if id in known]
     new, altered = [], []
     for message in found.changed.values():
         before = known.get(message.id)
@@ -82,7 +82,7 @@ def difference(found: Collected, known: Mapping[str, KnownState]) -> Difference:
         elif not same(before, message):
             altered.append((before, message))
     return Difference(
-        gone=sorted(gone, key=lambda each: each[1]),
+        gone=sorted(gone, key=lambda each: each[1].position),
         altered=sorted(altered, key=lambda each: each[1].position),
         new=sorted(new, key=lambda message: message.position),
     )

@@ -50,24 +50,37 @@ def mailbox_reset(box: BoxRecord, *, validity: int | None, lost: bool) -> Mailbo
     )
 
 
-def message_deleted(id: str, position: int, *, uids: bool) -> MessageDeletedData:
+def message_deleted(id: str, state: KnownState, entry: MessageEntry | None, *, uids: bool) -> MessageDeletedData:
     """Return the data of `messageDeleted`; positions are UIDs where the service has them."""
-    return MessageDeletedData(id=id, uid=position if uids else None)
+    return MessageDeletedData(
+        id=id,
+        uid=state.position if uids else None,
+        email_id=state.email_id,
+        thread_id=None if entry is None else entry.thread_id,
+    )
 
 
-def message_updated(before: KnownState, now: MessageState, *, uids: bool) -> MessageUpdatedData:
+def message_updated(
+    before: KnownState, now: MessageState, entry: MessageEntry | None, *, uids: bool
+) -> MessageUpdatedData:
     """Return the data of `messageUpdated`."""
     return MessageUpdatedData(
         id=now.id,
         uid=now.position if uids else None,
+        email_id=before.email_id,
+        thread_id=None if entry is None else entry.thread_id,
         changes=MessageChanges(flags=_change(before.flags, now.flags), labels=_change(before.labels, now.labels)),
     )
 
 
-def with_state(entry: bytes, now: MessageState) -> bytes:
+def read_entry(held: bytes | None) -> MessageEntry | None:
+    """Return an entry of a listing that the index holds."""
+    return None if held is None else _decode_entry(held)
+
+
+def with_state(entry: MessageEntry, now: MessageState) -> bytes:
     """Return an entry of a listing, JSON, with other flags and labels."""
-    changed = msgspec.structs.replace(_decode_entry(entry), labels=now.labels, **flag_fields(now.flags))
-    return _encode(changed)
+    return _encode(msgspec.structs.replace(entry, labels=now.labels, **flag_fields(now.flags)))
 
 
 def same(before: KnownState, now: MessageState) -> bool:

@@ -83,7 +83,7 @@ class Renaming:
         writer = Writer(self._tools.index, self._tools.events, owned, path)
         for id, state in known.items():
             message = MessageState(id=id, position=state.position, flags=state.flags, labels=state.labels)
-            await writer.put(message, b"")
+            await writer.put(message, b"", email_id=state.email_id)
         await writer.flush()
 
     async def _settle(self, owned: Owned, old: BoxRecord, found: Collected, known: dict[str, KnownState]) -> None:
@@ -94,12 +94,12 @@ class Renaming:
         for id, state in known.items():
             message = now.get(state.position)
             if message is None:
-                gone = payloads.message_deleted(id, state.position, uids=True)
+                gone = payloads.message_deleted(id, state, None, uids=True)
                 await writer.remove(id, make("messageDeleted", data=gone))
             elif not payloads.same(state, message):
                 here = MessageState(id=id, position=state.position, flags=message.flags, labels=message.labels)
-                updated = payloads.message_updated(state, here, uids=True)
-                await writer.put(here, b"", make("messageUpdated", data=updated))
+                updated = payloads.message_updated(state, here, None, uids=True)
+                await writer.put(here, b"", make("messageUpdated", data=updated), email_id=state.email_id)
         await writer.flush()
 
     def _fields(self, owned: Owned, name: EventName, data: msgspec.Struct, box: BoxRecord) -> EventFields:

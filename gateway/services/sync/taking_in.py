@@ -103,20 +103,27 @@ class TakingIn:
             await self.writer.done(batch)
 
     async def _take_out(self, what: Difference) -> None:
-        for id, position in what.gone:
-            data = payloads.message_deleted(id, position, uids=self._uids)
-            await self.writer.remove(id, self._event("messageDeleted", data))
+        for at in range(0, len(what.gone), SIZE):
+            part = what.gone[at : at + SIZE]
+            held = await self._held([id for id, _ in part])
+            for id, state in part:
+                data = payloads.message_deleted(id, state, payloads.read_entry(held.get(id)), uids=self._uids)
+                await self.writer.remove(id, self._event("messageDeleted", data))
 
     async def _alter(self, what: Difference) -> None:
         for at in range(0, len(what.altered), SIZE):
             part = what.altered[at : at + SIZE]
-            ids = [message.id for _, message in part]
-            held = await self._tools.index.entries(self._owned.account, self._box.path, ids)
+            held = await self._held([message.id for _, message in part])
             for before, message in part:
-                entry = held.get(message.id)
-                data = payloads.message_updated(before, message, uids=self._uids)
+                entry = payloads.read_entry(held.get(message.id))
+                data = payloads.message_updated(before, message, entry, uids=self._uids)
                 shown = b"" if entry is None else payloads.with_state(entry, message)
-                await self.writer.put(message, shown, self._event("messageUpdated", data))
+                event = self._event("messageUpdated", data)
+                await self.writer.put(message, shown, event, email_id=before.email_id)
+
+    async def _held(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Return the entries that the index holds, also of a mailbox that is not watched any more."""
+        return await self._tools.index.entries(self._owned.account, self._box.path, ids)
 
     async def _add(self, new: Sequence[MessageState]) -> None:
         if self._box.announce in ("recent", "nothing"):
@@ -136,7 +143,8 @@ class TakingIn:
             if entry is None:
                 await self.writer.put(message, b"")
             else:
-                await self.writer.put(_as_read(message, entry), b"", *await self._news(entry))
+                news = await self._news(entry)
+                await self.writer.put(_as_read(message, entry), b"", *news, email_id=entry.email_id)
 
     async def _add_one(self, message: MessageState, batch: Batch) -> None:
         entry = batch.entries.get(message.id)
@@ -150,7 +158,8 @@ class TakingIn:
             await self.writer.put(message, _failed(message, uid), self._event("messageMissing", missing))
         else:
             shown = _encode(entry) if self._entries else b""
-            await self.writer.put(_as_read(message, entry), shown, *await self._news(entry))
+            news = await self._news(entry)
+            await self.writer.put(_as_read(message, entry), shown, *news, email_id=entry.email_id)
 
     async def _recent(self, new: Sequence[MessageState]) -> dict[str, MessageEntry]:
         """Return what is not older than the account wants to be told of, in order.
@@ -175,6 +184,7 @@ class TakingIn:
         ids = await index.without_entry(account, path)
         known = await index.states(account, path, ids)
         async for read in self._tools.batches.read(self._session, self._owned, path, ids):
+            await self._see(read)
             batch = await self._with_bounces(read)
             for id in batch.asked:
                 state, entry = known.get(id), batch.entries.get(id)
@@ -182,7 +192,8 @@ class TakingIn:
                     continue
                 message = MessageState(id=id, position=state.position, flags=state.flags, labels=state.labels)
                 uid = message.position if self._uids else None
-                await self.writer.put(message, _failed(message, uid) if entry is None else _encode(entry))
+                shown, email_id = (_failed(message, uid), None) if entry is None else (_encode(entry), entry.email_id)
+                await self.writer.put(message, shown, email_id=email_id or state.email_id)
             await self.writer.done(batch)
 
     async def _read(self, new: Sequence[MessageState]) -> AsyncIterator[tuple[Batch, list[MessageState]]]:

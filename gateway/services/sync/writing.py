@@ -27,9 +27,9 @@ class Writer:
         self._fields: list[EventFields] = []
         self._finished: list[str] = []
 
-    async def put(self, now: MessageState, entry: bytes, *events: Event) -> None:
+    async def put(self, now: MessageState, entry: bytes, *events: Event, email_id: str | None = None) -> None:
         """Take in a message that is new or changed; an empty entry leaves the one that is held."""
-        state = KnownState(now.flags, now.labels, now.position)
+        state = KnownState(now.flags, now.labels, now.position, email_id)
         self._messages.append(IndexedMessage(now.id, state, entry))
         await self._note(*events)
 

@@ -10,6 +10,7 @@ from gateway.errors import FencedError, ServiceUnavailableError
 from tests.integration.sync.scripted import ACCOUNT, DeathError, Taking
 
 pytestmark = pytest.mark.anyio
+LETTER = b"Date: Thu, 2 Jan 2025 03:04:05 +0100\r\nMessage-ID: <1@x>\r\nSubject: x\r\n\r\nHello.\r\n"
 
 
 async def test_a_message_that_comes_late_is_waited_for(taking: Taking) -> None:
@@ -144,6 +145,50 @@ async def test_a_message_seen_elsewhere_before_does_not_seem_like_new(taking: Ta
     first, second = await taking.events("messageNew")
     assert first["data"]["seemsLikeNew"] is True
     assert "seemsLikeNew" not in second["data"]
+
+
+async def test_a_message_that_wanders_is_told_under_one_email_id(taking: Taking) -> None:
+    """Also out of a mailbox that nobody watches, in whichever order a pass finds where it went and where it left."""
+    taking.session.sources = dict.fromkeys(("1", "2", "3"), LETTER)
+    taking.session.boxes["Archive"] = {}
+    await taking.take()
+    taking.session.put("1")
+    await taking.take()
+    taking.session.boxes["INBOX"]["1"] = ("\\Seen",)
+    await taking.take()
+    for source, target, id in (("INBOX", "Archive", "2"), ("Archive", "INBOX", "3")):
+        taking.session.boxes[source].clear()
+        taking.session.put(id, path=target)
+        await taking.take()
+    taking.session.boxes["INBOX"].clear()
+    await taking.take()
+    told = await taking.events("messageNew", "messageUpdated", "messageDeleted")
+    assert len({event["data"]["emailId"] for event in told}) == 1
+    assert sorted((event["event"], event["path"], event["data"]["id"]) for event in told) == [
+        ("messageDeleted", "Archive", "2"),
+        ("messageDeleted", "INBOX", "1"),
+        ("messageDeleted", "INBOX", "3"),
+        ("messageNew", "Archive", "2"),
+        ("messageNew", "INBOX", "1"),
+        ("messageNew", "INBOX", "3"),
+        ("messageUpdated", "INBOX", "1"),
+    ]
+    arrived = [event["data"] for event in told if event["event"] == "messageNew"]
+    assert [data.get("seemsLikeNew", False) for data in arrived] == [True, False, False]
+    watched = [event["data"] for event in told if event["path"] == "INBOX"]
+    assert {data["threadId"] for data in watched} == {arrived[0]["threadId"]}
+
+
+async def test_a_message_that_was_never_read_is_gone_without_email_id(taking: Taking) -> None:
+    """Old mail in mailboxes that are not watched is not read to find out; nor is anything invented."""
+    taking.session.sources = {"1": LETTER}
+    taking.session.boxes["Archive"] = {"1": ()}
+    later = taking.services.clock() + timedelta(hours=1)
+    await taking.take(notify_from=later)
+    taking.session.boxes["Archive"].clear()
+    await taking.take(notify_from=later)
+    (event,) = await taking.events("messageDeleted")
+    assert event["data"] == {"id": "1", "uid": 1}
 
 
 async def test_of_a_large_mailbox_the_newest_entries_are_held(taking: Taking, monkeypatch: pytest.MonkeyPatch) -> None:

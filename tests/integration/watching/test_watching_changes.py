@@ -96,6 +96,14 @@ async def test_a_moved_message_is_gone_here_and_new_there(world: Watching) -> No
     assert (first["path"], second["path"]) == ("INBOX", "Projects")
     assert first["data"]["seemsLikeNew"] is True
     assert "seemsLikeNew" not in second["data"] or second["data"]["seemsLikeNew"] is False
+    account.phone.select("Projects")
+    await asyncio.to_thread(account.phone.move, "1", "INBOX")
+    await account.told("messageNew", 3)
+    await account.sync()
+    told = await account.told("messageDeleted", 2) + await account.told("messageNew", 3)
+    assert len({event["data"]["emailId"] for event in told}) == 1
+    assert len({event["data"]["id"] for event in told}) == 3
+    assert told[0]["data"]["threadId"] == first["data"]["threadId"]
 
 
 async def test_mailboxes_that_are_renamed_or_deleted_are_told_without_announcing_their_mail_again(
