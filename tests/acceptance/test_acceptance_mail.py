@@ -121,10 +121,12 @@ def test_flags_change_and_stay_changed(api: Client, alice: str, delivered: tuple
 def test_a_moved_message_is_found_under_its_new_id(api: Client, alice: str, delivered: tuple[Letter, str]) -> None:
     """Clients keep ids; the one that the move answers has to work, and the old one must not lead elsewhere."""
     made, id = delivered
+    email_id = api.get(message_path(alice, id))["emailId"]
     archive = api.mailbox_of_use(alice, "\\Archive")
     moved = api.put(f"{message_path(alice, id)}/move", {"path": archive})
     assert moved["path"] == archive
-    assert api.get(message_path(alice, moved["id"]))["subject"] == made.subject
+    there = api.get(message_path(alice, moved["id"]))
+    assert (there["subject"], there["emailId"]) == (made.subject, email_id)
     assert api.with_subject(alice, made.subject) == []
     if moved["id"] != id:
         with pytest.raises(RefusedError) as refused:

@@ -41,9 +41,7 @@ def test_reply_reaches_the_author_and_the_original_is_marked_as_answered(
     word = f"Danke {secrets.token_hex(8)}"
     reference = {"message": entry["id"], "inline": True, "messageId": entry["messageId"]}
     queued = api.post(f"{account_path(bob)}/submit", {"reference": reference, "text": word, "html": f"<p>{word}</p>"})
-    assert queued["reference"] == {"message": entry["id"], "success": True} | {
-        name: queued["reference"][name] for name in ("threadId",) if name in queued["reference"]
-    }
+    assert queued["reference"] == {"message": entry["id"], "success": True, "threadId": entry["threadId"]}
     answer = api.get(message_path(alice, api.wait_for_message(alice, f"Re: {made.subject}")["id"]), textType="*")
     assert [who["address"] for who in answer["to"]] == [gateway_stack.lab.users[0]]
     assert answer["inReplyTo"] == entry["messageId"]
@@ -87,13 +85,21 @@ def test_attachment_of_another_message_is_attached_by_its_id(
     }
 
 
-def test_draft_of_a_reply_is_stored(api: Client, alice: str, bob: str, received: tuple[Letter, Any]) -> None:
+def test_draft_of_a_reply_is_stored_and_found_by_its_thread(
+    api: Client, bob: str, received: tuple[Letter, Any]
+) -> None:
+    """On every kind of server: the answer lies elsewhere than the original."""
     made, entry = received
     draft = {"path": "\\Drafts", "flags": ["\\Draft"], "reference": {"message": entry["id"]}, "text": "Later."}
     stored = api.post(f"{account_path(bob)}/message", draft)
     assert stored["reference"]["success"] is True
     found = api.get(message_path(bob, stored["id"]))
     assert (found["subject"], found["inReplyTo"], found["draft"]) == (f"Re: {made.subject}", entry["messageId"], True)
+    assert entry["threadId"] == stored["reference"]["threadId"] == found["threadId"]
+    search = {"search": {"threadId": entry["threadId"]}}
+    for path, id in (("INBOX", entry["id"]), ("\\Drafts", stored["id"])):
+        page = api.call("POST", f"{account_path(bob)}/search", search, path=path)
+        assert [one["id"] for one in page["messages"]] == [id]
 
 
 def test_missing_original_is_told_and_can_be_ignored(
