@@ -89,6 +89,7 @@ class ImapSession(Session):
         self._imap = link
         self._sender = sender
         self._quirks = quirks
+        self.readers = quirks.readers
         self._loop = asyncio.get_running_loop()
         self._numbers: dict[str, int] = {}
         self._last_page = LastPage()
