@@ -129,7 +129,8 @@ class FaultProxy:
                 self._pass_on(reader, up_writer, writer, lambda: self.to_server, client_speaks),
                 self._pass_on(up_reader, writer, up_writer, lambda: self.to_client, server_speaks),
             )
-        except OSError:
+        except (OSError, asyncio.CancelledError):
+            # Python 3.11 reports each of its own connection tasks that ends as cancelled.
             _reset(*self._connections[task])
         finally:
             for open_writer in self._connections.pop(task):

@@ -47,6 +47,7 @@ GOALS: Mapping[str, tuple[Goal, ...]] = {
     "from submit to sent, idle": (Goal("p95 ms", 40.0),),
     "distant server, list, 1 at once": (Goal("p50 ms", 46.0),),
     "distant server, list, 16 at once": (Goal("req/s", 60.0, at_most=False),),
+    "distant server, message with text, 1 at once": (Goal("p50 ms", 46.0),),
     **{f"fleet, {size} accounts": (Goal("PSS KiB each", 100.0),) for size in (100, 500, 2000)},
     "fleet, 2000 accounts, nothing happens": (Goal("worker % of a core", 2.0),),
     "webhook, one message": (Goal("p95 ms after IDLE", 60.0),),
