@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64encode
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -17,6 +15,7 @@ from gateway.mime.decode import decode_header
 from gateway.mime.parse import flag_fields
 from gateway.model.message import Address, MessageEntry, SpecialUse
 from gateway_imap.fetch_parser import Attributes
+from gateway_imap.fingerprints import fingerprint
 from gateway_imap.ids import MessageId
 from gateway_imap.structure import EMPTY, Structure, read_structure
 
@@ -81,7 +80,7 @@ def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None) -
     return {
         "id": message.encode(),
         "uid": message.uid,
-        "email_id": own_id or _fingerprint(message_id, size, envelope[0]),
+        "email_id": own_id or fingerprint(message_id, size, envelope[0]),
         "date": internal_date(row.get("INTERNALDATE")),
         "size": size if isinstance(size, int) else None,
         "subject": _shown(subject) if isinstance(subject, str) else None,
@@ -182,18 +181,6 @@ def _fields(octets: bytes) -> Iterable[tuple[str, bytes]]:
 def _unless_same(reply_to: tuple[Address, ...], senders: tuple[Address, ...]) -> tuple[Address, ...]:
     """Servers fill in Reply-To from From (RFC 9051 section 7.5.2); the header is shown only where it says more."""
     return () if reply_to == senders else reply_to
-
-
-def _fingerprint(message_id: Any, size: Any, date: Any) -> str | None:
-    """Return an id for servers that have none: the same wherever the message is moved or copied.
-
-    It is made of what no move changes: Message-ID, octets, and the date of the header. A message without Message-ID has
-    none, because drafts would be taken for each other.
-    """
-    if not isinstance(message_id, str) or not isinstance(size, int):
-        return None
-    octets = f"{message_id.strip()}\n{size}\n{date}".encode("utf-8", "replace")
-    return urlsafe_b64encode(blake2b(octets, digest_size=15).digest()).decode("ascii")
 
 
 def _object_id(value: Any) -> str | None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 
 from gateway.errors import InvalidRequestError, UnsupportedOperationError
 from gateway.model.message import SearchQuery, SpecialUse
 from gateway.provider import Place
 from gateway_imap.connection import Connection
+from gateway_imap.errors import response_code
 from gateway_imap.finding import find_everywhere, united
+from gateway_imap.fingerprints import criterion, fingerprint_of
 from gateway_imap.gathering import read_entries
 from gateway_imap.listing import Page
 from gateway_imap.paging import check_validity
+from gateway_imap.reading import fetched_rows
+from gateway_imap.uid_sets import uid_sets
 from gateway_imap.wire import quoted
 
 _NUMBER = r"(?:[1-9][0-9]{0,9}|\*)"
@@ -67,8 +72,27 @@ def _search(connection: Connection, path: str, name: bytes, query: SearchQuery) 
     selected = connection.refreshed(path, name)
     if query.seq is not None:
         criteria.insert(0, _existing(_checked_set(query.seq, "search.seq"), selected.exists or 0))
-    found = [span for group in groups for span in find_everywhere(connection, [*criteria, *group] or [b"ALL"])]
-    return selected.uid_validity, united(found)
+    found = united(span for group in groups for span in find_everywhere(connection, [*criteria, *group] or [b"ALL"]))
+    if not _has_ids(connection):
+        for ids in ((query.email_id,) if query.email_id is not None else None, query.email_ids):
+            found = found if ids is None else _with_fingerprints(connection, found, frozenset(ids))
+    return selected.uid_validity, found
+
+
+def _has_ids(connection: Connection) -> bool:
+    """Tell whether the server has ids of messages; where it has none, they are fingerprints."""
+    return connection.has("X-GM-EXT-1") or connection.has("OBJECTID")
+
+
+def _with_fingerprints(connection: Connection, found: Iterable[range], ids: frozenset[str]) -> list[range]:
+    """Return those of the UIDs whose messages have one of the ids."""
+    matching: list[int] = []
+    for part in uid_sets(chain.from_iterable(found)):
+        reply = connection.command(b"UID FETCH", part.octets, b"(UID RFC822.SIZE ENVELOPE)", tolerate=True)
+        if reply.status != "OK" and response_code(reply.text)[0] not in ("EXPUNGEISSUED", "NONEXISTENT"):
+            raise connection.refusal(reply)
+        matching += [row["UID"] for row in fetched_rows(reply, None) if fingerprint_of(row) in ids]
+    return [range(uid, uid + 1) for uid in sorted(matching)]
 
 
 def _newer(ranges: Iterable[range], uid: int) -> int:
@@ -161,7 +185,7 @@ def _extensions(connection: Connection, query: SearchQuery) -> Iterator[bytes]:
         _need(connection, "CONDSTORE")
         yield from (b"MODSEQ", b"%d" % query.modseq)
     if query.email_id is not None:
-        yield from _object_id(connection, "EMAILID", "X-GM-MSGID", query.email_id, "search.emailId")
+        yield from _email_id(connection, query.email_id, "search.emailId")
     if query.thread_id is not None:
         yield from _object_id(connection, "THREADID", "X-GM-THRID", query.thread_id, "search.threadId")
     if query.gmail_raw is not None:
@@ -173,6 +197,13 @@ def _extensions(connection: Connection, query: SearchQuery) -> Iterator[bytes]:
             yield from (b"X-GM-LABELS", _text(label, "search.labels"))
         for label in query.labels.not_:
             yield from (b"NOT", b"X-GM-LABELS", _text(label, "search.labels"))
+
+
+def _email_id(connection: Connection, id: str, key: str) -> tuple[bytes, ...]:
+    """Return the criterion for the id of a message; `key` is where the request has it."""
+    if _OBJECT_ID.fullmatch(id) and not _has_ids(connection):
+        return (criterion(id),)
+    return _object_id(connection, "EMAILID", "X-GM-MSGID", id, key)
 
 
 def _object_id(connection: Connection, standard: str, gmail: str, id: str, key: str) -> tuple[bytes, bytes]:
@@ -190,24 +221,24 @@ def _id_groups(connection: Connection, query: SearchQuery) -> Iterator[list[byte
     if query.email_ids is None:
         yield []
         return
-    ids = [_object_id(connection, "EMAILID", "X-GM-MSGID", id, "search.emailIds") for id in query.email_ids]
-    group: list[tuple[bytes, bytes]] = []
+    ids = [_email_id(connection, id, "search.emailIds") for id in query.email_ids]
+    group: list[tuple[bytes, ...]] = []
     octets = 0
-    for criterion in dict.fromkeys(ids):
-        length = len(b"OR %b %b " % criterion)
+    for words in dict.fromkeys(ids):
+        length = len(b" ".join((b"OR", *words, b"")))
         if group and (len(group) == _MOST_IDS or octets + length > _MOST_OCTETS):
             yield _any_of(group)
             group, octets = [], 0
-        group.append(criterion)
+        group.append(words)
         octets += length
     if group:
         yield _any_of(group)
 
 
-def _any_of(criteria: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+def _any_of(criteria: Sequence[tuple[bytes, ...]]) -> list[bytes]:
     """Join by OR, which takes two."""
     *others, last = criteria
-    return [word for key, value in others for word in (b"OR", key, value)] + list(last)
+    return [word for words in others for word in (b"OR", *words)] + list(last)
 
 
 def _text(text: str, key: str) -> bytes:
