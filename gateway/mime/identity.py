@@ -13,6 +13,9 @@ from hashlib import blake2b
 #: Octets of a References field that are looked at: its first id names the root.
 MOST_REFERENCES = 2048
 
+_DIGEST, _SIZE = 15, 6
+# What a search for a size can express on every server (RFC 3501 section 9).
+_LARGEST = 2**32 - 2
 _MESSAGE_ID = re.compile(r"<\s*([^<>\s]{1,990})\s*>")
 _NO_NAME = re.compile(r"[<>\s]+")
 # Names of roots that are longer make ids of threads that are longer than the API takes.
@@ -26,16 +29,26 @@ def email_id_of(message_id: str | None, size: int | None, date: str | None) -> s
     """Return an id that is the same wherever a message is moved or copied.
 
     It is made of what no move changes. A message without Message-ID has none, because drafts would be taken for each
-    other.
+    other. The size can be read from it: services that can search for nothing else find messages by that.
 
     Args:
         message_id: the field.
         size: octets of the message.
         date: the field, as it stands in the header.
     """
-    if message_id is None or size is None:
+    if message_id is None or size is None or not 0 <= size <= _LARGEST:
         return None
-    return _digest(f"{message_id.strip()}\n{size}\n{date}")
+    return _digest(f"{message_id.strip()}\n{size}\n{date}", size.to_bytes(_SIZE))
+
+
+def email_id_size(id: str) -> int | None:
+    """Return the octets of the message whose id this is; None when it is none of ours."""
+    try:
+        octets = urlsafe_b64decode(id)
+    except ValueError:
+        return None
+    size = int.from_bytes(octets[_DIGEST:])
+    return size if len(octets) == _DIGEST + _SIZE and size <= _LARGEST else None
 
 
 def thread_id_of(message_id: str | None, references: str | None, in_reply_to: str | None) -> str | None:
@@ -86,6 +99,6 @@ def _own(message_id: str) -> str | None:
     return _first(message_id) or _NO_NAME.sub("", message_id)[:990] or None
 
 
-def _digest(text: str) -> str:
-    octets = blake2b(text.encode("utf-8", "replace"), digest_size=15).digest()
-    return urlsafe_b64encode(octets).decode("ascii")
+def _digest(text: str, more: bytes = b"") -> str:
+    octets = blake2b(text.encode("utf-8", "replace"), digest_size=_DIGEST).digest()
+    return urlsafe_b64encode(octets + more).decode("ascii")

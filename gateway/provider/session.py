@@ -42,7 +42,13 @@ class Session(ABC):
 
     A session may connect at its first use. A `TransientError` leaves it unusable: the worker closes it and opens
     another. A `PermanentError` leaves it as it was.
+
+    Attributes:
+        readers: sessions of one account that may read at the same time. More than one are opened while many wait, for
+            services far away that do one thing at a time on a connection and allow a few connections.
     """
+
+    readers: int = 1
 
     @abstractmethod
     async def check(self) -> None:

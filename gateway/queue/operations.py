@@ -244,13 +244,15 @@ class Operation(msgspec.Struct, frozen=True):
         lane: which queue and which slots it uses.
         repeatable: running it a second time, after a worker died or a connection broke, does no harm.
         streams: it answers with a stream of octets.
+        beside: unless its arguments change mail, it may be done at the same time as other jobs of the account.
     """
 
     name: str
-    arguments: type[msgspec.Struct]
+    arguments: type[Arguments]
     lane: Lane
     repeatable: bool
     streams: bool = False
+    beside: bool = False
 
     @property
     def queue(self) -> str:
@@ -267,16 +269,21 @@ class Operation(msgspec.Struct, frozen=True):
         """Which of an account's sessions it uses; a slow download must not hold up the account's other reads."""
         return "stream" if self.streams else self.lane
 
+    @property
+    def changes_mailboxes(self) -> bool:
+        """Whether there are other mailboxes afterwards."""
+        return self.arguments in (CreateMailbox, RenameMailbox, DeleteMailbox)
 
-MAILBOXES_LIST = Operation("mailboxes.list", ListMailboxes, "read", repeatable=True)
+
+MAILBOXES_LIST = Operation("mailboxes.list", ListMailboxes, "read", repeatable=True, beside=True)
 MAILBOXES_CREATE = Operation("mailboxes.create", CreateMailbox, "read", repeatable=False)
 MAILBOXES_RENAME = Operation("mailboxes.rename", RenameMailbox, "read", repeatable=False)
 MAILBOXES_DELETE = Operation("mailboxes.delete", DeleteMailbox, "read", repeatable=False)
 
-MESSAGES_LIST = Operation("messages.list", ListMessages, "read", repeatable=True)
-MESSAGES_SEARCH = Operation("messages.search", SearchMessages, "read", repeatable=True)
-MESSAGES_GET = Operation("messages.get", GetMessage, "read", repeatable=True)
-MESSAGES_TEXT = Operation("messages.text", GetText, "read", repeatable=True)
+MESSAGES_LIST = Operation("messages.list", ListMessages, "read", repeatable=True, beside=True)
+MESSAGES_SEARCH = Operation("messages.search", SearchMessages, "read", repeatable=True, beside=True)
+MESSAGES_GET = Operation("messages.get", GetMessage, "read", repeatable=True, beside=True)
+MESSAGES_TEXT = Operation("messages.text", GetText, "read", repeatable=True, beside=True)
 # Its reader may already have had a part of the octets.
 MESSAGES_SOURCE = Operation("messages.source", GetSource, "read", repeatable=False, streams=True)
 MESSAGES_ATTACHMENT = Operation("messages.attachment", GetAttachment, "read", repeatable=False, streams=True)

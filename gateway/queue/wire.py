@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import ErrorRecord, GatewayError, InvalidRequestError, WorkerLostError, from_record
-from gateway.queue.operations import ALLOWLIST, Operation
+from gateway.queue.operations import ALLOWLIST, Arguments, Operation
 
 #: Seconds that a worker goes on after the caller's deadline, so that the result of a late job can still be fetched.
 GRACE = 5.0
@@ -60,7 +60,7 @@ class Call(msgspec.Struct, frozen=True):
 
     operation: Operation
     account: str
-    arguments: msgspec.Struct
+    arguments: Arguments
 
 
 def timestamp(moment: datetime) -> str:

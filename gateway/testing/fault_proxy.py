@@ -48,6 +48,7 @@ class FaultProxy:
         to_client: faults of what the server says.
         to_server: faults of what the client says.
         accepted: connections taken so far.
+        turns: how often a client spoke after it was spoken to, or first: the round trips of all connections.
     """
 
     def __init__(self, upstream: tuple[str, int], *, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -55,6 +56,7 @@ class FaultProxy:
         self.to_client = Faults()
         self.to_server = Faults()
         self.accepted = 0
+        self.turns = 0
         self._upstream = upstream
         self._address = (host, port)
         self._server: asyncio.Server | None = None
@@ -109,14 +111,26 @@ class FaultProxy:
         task = asyncio.current_task()
         assert task is not None
         self._connections[task] = (writer,)
+        spoken_to = True
+
+        def client_speaks() -> None:
+            nonlocal spoken_to
+            self.turns += spoken_to
+            spoken_to = False
+
+        def server_speaks() -> None:
+            nonlocal spoken_to
+            spoken_to = True
+
         try:
             up_reader, up_writer = await asyncio.open_connection(*self._upstream, limit=_PIECE)
             self._connections[task] = (writer, up_writer)
             await asyncio.gather(
-                self._pass_on(reader, up_writer, writer, lambda: self.to_server),
-                self._pass_on(up_reader, writer, up_writer, lambda: self.to_client),
+                self._pass_on(reader, up_writer, writer, lambda: self.to_server, client_speaks),
+                self._pass_on(up_reader, writer, up_writer, lambda: self.to_client, server_speaks),
             )
-        except OSError:
+        except (OSError, asyncio.CancelledError):
+            # Python 3.11 reports each of its own connection tasks that ends as cancelled.
             _reset(*self._connections[task])
         finally:
             for open_writer in self._connections.pop(task):
@@ -128,6 +142,7 @@ class FaultProxy:
         writer: asyncio.StreamWriter,
         source: asyncio.StreamWriter,
         faults: Callable[[], Faults],
+        speaks: Callable[[], None],
     ) -> None:
         """Copy one direction until its end. Reading runs ahead of writing, so that latency does not cost throughput."""
         pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_PIECES_IN_FLIGHT)
@@ -139,6 +154,8 @@ class FaultProxy:
                 await asyncio.sleep(due - asyncio.get_running_loop().time())
                 now = faults()
                 passing = _allowance(piece, passed, now)
+                if passing:
+                    speaks()
                 await _write(writer, passing, now.rate)
                 passed += len(passing)
                 if len(passing) < len(piece):

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import delivery, fleet, measures, sending, syncing
+from tests.bench import delivery, distant, fleet, measures, sending, syncing
 from tests.bench.figures import Figures
 from tests.bench.installation import running_installation
 from tests.rigs.requirement import REQUIREMENTS
@@ -24,6 +24,7 @@ WITH_ACCOUNTS = {
     "submit": measures.submission,
     "webhook": lambda figures, installation, extent: delivery.webhooks(figures, installation, extent.sent // 10),
     "sync": lambda figures, installation, extent: syncing.first_sync(figures, installation, extent.large),
+    "distant": distant.distant,
     "wrk": measures.second_opinion,
 }
 NAMES = ("start", "memory", *WITH_ACCOUNTS, "outbox", "fleet")

@@ -24,6 +24,7 @@ class JobContext:
         account: id of the account; empty for operations without one.
         job: id of the job.
         operation: what was asked for.
+        beside: it may be done at the same time as other jobs of the account.
         deadline: when the job is ended by force, aware UTC.
         sessions: all sessions of this worker; `session` is the one for this job.
     """
@@ -34,6 +35,7 @@ class JobContext:
         account: str,
         job: str,
         operation: Operation,
+        beside: bool,
         deadline: datetime,
         sessions: SessionPool,
         writer: StreamWriter,
@@ -43,6 +45,7 @@ class JobContext:
         self.account = account
         self.job = job
         self.operation = operation
+        self.beside = beside
         self.deadline = deadline
         self.sessions = sessions
         self.session_reused = False
@@ -64,10 +67,15 @@ class JobContext:
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """Use the account's session of this operation's lane; errors as of `SessionPool.lease`."""
-        lane = self.operation.session_lane
-        async with self.sessions.lease(self.account, lane, verify=not self.may_repeat) as lease:
+        lane, verify = self.operation.session_lane, not self.may_repeat
+        async with self.sessions.lease(self.account, lane, verify=verify, beside=self.beside) as lease:
             self.session_reused = lease.reused
-            yield lease.session
+            try:
+                yield lease.session
+            finally:
+                if self.operation.changes_mailboxes:
+                    # They remember what mailboxes there are, and have some selected.
+                    self.sessions.drop_beside(self.account)
 
     async def stream(self, head: msgspec.Struct, chunks: AsyncIterator[bytes]) -> None:
         """Answer a streaming operation: the head, then the octets as fast as the caller takes them.

@@ -176,6 +176,7 @@ class JobRunner:
             account=call.account,
             job=job.id,
             operation=call.operation,
+            beside=call.operation.beside and not call.arguments.changes_mail,
             deadline=self._clock() + timedelta(seconds=left),
             sessions=self._sessions,
             writer=StreamWriter(self._streams, job.id, stall=self._stall),

@@ -1,7 +1,8 @@
-"""Warm sessions: one for each account and lane, used by one job at a time.
+"""Warm sessions: one for each account and lane, used by one job at a time, and a few more while many want to read.
 
 The gate of an account stands here, in the event loop: a job waits for its turn before it occupies a thread, so a slow
-mailbox holds up nobody else.
+mailbox holds up nobody else. What changes something has its turn at the first session, in the order of arrival; what
+only reads goes where the fewest wait.
 """
 
 from __future__ import annotations
@@ -26,6 +27,15 @@ Opener = Callable[[str], AbstractAsyncContextManager[Session]]
 #: Seconds that leaving a session may take before its connection is left to itself.
 _CLOSE_TIMEOUT = 5.0
 
+#: Seconds that a session beside the first one stays open without use.
+_IDLE_BESIDE = 30.0
+
+#: Jobs at every session of an account before one more is opened: one that runs and one that waits.
+_CROWD = 2
+
+#: Seconds without a further attempt after a session beside the first one was refused, and that an attempt may take.
+_ALONE, _OPENING = 60.0, 20.0
+
 #: Seconds of rest after which a session is tried before a job that must not be repeated relies on it.
 _TRUSTED = 10.0
 
@@ -38,16 +48,24 @@ class Lease(NamedTuple):
 
 
 class _Slot:
-    """The session of one account and lane, and the gate in front of it."""
+    """One session of an account and lane, the first of which has the number 0, and the gate in front of it."""
 
-    def __init__(self, account: str, lane: str) -> None:
+    def __init__(self, account: str, lane: str, number: int = 0) -> None:
         self.account = account
         self.lane = lane
+        self.number = number
+        self.opening = False
+        self.alone_until = 0.0
         self.gate = asyncio.Lock()
         self.jobs = 0
         self.lease: tuple[Session, AbstractAsyncContextManager[Session]] | None = None
         self.rested_at = 0.0
         self.stale = False
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Under what the pool has it."""
+        return self.account, self.lane, self.number
 
 
 class SessionPool:
@@ -76,10 +94,11 @@ class SessionPool:
         self._limit = limit
         self._waiting = waiting
         self._clock = clock
-        self._slots: OrderedDict[tuple[str, str], _Slot] = OrderedDict()
+        self._slots: OrderedDict[tuple[str, str, int], _Slot] = OrderedDict()
         self._open = 0
         self._jobs = 0
         self._closing: set[asyncio.Task[None]] = set()
+        self._opening: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def use(self, account: str, lane: str = "read") -> AsyncIterator[Session]:
@@ -88,7 +107,9 @@ class SessionPool:
             yield lease.session
 
     @contextlib.asynccontextmanager
-    async def lease(self, account: str, lane: str, *, verify: bool = False) -> AsyncIterator[Lease]:
+    async def lease(
+        self, account: str, lane: str, *, verify: bool = False, beside: bool = False
+    ) -> AsyncIterator[Lease]:
         """Use a session alone until the context is left, and tell whether it was open before.
 
         After an error other than `PermanentError` and `RequestError`, cancellation included, the session is closed:
@@ -98,12 +119,13 @@ class SessionPool:
             account: whose session.
             lane: which of the account's sessions.
             verify: try a session that rested, and replace it when its connection is gone.
+            beside: the job only reads and may be done at the same time as others of the account.
 
         Raises:
             RateLimitError: too many jobs wait for this account.
             ProviderError: the session could not be opened.
         """
-        slot = self._slot(account, lane)
+        slot = self._slot(account, lane, beside=beside)
         slot.jobs += 1
         self._jobs += 1
         try:
@@ -128,6 +150,10 @@ class SessionPool:
         self._drop([slot for slot in self._slots.values() if slot.account == account])
         await self._closed()
 
+    def drop_beside(self, account: str) -> None:
+        """Begin to close all but the first sessions of an account; those in use as soon as their job is done."""
+        self._drop([slot for slot in self._slots.values() if slot.account == account and slot.number])
+
     async def drop_all(self) -> None:
         """Close every session; those in use as soon as their job is done."""
         self._drop(list(self._slots.values()))
@@ -135,14 +161,18 @@ class SessionPool:
 
     def close_idle(self) -> None:
         """Begin to close the sessions that nobody used for a while."""
-        limit = self._clock() - self._idle
+        now = self._clock()
         for slot in list(self._slots.values()):
-            if slot.jobs == 0 and slot.rested_at <= limit:
+            idle = min(_IDLE_BESIDE, self._idle) if slot.number else self._idle
+            if slot.jobs == 0 and slot.rested_at <= now - idle:
                 self._discard(slot)
                 self._rest(slot)
 
     async def aclose(self) -> None:
         """Close everything, in use or not."""
+        for task in self._opening:
+            task.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
         for slot in list(self._slots.values()):
             self._discard(slot)
         await self._closed()
@@ -162,13 +192,53 @@ class SessionPool:
         """Whether any job uses a session, or waits for one."""
         return self._jobs > 0
 
-    def _slot(self, account: str, lane: str) -> _Slot:
-        slot = self._slots.get((account, lane))
-        if slot is None:
-            slot = self._slots[account, lane] = _Slot(account, lane)
-        elif slot.jobs >= self._waiting:
+    def _slot(self, account: str, lane: str, *, beside: bool) -> _Slot:
+        first = self._slots.get((account, lane, 0))
+        if first is None:
+            first = self._slots[account, lane, 0] = _Slot(account, lane)
+        others = self._others(first) if beside and first.jobs else []
+        ready = [first, *(slot for slot in others if not slot.opening)]
+        if sum(slot.jobs for slot in ready) >= self._waiting:
             raise RateLimitError("too many calls wait for this account", retry_after=1.0)
-        return slot
+        chosen = min(ready, key=lambda slot: slot.jobs)
+        if beside and chosen.jobs >= _CROWD:
+            self._widen(first, others)
+        return chosen
+
+    def _others(self, first: _Slot) -> list[_Slot]:
+        """Return the sessions beside the first one, those that are being opened included."""
+        numbers = range(1, first.lease[0].readers) if first.lease is not None else range(0)
+        slots = (self._slots.get((first.account, first.lane, number)) for number in numbers)
+        return [slot for slot in slots if slot is not None]
+
+    def _widen(self, first: _Slot, others: list[_Slot]) -> None:
+        """Begin to open one more session beside the first one, if there may be one; nobody waits for it."""
+        if first.lease is None or len(others) + 1 >= first.lease[0].readers or self._clock() < first.alone_until:
+            return
+        taken = {slot.number for slot in others}
+        slot = _Slot(first.account, first.lane, next(n for n in range(1, len(taken) + 2) if n not in taken))
+        self._slots[slot.key] = slot
+        slot.jobs, slot.opening = 1, True
+        task = asyncio.create_task(self._open_beside(first, slot))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _open_beside(self, first: _Slot, slot: _Slot) -> None:
+        try:
+            async with slot.gate, asyncio.timeout(_OPENING):
+                await (await self._ready(slot, False)).session.check()
+        except Exception as error:  # noqa: BLE001 (the first session does the work alone, as before)
+            slot.stale = True
+            first.alone_until = self._clock() + _ALONE
+            log.info("no_session_beside", account=slot.account, error=type(error).__name__)
+        except asyncio.CancelledError:
+            slot.stale = True
+            raise
+        finally:
+            slot.jobs, slot.opening = 0, False
+            if slot.stale:
+                self._discard(slot)
+            self._rest(slot)
 
     async def _ready(self, slot: _Slot, verify: bool) -> Lease:
         if slot.stale:
@@ -206,14 +276,14 @@ class SessionPool:
         if slot.jobs:
             return
         if slot.lease is None:
-            self._slots.pop((slot.account, slot.lane), None)
+            self._slots.pop(slot.key, None)
             return
         slot.rested_at = self._clock()
-        self._slots.move_to_end((slot.account, slot.lane))
+        self._slots.move_to_end(slot.key)
         if self._open > self._limit:
             oldest = next(slot for slot in self._slots.values() if slot.jobs == 0)
             self._discard(oldest)
-            self._slots.pop((oldest.account, oldest.lane), None)
+            self._slots.pop(oldest.key, None)
 
     def _discard(self, slot: _Slot) -> None:
         """Close a session in the background: a logout that hangs must not hold up the next job."""

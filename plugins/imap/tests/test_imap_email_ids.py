@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.model.message import SearchQuery
 from gateway.model.server import Server
 from gateway.provider import Account, Login, PageRequest
 from gateway.testing.context import AccountUnderTest, session_context
@@ -36,6 +37,37 @@ async def test_a_moved_message_is_recognised_and_another_is_not(dovecot: Dovecot
         assert {entry.email_id for entry in moved} == set(before)
         assert not {entry.id for entry in moved} & set(before.values())
         assert [(await session.message(entry.id)).email_id for entry in moved] == [entry.email_id for entry in moved]
+
+
+async def test_messages_are_found_by_their_fingerprints(dovecot: Dovecot, certificates: Certificates) -> None:
+    """The server finds the size, the gateway which of those it is: a deletion may follow."""
+    user, (host, port) = dovecot.new_user(), dovecot.exchange
+    imap = Server(host=host, port=port, ca_file=certificates.authority)
+    account = Account(id=user, user=user, email=user, settings=ImapAccountSettings(imap=imap))
+    under_test = AccountUnderTest(account, session_context(Login(user=user, password=GUEST_PASSWORD)))
+    same_size = [LETTER.replace(b"<1@", b"<%d@" % number) for number in range(1, 5)]
+    async with ImapProvider().open(*under_test) as session:
+        for letter in (*same_size, LETTER + b"Longer.\r\n", b"Subject: no id\r\n\r\nx\r\n"):
+            await session.append("INBOX", letter)
+        entries = (await session.messages("INBOX", PageRequest())).messages
+        ids = [entry.email_id for entry in entries if entry.email_id is not None]
+        assert len(set(ids)) == 5
+
+        async def found(**query: Any) -> list[str | None]:
+            page = await session.search("INBOX", SearchQuery(**query), PageRequest())
+            assert page.total == len(page.messages)
+            return [entry.email_id for entry in page.messages]
+
+        for id in ids:
+            assert await found(email_id=id) == [id]
+        assert await found(email_ids=(ids[3], ids[0], "unknown", "AAAA" * 7)) == [ids[0], ids[3]]
+        assert await found(email_ids=tuple(ids[:3]), email_id=ids[1]) == [ids[1]]
+        assert await found(email_id=ids[0], seen=True) == []
+        assert await found(email_id="unknown") == await found(email_ids=()) == []
+        await session.move(entries[1].id, "Archive")
+        moved = await session.search("Archive", SearchQuery(email_id=entries[1].email_id), PageRequest())
+        assert [entry.email_id for entry in moved.messages] == [entries[1].email_id]
+        assert await session.search_ids("INBOX", SearchQuery(email_id=entries[1].email_id)) == []
 
 
 @pytest.mark.parametrize(

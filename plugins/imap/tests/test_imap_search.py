@@ -103,7 +103,7 @@ async def test_extensions_are_used_where_they_are(
 
 @pytest.mark.parametrize(
     "query",
-    [SearchQuery(gmail_raw="x"), SearchQuery(email_id="x"), SearchQuery(modseq=1), SearchQuery(labels=LabelQuery())],
+    [SearchQuery(gmail_raw="x"), SearchQuery(thread_id="x"), SearchQuery(modseq=1), SearchQuery(labels=LabelQuery())],
 )
 async def test_missing_extension_is_told(scripted: Start, query: SearchQuery) -> None:
     """Ignoring a criterion would find too much, and a deletion may follow."""

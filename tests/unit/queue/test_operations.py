@@ -41,3 +41,12 @@ def test_nothing_that_sends_stores_or_moves_is_run_a_second_time() -> None:
 def test_a_stream_has_a_session_of_its_own() -> None:
     """A download lasts as long as its reader likes."""
     assert operations.MESSAGES_SOURCE.session_lane != operations.MESSAGES_LIST.session_lane
+
+
+def test_nothing_that_changes_mail_is_done_beside_other_jobs() -> None:
+    """Changes of an account are made in the order in which they were asked for."""
+    beside = {name for name, operation in ALLOWLIST.items() if operation.beside}
+    assert beside == {"mailboxes.list", "messages.list", "messages.search", "messages.get", "messages.text"}
+    assert operations.GetMessage(message="m", mark_as_seen=True).changes_mail
+    changing = {name for name, operation in ALLOWLIST.items() if operation.changes_mailboxes}
+    assert changing == {"mailboxes.create", "mailboxes.rename", "mailboxes.delete"}

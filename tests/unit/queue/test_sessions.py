@@ -29,6 +29,7 @@ class FakeSession:
         self.account = account
         self.alive = True
         self.open = True
+        self.readers = 3
 
     async def check(self) -> None:
         """Raise when the connection is gone."""
@@ -237,3 +238,113 @@ async def test_a_logout_that_hangs_does_not_hold_up_the_next_job(monkeypatch: py
         pass
     async with asyncio.timeout(1):
         await pool.aclose()
+
+
+# --- more sessions for many who read ---------------------------------------------------------------------------------
+
+
+class Crowd:
+    """Jobs that hold sessions until they are told to end."""
+
+    def __init__(self, pool: SessionPool) -> None:
+        self.pool = pool
+        self.used: list[FakeSession] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self._end = asyncio.Event()
+
+    async def add(self, count: int, *, beside: bool = True) -> None:
+        """Add jobs, one after the other, and let everything happen that can."""
+        for _ in range(count):
+            self.tasks.append(asyncio.create_task(self._job(beside)))
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+    async def _job(self, beside: bool) -> None:
+        async with self.pool.lease("ada", "read", beside=beside) as lease:
+            self.used.append(lease.session)  # type: ignore[arg-type]
+            await self._end.wait()
+
+    async def end(self) -> None:
+        """Have all jobs end."""
+        self._end.set()
+        await asyncio.gather(*self.tasks)
+
+
+async def test_more_sessions_are_opened_only_while_jobs_wait_and_no_more_than_the_service_allows() -> None:
+    """A distant server does one thing at a time on a connection; an account at rest has one."""
+    server = Server()
+    crowd = Crowd(server.pool())
+    await crowd.add(2)
+    assert len(server.opened) == 1
+    await crowd.add(14)
+    assert len(server.opened) == 3
+    assert len(set(map(id, crowd.used))) == 3
+    await crowd.end()
+    server.now = 31.0
+    crowd.pool.close_idle()
+    assert crowd.pool.size == 1
+    assert crowd.pool.mail_connections == {"ada": 1}
+    await crowd.pool.aclose()
+    assert not any(session.open for session in server.opened)
+
+
+async def test_what_changes_something_is_done_in_order_at_the_first_session() -> None:
+    """Two changes of a message on two connections could overtake each other."""
+    server = Server()
+    crowd = Crowd(server.pool())
+    await crowd.add(6)
+    await crowd.add(3, beside=False)
+    assert len(server.opened) == 3
+    await crowd.end()
+    assert crowd.used[-3:] == [server.opened[0]] * 3
+    await crowd.pool.aclose()
+
+
+async def test_a_session_that_is_refused_costs_no_job_and_is_not_asked_for_again_at_once() -> None:
+    """Services limit the connections of a mailbox, whoever has them."""
+    server = Server()
+    crowd = Crowd(server.pool())
+    await crowd.add(1)
+    server.refusal = ServiceUnavailableError("too many connections")
+    await crowd.add(2)
+    server.refusal = None
+    await crowd.add(2)
+    assert len(server.opened) == 1
+    server.now = 61.0
+    await crowd.add(1)
+    assert len(server.opened) == 2
+    await crowd.end()
+    assert len(crowd.used) == 6
+    await crowd.pool.aclose()
+
+
+async def test_when_mailboxes_change_only_the_first_session_is_kept() -> None:
+    """The others remember what mailboxes there were; whoever waits at one gets a new one."""
+    server = Server()
+    crowd = Crowd(server.pool())
+    await crowd.add(8)
+    crowd.pool.drop_beside("ada")
+    await crowd.end()
+    assert [session.open for session in server.opened[:3]] == [True, False, False]
+    await crowd.pool.aclose()
+    assert not any(session.open for session in server.opened)
+
+
+async def test_closing_the_pool_ends_what_is_just_being_opened() -> None:
+    """A worker that stops leaves no connection behind."""
+    server = Server()
+    crowd = Crowd(server.pool())
+    await crowd.add(1)
+    hanging = asyncio.Event()
+
+    async def check(session: FakeSession) -> None:
+        await hanging.wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeSession, "check", check)
+        await crowd.add(2)
+        assert len(server.opened) == 2
+        await crowd.pool.aclose()
+    assert not any(session.open for session in server.opened)
+    await crowd.end()
+    await crowd.pool.aclose()

@@ -77,6 +77,19 @@ async def test_latency_delays_without_limiting_throughput(proxy: FaultProxy, con
     assert 0.2 <= time.monotonic() - start < 4
 
 
+async def test_round_trips_are_counted_by_turns_not_by_writes(proxy: FaultProxy, connect: Connect) -> None:
+    """Two commands in one go cost one round trip, two commands one after the other cost two."""
+    proxy.to_client = proxy.to_server = Faults(latency=0.05)
+    streams = await connect(proxy)
+    for piece in (b"first", b"second"):
+        streams[1].write(piece)
+        await streams[1].drain()
+    await asyncio.wait_for(streams[0].readexactly(11), 10)
+    assert proxy.turns == 1
+    await _exchange(streams, b"third")
+    assert proxy.turns == 2
+
+
 async def test_rate_limits_octets_per_second(proxy: FaultProxy, connect: Connect) -> None:
     """Slow lines are where timeouts that count whole responses show."""
     streams = await connect(proxy)

@@ -146,7 +146,7 @@ class Connection:
             raise self.refusal(reply, **({"otherwise": otherwise} if otherwise else {}))
         return reply
 
-    def fetch_and_look(self, numbers: bytes, items: bytes) -> Reply:
+    def fetch_and_look(self, numbers: bytes, items: bytes, *, name: bytes = b"FETCH") -> Reply:
         """Send FETCH and NOOP in one write; return the answer of FETCH with the untagged responses of both.
 
         If it tells of no EXPUNGE, and EXISTS stayed the same, the sequence numbers were right all the time: nothing is
@@ -154,15 +154,16 @@ class Connection:
         other way round (section 5.5).
 
         Args:
-            numbers: a sequence set.
+            numbers: a sequence set; one of UIDs for ``UID FETCH``.
             items: what to fetch.
+            name: of the command.
 
         Raises:
             GatewayError: NOOP was refused, or the connection broke. A refused FETCH is for the caller to see.
         """
         with self._exchange() as tag:
             look = self.imap._new_tag()  # noqa: SLF001
-            self.imap.send(b"%b FETCH %b %b\r\n%b NOOP\r\n" % (tag, numbers, items, look))
+            self.imap.send(b"%b %b %b %b\r\n%b NOOP\r\n" % (tag, name, numbers, items, look))
             fetched, looked = self._reply(tag), self._reply(look)
         if looked.status != "OK":
             raise self.refusal(looked)

@@ -75,16 +75,15 @@ def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None, r
     """Return what listing and reading show alike; `references` is the field, which ENVELOPE lacks."""
     envelope = _envelope(row)
     senders = addresses(envelope[2])
-    date, subject, in_reply_to, message_id = map(_text, (*envelope[:2], *envelope[8:10]))
-    size = row["RFC822.SIZE"] if isinstance(row.get("RFC822.SIZE"), int) else None
+    subject, in_reply_to, message_id = map(_text, (envelope[1], *envelope[8:10]))
     own_id = _object_id(row.get("EMAILID") or row.get("X-GM-MSGID"))
     return {
         "id": message.encode(),
         "uid": message.uid,
-        "email_id": own_id or email_id_of(message_id, size, date),
+        "email_id": own_id or own_email_id(row),
         "thread_id": own_thread(row, references),
         "date": internal_date(row.get("INTERNALDATE")),
-        "size": size,
+        "size": _size(row),
         "subject": None if subject is None else _shown(subject),
         "from_": senders[0] if senders else None,
         "reply_to": () if envelope[4] == envelope[2] else _unless_same(addresses(envelope[4]), senders),
@@ -97,6 +96,12 @@ def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None, r
     }
 
 
+def own_email_id(row: Attributes) -> str | None:
+    """Return the fingerprint of a message by ENVELOPE and RFC822.SIZE."""
+    envelope = _envelope(row)
+    return email_id_of(_text(envelope[9]), _size(row), _text(envelope[0]))
+
+
 def own_thread(row: Attributes, references: str) -> str | None:
     """Return the thread that a message belongs to by what its header says."""
     in_reply_to, message_id = map(_text, _envelope(row)[8:10])
@@ -106,6 +111,11 @@ def own_thread(row: Attributes, references: str) -> str | None:
 def _envelope(row: Attributes) -> list[Any]:
     envelope = row.get("ENVELOPE")
     return envelope if isinstance(envelope, list) and len(envelope) >= 10 else [None] * 10
+
+
+def _size(row: Attributes) -> int | None:
+    size = row.get("RFC822.SIZE")
+    return size if isinstance(size, int) else None
 
 
 def _text(value: Any) -> str | None:

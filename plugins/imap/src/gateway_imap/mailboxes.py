@@ -28,10 +28,13 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
         hidden: top-level mailboxes without mail in them (calendars and the like); neither they nor what is below
             them is listed.
         names: lower-case mailbox name -> special use, beside the usual names.
+        readers: see `gateway.provider.Session`; with those for watching, downloads and exports an account stays below
+            the ten connections that Dovecot allows, and the fifteen of Gmail.
     """
 
     hidden: frozenset[str] = frozenset()
     names: Mapping[str, SpecialUse] = msgspec.field(default_factory=dict)
+    readers: int = 4
 
 
 class Directory(msgspec.Struct, frozen=True, kw_only=True):

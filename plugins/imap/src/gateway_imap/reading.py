@@ -1,4 +1,4 @@
-"""Reading messages; blocking, one or two round trips each."""
+"""Reading messages; blocking, one or two round trips each when their mailbox is selected."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from gateway.errors import NotFoundError
 from gateway.mime.auto_reply import is_auto_reply
 from gateway.mime.decode import decode_text, decode_transfer
 from gateway.mime.flowed import joined_lines
+from gateway.mime.structure import MAX_TEXTS
 from gateway.model.message import MessageDetail, MessageText, SpecialUse, TextType
 from gateway_imap.connection import Connection
 from gateway_imap.entries import (
@@ -31,6 +32,10 @@ CHUNK = 1_048_576
 
 #: What a server may tell of a message that nobody asked about (RFC 9051 section 7.5.2, RFC 7162 section 3.2.4).
 UNASKED = frozenset({"UID", "FLAGS", "MODSEQ"})
+# Text types that want the part.
+_PLAIN, _HTML = ("plain", "*"), ("html", "*")
+# Of all transfer encodings this one makes the longest of an octet.
+_LONGEST_ENCODING = "quoted-printable"
 _LISTED = "UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE"
 
 
@@ -90,17 +95,18 @@ def fetched_rows(reply: Reply, wanted: range | None) -> list[Attributes]:
 
 
 def fetch_one(connection: Connection, target: Target, items: bytes) -> Attributes:
-    """Return attributes of one message.
+    """Return attributes of one message, in one round trip when its mailbox is selected.
+
+    What others did to it since this session last looked is told by a NOOP in the same write.
 
     Raises:
         NotFoundError: it is not there, or the mailbox was made anew.
     """
     kept = connection.selected is not None and connection.selected.path == target.path
     open_mailbox(connection, target)
-    row = _fetch_uid(connection, target.id.uid, items)
+    row = _fetch_uid(connection, target.id.uid, items, look=kept)
     if row is None and kept:
         # It may have arrived since this session last looked (RFC 9051 section 7.4.1: EXISTS comes first).
-        connection.command(b"NOOP")
         row = _fetch_uid(connection, target.id.uid, items)
     if row is None:
         raise _no_message()
@@ -143,8 +149,13 @@ def open_mailbox(connection: Connection, target: Target, *, writable: bool = Fal
 _TOLDUNASKED = (b"(UID)", b"(UID FLAGS)")
 
 
-def _fetch_uid(connection: Connection, uid: int, items: bytes, *, again: bool = True) -> Attributes | None:
-    reply = connection.command(b"UID FETCH", b"%d" % uid, items, tolerate=True)
+def _fetch_uid(
+    connection: Connection, uid: int, items: bytes, *, look: bool = False, again: bool = True
+) -> Attributes | None:
+    if look:
+        reply = connection.fetch_and_look(b"%d" % uid, items, name=b"UID FETCH")
+    else:
+        reply = connection.command(b"UID FETCH", b"%d" % uid, items, tolerate=True)
     if reply.status != "OK" and response_code(reply.text)[0] not in ("EXPUNGEISSUED", "NONEXISTENT"):
         raise connection.refusal(reply)
     if again and (reply.lines("EXPUNGE") or reply.lines("VANISHED")):
@@ -168,10 +179,15 @@ def read_message(
     text_type: TextType | None,
     max_bytes: int | None,
     mark_as_seen: bool,
+    known: TextId | None,
 ) -> MessageDetail:
-    """Return one message, with its text if a type is asked for."""
-    items = listed_items(connection, "BODY.PEEK[HEADER]")
+    """Return one message, with its text if a type is asked for.
+
+    It takes one round trip if `known` tells where the text is, else one for the structure and one for the text.
+    """
     open_mailbox(connection, target, writable=mark_as_seen)
+    sections = _sections(known, text_type, max_bytes)
+    items = listed_items(connection, "BODY.PEEK[HEADER]")[:-1] + sections + b")"
     row = fetch_one(connection, target, items)
     structure = structure_of(row)
     text = None
@@ -179,7 +195,7 @@ def read_message(
         info = structure.text_info(target.id)
         text = MessageText(id=info.id if info else None, encoded_size=structure.encoded_size())
         if text_type is not None:
-            text = read_text(connection, target, structure, text_type=text_type, max_bytes=max_bytes)
+            text = read_text(connection, target, structure, row, text_type=text_type, max_bytes=max_bytes)
     if mark_as_seen and "\\Seen" not in row.get("FLAGS", ()):
         connection.command(b"UID STORE", b"%d" % target.id.uid, b"+FLAGS.SILENT", b"(\\Seen)")
         row["FLAGS"] = [*row.get("FLAGS", ()), "\\Seen"]
@@ -213,29 +229,35 @@ def _detail(
 def read_text_id(
     connection: Connection, target: Target, text: TextId, *, text_type: TextType, max_bytes: int | None
 ) -> MessageText:
-    """Return the text that a text id names."""
-    row = fetch_one(connection, target, b"(UID BODYSTRUCTURE)")
+    """Return the text that a text id names, in one round trip."""
+    sections = _sections(text, text_type, max_bytes)
+    row = fetch_one(connection, target, b"(UID BODYSTRUCTURE" + sections + b")")
     structure = structure_of(row)
     named = Structure(
         plain=tuple(part for number in text.plain if (part := structure.part(number)) is not None),
         html=tuple(part for number in text.html if (part := structure.part(number)) is not None),
         others=(),
     )
-    return read_text(connection, target, named, text_type=text_type, max_bytes=max_bytes)
+    return read_text(connection, target, named, row, text_type=text_type, max_bytes=max_bytes)
 
 
 def read_text(
-    connection: Connection, target: Target, structure: Structure, *, text_type: TextType, max_bytes: int | None
+    connection: Connection,
+    target: Target,
+    structure: Structure,
+    row: Attributes,
+    *,
+    text_type: TextType,
+    max_bytes: int | None,
 ) -> MessageText:
-    """Fetch and decode the wanted parts, all in one round trip."""
-    plain = structure.plain if text_type in ("plain", "*") else ()
-    html = structure.html if text_type in ("html", "*") else ()
-    wanted = [part for part in (*plain, *html) if part.size]
-    octets: dict[str, bytes] = {}
-    if wanted and max_bytes != 0:
-        sections = " ".join(_section(part, max_bytes) for part in wanted)
-        row = fetch_one(connection, target, f"(UID {sections})".encode("ascii"))
-        octets = {_part_of(key): value for key, value in row.items() if isinstance(value, bytes)}
+    """Decode the wanted parts; those that did not come along in `row` are fetched, all in one round trip."""
+    plain = structure.plain if text_type in _PLAIN else ()
+    html = structure.html if text_type in _HTML else ()
+    octets = _octets_of(row)
+    missing = [part for part in (*plain, *html) if part.size and part.number not in octets]
+    if missing and max_bytes != 0:
+        sections = "".join(_section(part.number, part.encoding, max_bytes) for part in missing)
+        octets |= _octets_of(fetch_one(connection, target, f"(UID{sections})".encode("ascii")))
     cut = False
     texts: dict[str, list[str]] = {"plain": [], "html": []}
     for part in (*plain, *html):
@@ -252,10 +274,18 @@ def read_text(
     )
 
 
-def _section(part: Part, max_bytes: int | None) -> str:
+def _sections(known: TextId | None, text_type: TextType | None, max_bytes: int | None) -> bytes:
+    """Return what to fetch of a text whose parts are known by their numbers only; each item after a space."""
+    if known is None or max_bytes == 0 or len(known.plain) + len(known.html) > MAX_TEXTS:
+        return b""
+    numbers = (*(known.plain if text_type in _PLAIN else ()), *(known.html if text_type in _HTML else ()))
+    return "".join(_section(number, _LONGEST_ENCODING, max_bytes) for number in numbers).encode("ascii")
+
+
+def _section(number: str, encoding: str, max_bytes: int | None) -> str:
     if max_bytes is None:
-        return f"BODY.PEEK[{part.number}]"
-    return f"BODY.PEEK[{part.number}]<0.{_encoded_length(part.encoding, max_bytes)}>"
+        return f" BODY.PEEK[{number}]"
+    return f" BODY.PEEK[{number}]<0.{_encoded_length(encoding, max_bytes)}>"
 
 
 def _encoded_length(encoding: str, octets: int) -> int:
@@ -267,9 +297,13 @@ def _encoded_length(encoding: str, octets: int) -> int:
     return octets
 
 
-def _part_of(key: str) -> str:
-    """Return the part number in ``BODY[1.2]<0>``."""
-    return key.partition("[")[2].partition("]")[0]
+def _octets_of(row: Attributes) -> dict[str, bytes]:
+    """Return the octets of the parts in a row by their numbers, such as "1.2" of ``BODY[1.2]<0>``."""
+    return {
+        key.partition("[")[2].partition("]")[0]: value
+        for key, value in row.items()
+        if key.startswith("BODY[") and isinstance(value, bytes)
+    }
 
 
 def _decoded(part: Part, octets: bytes, max_bytes: int | None) -> tuple[str, bool]:

@@ -12,6 +12,7 @@ from gateway.model.message import SearchQuery, SpecialUse
 from gateway.provider import Place
 from gateway_imap.connection import Connection
 from gateway_imap.finding import find_everywhere, united
+from gateway_imap.fingerprints import size_criterion, with_fingerprints
 from gateway_imap.gathering import read_entries
 from gateway_imap.listing import Page
 from gateway_imap.paging import check_validity
@@ -69,10 +70,18 @@ def _search(connection: Connection, path: str, name: bytes, query: SearchQuery) 
     selected = connection.refreshed(path, name)
     if query.seq is not None:
         criteria.insert(0, _existing(_checked_set(query.seq, "search.seq"), selected.exists or 0))
-    found = [span for group in groups for span in find_everywhere(connection, [*criteria, *group] or [b"ALL"])]
+    found = united(span for group in groups for span in find_everywhere(connection, [*criteria, *group] or [b"ALL"]))
     if query.thread_id is not None and is_thread_id(query.thread_id):
-        found = of_thread(connection, query.thread_id, united(found))
-    return selected.uid_validity, united(found)
+        found = of_thread(connection, query.thread_id, found)
+    if not _has_ids(connection):
+        for ids in ((query.email_id,) if query.email_id is not None else None, query.email_ids):
+            found = found if ids is None else with_fingerprints(connection, frozenset(ids), found)
+    return selected.uid_validity, found
+
+
+def _has_ids(connection: Connection) -> bool:
+    """Tell whether the server has ids of messages; where it has none, they are fingerprints."""
+    return connection.has("X-GM-EXT-1") or connection.has("OBJECTID")
 
 
 def _newer(ranges: Iterable[range], uid: int) -> int:
@@ -165,7 +174,7 @@ def _extensions(connection: Connection, query: SearchQuery) -> Iterator[bytes]:
         _need(connection, "CONDSTORE")
         yield from (b"MODSEQ", b"%d" % query.modseq)
     if query.email_id is not None:
-        yield from _object_id(connection, "EMAILID", "X-GM-MSGID", query.email_id, "search.emailId")
+        yield from _email_id(connection, query.email_id, "search.emailId")
     if query.thread_id is not None and is_thread_id(query.thread_id):
         yield from thread_criteria(query.thread_id)
     elif query.thread_id is not None:
@@ -179,6 +188,13 @@ def _extensions(connection: Connection, query: SearchQuery) -> Iterator[bytes]:
             yield from (b"X-GM-LABELS", _text(label, "search.labels"))
         for label in query.labels.not_:
             yield from (b"NOT", b"X-GM-LABELS", _text(label, "search.labels"))
+
+
+def _email_id(connection: Connection, id: str, key: str) -> tuple[bytes, ...]:
+    """Return the criterion for the id of a message; `key` is where the request has it."""
+    if _OBJECT_ID.fullmatch(id) and not _has_ids(connection):
+        return (size_criterion(id),)
+    return _object_id(connection, "EMAILID", "X-GM-MSGID", id, key)
 
 
 def _object_id(connection: Connection, standard: str, gmail: str, id: str, key: str) -> tuple[bytes, bytes]:
@@ -196,24 +212,24 @@ def _id_groups(connection: Connection, query: SearchQuery) -> Iterator[list[byte
     if query.email_ids is None:
         yield []
         return
-    ids = [_object_id(connection, "EMAILID", "X-GM-MSGID", id, "search.emailIds") for id in query.email_ids]
-    group: list[tuple[bytes, bytes]] = []
+    ids = [_email_id(connection, id, "search.emailIds") for id in query.email_ids]
+    group: list[tuple[bytes, ...]] = []
     octets = 0
-    for criterion in dict.fromkeys(ids):
-        length = len(b"OR %b %b " % criterion)
+    for words in dict.fromkeys(ids):
+        length = len(b" ".join((b"OR", *words, b"")))
         if group and (len(group) == _MOST_IDS or octets + length > _MOST_OCTETS):
             yield _any_of(group)
             group, octets = [], 0
-        group.append(criterion)
+        group.append(words)
         octets += length
     if group:
         yield _any_of(group)
 
 
-def _any_of(criteria: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+def _any_of(criteria: Sequence[tuple[bytes, ...]]) -> list[bytes]:
     """Join by OR, which takes two."""
     *others, last = criteria
-    return [word for key, value in others for word in (b"OR", key, value)] + list(last)
+    return [word for words in others for word in (b"OR", *words)] + list(last)
 
 
 def _text(text: str, key: str) -> bytes:

@@ -52,6 +52,7 @@ from gateway_imap.ids import (
     decode_message_id,
     decode_text_id,
 )
+from gateway_imap.known_texts import shared_texts
 from gateway_imap.link import Link
 from gateway_imap.listing import LastPage
 from gateway_imap.mailboxes import Directory, Quirks, encode_name
@@ -88,9 +89,11 @@ class ImapSession(Session):
         self._imap = link
         self._sender = sender
         self._quirks = quirks
+        self.readers = quirks.readers
         self._loop = asyncio.get_running_loop()
         self._numbers: dict[str, int] = {}
         self._last_page = LastPage()
+        self._texts = shared_texts()
         self._directory: Directory | None = None
         self._directory_until = 0.0
 
@@ -133,6 +136,7 @@ class ImapSession(Session):
             number=self._number,
             last=self._last_page,
         )
+        self._texts.keep(self._account.id, found.entries)
         return message_page(found, place, page.size)
 
     async def search(self, mailbox: str, query: SearchQuery, page: PageRequest) -> MessagePage:
@@ -150,6 +154,7 @@ class ImapSession(Session):
             use=directory.special_use(path),
             number=self._number,
         )
+        self._texts.keep(self._account.id, found.entries)
         return message_page(found, place, page.size)
 
     async def message(
@@ -159,14 +164,17 @@ class ImapSession(Session):
         message = decode_message_id(id)
         directory = await self._mailboxes()
         target = await self._target(message)
-        return await self._link.read(
+        found = await self._link.read(
             reading.read_message,
             target,
             use=directory.special_use(target.path),
             text_type=text_type,
             max_bytes=max_bytes,
             mark_as_seen=mark_as_seen,
+            known=self._texts.of(self._account.id, id),
         )
+        self._texts.keep(self._account.id, (found,))
+        return found
 
     async def text(self, id: str, *, text_type: TextType = "*", max_bytes: int | None = None) -> MessageText:
         """See `Session.text`."""
@@ -340,7 +348,7 @@ class ImapSession(Session):
         """See `Session.entries`."""
         directory = await self._mailboxes()
         path = directory.resolve(mailbox)
-        return await self._link.read(
+        found = await self._link.read(
             read_changed,
             path,
             directory.server_name(path),
@@ -348,6 +356,8 @@ class ImapSession(Session):
             use=directory.special_use(path),
             number=self._number,
         )
+        self._texts.keep(self._account.id, found)
+        return found
 
     async def revisions(self) -> Mapping[str, str | None]:
         """See `Session.revisions`."""

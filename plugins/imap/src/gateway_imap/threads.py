@@ -8,10 +8,7 @@ from gateway.errors import InvalidRequestError, UnsupportedOperationError
 from gateway.mime.identity import HASHED, thread_root
 from gateway_imap.connection import Connection
 from gateway_imap.entries import REFERENCES, own_thread, references_of
-from gateway_imap.errors import response_code
-from gateway_imap.finding import united
-from gateway_imap.reading import fetched_rows
-from gateway_imap.uid_sets import uid_sets
+from gateway_imap.matching import matching
 from gateway_imap.wire import quoted
 
 #: Messages whose headers are looked at: more of them have nothing to do with one thread.
@@ -47,16 +44,4 @@ def of_thread(connection: Connection, id: str, found: Sequence[range]) -> list[r
     """
     if sum(map(len, found)) > _MOST:
         raise UnsupportedOperationError("too many messages refer to this thread", code="UnsupportedSearchTerm")
-    members: list[range] = []
-    for part in uid_sets(uid for span in found for uid in span):
-        reply = connection.command(b"UID FETCH", part.octets, _ITEMS, tolerate=True)
-        if reply.status != "OK" and response_code(reply.text)[0] not in ("EXPUNGEISSUED", "NONEXISTENT"):
-            raise connection.refusal(reply)
-        wanted = frozenset(part.uids)
-        uids = {
-            row["UID"]
-            for row in fetched_rows(reply, None)
-            if "ENVELOPE" in row and own_thread(row, references_of(row)) == id
-        }
-        members += [range(uid, uid + 1) for uid in uids & wanted]
-    return united(members)
+    return matching(connection, found, _ITEMS, lambda row: own_thread(row, references_of(row)) == id)
