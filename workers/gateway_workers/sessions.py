@@ -68,6 +68,10 @@ class _Slot:
         return self.account, self.lane, self.number
 
 
+def _are_alike(slot: _Slot, other: _Slot) -> bool:
+    return (other.account, other.lane) == (slot.account, slot.lane) and other is not slot and not other.opening
+
+
 class SessionPool:
     """Opens, keeps and closes the sessions of one worker."""
 
@@ -135,8 +139,11 @@ class SessionPool:
                     yield lease
                 except (PermanentError, RequestError):
                     raise
-                except BaseException:
+                except BaseException as error:
                     self._discard(slot)
+                    if lease.reused and isinstance(error, ConnectError):
+                        # The others were opened as long ago, with the same token and over the same network.
+                        self._drop([other for other in self._slots.values() if _are_alike(slot, other)])
                     raise
                 if slot.stale:
                     self._discard(slot)

@@ -330,6 +330,28 @@ async def test_when_mailboxes_change_only_the_first_session_is_kept() -> None:
     assert not any(session.open for session in server.opened)
 
 
+@pytest.mark.parametrize("dead", [0, 1, 2])
+async def test_when_a_session_turns_out_to_be_dead_the_others_are_not_trusted_either(dead: int) -> None:
+    """They have the same token: a job that is tried once more must not come to one that is as dead."""
+    server = Server()
+    crowd = Crowd(server.pool())
+    await crowd.add(8)
+    await crowd.end()
+    jobs = [crowd.pool.lease("ada", "read", beside=True) for _ in range(3)]
+    assert [(await job.__aenter__()).session for job in jobs] == server.opened
+    error = ConnectError("the token expired")
+    assert not await jobs.pop(dead).__aexit__(ConnectError, error, None)
+    for job in jobs:
+        await job.__aexit__(None, None, None)
+    async with crowd.pool.lease("ada", "read", beside=True) as lease:
+        assert not lease.reused
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not any(session.open for session in server.opened[:3])
+    await crowd.pool.aclose()
+    assert not any(session.open for session in server.opened)
+
+
 async def test_closing_the_pool_ends_what_is_just_being_opened() -> None:
     """A worker that stops leaves no connection behind."""
     server = Server()
