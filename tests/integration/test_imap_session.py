@@ -399,3 +399,15 @@ async def test_sender_must_be_the_account(
         with pytest.raises(MessageRefusedError, match=r"5\.7\.1") as caught:
             await session.submit(SMALL, Envelope(mail_from="bob@contoso.test", rcpt_to=(user,)))
     assert "contoso" not in str(caught.value)
+
+
+async def test_counters_tell_of_mail_that_came_to_the_mailbox_that_is_open(
+    session: Session, dovecot: Dovecot, user: str
+) -> None:
+    """Of the mailbox that is selected, servers count what they told of last (RFC 9051 section 6.3.11)."""
+    for count in range(3):
+        inbox = (await session.mailboxes(counters=True))[0]
+        assert inbox.status is not None
+        assert inbox.status.messages == count
+        assert (await session.messages("INBOX", PageRequest())).total == count
+        dovecot.deliver(user, SMALL)

@@ -139,7 +139,7 @@ def test_hostile_message_takes_little_time(source: bytes) -> None:
     """Whoever can send a mail can send this one."""
     begin = time.process_time()
     judgement = judge(source, "m")
-    assert time.process_time() - begin < 1.0
+    assert time.process_time() - begin < 3.0
     assert len(judgement.bounces) <= 100
 
 

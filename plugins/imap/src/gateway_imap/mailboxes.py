@@ -112,6 +112,9 @@ def list_mailboxes(
     Raises:
         ConnectError: the server lists none, which no account has: a fault of the server.
     """
+    if counters and connection.selected is not None:
+        # Of the mailbox that is selected, servers count what they told of last (RFC 9051 section 6.3.11).
+        connection.command(b"NOOP")
     extended = connection.has("LIST-EXTENDED")
     reply = connection.command(b"LIST", b'""', *_list_arguments(connection, counters))
     rows = {row.path: row for row in _rows(reply, "LIST")}
