@@ -85,7 +85,7 @@ def detail(
         smtp_status=stored.smtp_status,
         sync_error=stored.sync_error,
         connections=signs.connections,
-        send_only=config.imap is None and config.oauth2 is None and config.smtp is not None,
+        send_only=not config.has_mailbox and config.smtp is not None,
         webhooks_custom_headers=config.webhooks_custom_headers,
         created=config.created,
         locale=config.locale,

@@ -2,7 +2,8 @@
 
 An entry that is *sending* belongs to the worker that moved it there; when that worker is gone, nobody knows whether the
 message is out, and the entry becomes *unknown* instead of being sent again. A worker that lives writes down what became
-of a message, however long Redis is away.
+of a message, however long Redis is away. An entry that is *sent* is only finished, by whichever job finds it: it is
+never handed over again, its event never told again, its copy begun once.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ FIRST_RETRY = timedelta(seconds=5)
 
 #: Time after which an entry that is still "sending" has lost its worker; longer than any submission may take.
 ABANDONED = timedelta(minutes=10)
+
+#: Time for which an entry that ended otherwise than sent is kept to be looked at.
+KEPT = timedelta(days=7)
 
 #: Seconds between attempts to write down what became of a message while Redis is away.
 _NOTE_DELAYS = (0.1, 0.2, 0.5, 1.0)
@@ -103,6 +107,12 @@ class DeliveryService:
         if entry.state == "sending":
             await self._judge_abandoned(entry, work)
             return
+        if entry.state == "sent":
+            await self._finish(entry, work, await self._outbox.message(account, queue_id), file_copy)
+            return
+        if entry.state == "failed":
+            await self._forget(entry, work)
+            return
         if (
             entry.state == "retrying"
             and isinstance(entry.next_attempt, datetime)
@@ -129,11 +139,8 @@ class DeliveryService:
             # Nothing needs Redis once a message is on its way.
             await self._failed(entry, work, ServiceUnavailableError("the gateway cannot reach its state"))
             return
-        await self._sent(entry, work, receipt)
-        try:
-            await file_copy(entry, message)
-        except _COPY_FAILURES as error:
-            log.warning("sent_copy_not_filed", account=account, queue_id=queue_id, error=type(error).__name__)
+        await self._sent(entry, receipt)
+        await self._finish(entry, work, message, file_copy)
 
     def _begun(self, entry: OutboxEntry) -> OutboxEntry:
         return msgspec.structs.replace(
@@ -144,19 +151,45 @@ class DeliveryService:
             progress=OutboxProgress(status="smtp-starting"),
         )
 
-    async def _sent(self, entry: OutboxEntry, work: DueWork, receipt: SubmitReceipt) -> None:
+    async def _sent(self, entry: OutboxEntry, receipt: SubmitReceipt) -> None:
         status = SmtpStatus(created=self._clock(), status="ok", response=receipt.response, response_code=250)
         told = self._events.make("messageSent", entry.account, delivery_events.sent(entry, receipt))
+        progress = OutboxProgress(status="submitted", response=receipt.response, message_id=receipt.message_id)
+        ended = msgspec.structs.replace(entry, state="sent", next_attempt=False, progress=progress, ended=self._clock())
+        await _until_noted(partial(self._outbox.sent, ended, told, mark=new_mark()))
+        if entry.gateway is None:
+            await _until_noted(partial(self._accounts.set_smtp_status, entry.account, status))
+        log.info("message_sent", account=entry.account, queue_id=entry.queue_id, attempts=entry.attempts_made)
 
-        async def note() -> None:
-            if entry.gateway is None:
-                await self._accounts.set_smtp_status(entry.account, status)
-            await self._events.append(entry.account, [told])
-            await self._outbox.remove(entry.account, entry.queue_id)
+    async def _finish(
+        self,
+        entry: OutboxEntry,
+        work: DueWork,
+        message: OutboxMessage | None,
+        file_copy: Callable[[OutboxEntry, OutboxMessage], Awaitable[None]],
+    ) -> None:
+        account, queue_id = entry.account, entry.queue_id
+        await _until_noted(partial(self._events.announce, account))
+        begins = await _until_noted(partial(self._outbox.begin_copy, account, queue_id, new_mark()))
+        if begins and message is not None:
+            try:
+                await file_copy(entry, message)
+            except _COPY_FAILURES as error:
+                log.warning("sent_copy_not_filed", account=account, queue_id=queue_id, error=type(error).__name__)
+
+        async def forget() -> None:
+            await self._outbox.remove(account, queue_id)
             await self._due.done(work)
 
-        await _until_noted(note)
-        log.info("message_sent", account=entry.account, queue_id=entry.queue_id, attempts=entry.attempts_made)
+        await _until_noted(forget)
+
+    async def _forget(self, entry: OutboxEntry, work: DueWork) -> None:
+        ended = entry.ended if isinstance(entry.ended, datetime) else entry.created
+        if self._clock() - ended < KEPT:
+            await self._due.put(work, ended + KEPT)
+            return
+        await self._outbox.remove(entry.account, entry.queue_id)
+        await self._due.done(work)
 
     async def _failed(self, entry: OutboxEntry, work: DueWork, error: GatewayError) -> None:
         remedy = last_error(error, self._clock()).remedy
@@ -194,9 +227,14 @@ class DeliveryService:
 
     async def _end(self, entry: OutboxEntry, work: DueWork, state: str, error: GatewayError) -> None:
         ended = msgspec.structs.replace(entry, state=state)
+        if state == "failed":
+            ended = msgspec.structs.replace(ended, ended=self._clock())
         if not await self._moved(ended, since=("sending",)):
             return
-        await _until_noted(partial(self._due.done, work))
+        if state == "failed":
+            await _until_noted(partial(self._due.put, work, self._clock() + KEPT))
+        else:
+            await _until_noted(partial(self._due.done, work))
         events = [
             self._events.make("messageDeliveryError", entry.account, delivery_events.attempt_failed(entry, error, None))
         ]
@@ -247,8 +285,7 @@ async def file_sent_copy(
     """
     wanted = entry.copy if isinstance(entry.copy, bool) else config.copy
     if wanted is None:
-        reads = config.imap is not None or config.oauth2 is not None or config.provider is not None
-        wanted = reads and (not provider.saves_sent_copy or entry.gateway is not None)
+        wanted = config.has_mailbox and (not provider.saves_sent_copy or entry.gateway is not None)
     if not wanted:
         return
     path = entry.sent_mail_path if isinstance(entry.sent_mail_path, str) else "\\Sent"

@@ -54,6 +54,11 @@ class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     tz: str | None = None
     created: datetime | None = None
 
+    @property
+    def has_mailbox(self) -> bool:
+        """Whether there is a mailbox to read, not only a way to send."""
+        return self.imap is not None or self.oauth2 is not None or self.provider is not None
+
 
 class AccountSecrets(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Passwords and ready tokens of the IMAP and SMTP logins."""

@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from gateway.model.event import Event
 from gateway.model.submission import OutboxEntry
 from gateway.redis import Script, keys
+from gateway.store.events import MAX_EVENTS, event_fields
 from gateway.store.store import Store, to_json
 
 _ADD = Script("""
@@ -28,6 +30,24 @@ for from in string.gmatch(ARGV[1], '%S+') do if from == state then allowed = tru
 if not allowed then return 0 end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'record', ARGV[3], 'mark', ARGV[4])
 return 1
+""")
+
+# That a message is sent and that its sender is told so are one step: whoever dies has done both or none of it.
+_SENT = Script("""
+if redis.call('HGET', KEYS[1], 'mark') == ARGV[1] then return 1 end
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state or state == 'sent' then return 0 end
+redis.call('HSET', KEYS[1], 'state', 'sent', 'record', ARGV[2], 'mark', ARGV[1])
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, 4))
+end
+return 1
+""")
+
+_BEGIN_COPY = Script("""
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSETNX', KEYS[1], 'copy', ARGV[1])
+return redis.call('HGET', KEYS[1], 'copy') == ARGV[1] and 1 or 0
 """)
 
 
@@ -99,6 +119,20 @@ class OutboxStore:
         """
         key, mark = keys.outbox_entry(entry.account, entry.queue_id), mark or new_mark()
         return bool(await _TRANSITION.run(self._store.data, [key], " ".join(since), entry.state, to_json(entry), mark))
+
+    async def sent(self, entry: OutboxEntry, told: Event, *, mark: str) -> bool:
+        """Store `entry` as sent and log the event that tells so, in one step; False when it is sent already or gone.
+
+        Any other state gives way: whoever hands a message over and hears that it was taken knows best. The event is
+        left to be announced. Whoever calls again after an error, with the same `mark`, is told whether it has happened.
+        """
+        account = entry.account
+        names = [keys.outbox_entry(account, entry.queue_id), keys.account(account), keys.events(account)]
+        return bool(await _SENT.run(self._store.data, names, mark, to_json(entry), MAX_EVENTS, *event_fields(told)))
+
+    async def begin_copy(self, account: str, queue_id: str, mark: str) -> bool:
+        """Whether the caller, known by its `mark`, is the one to file the copy of a sent message."""
+        return bool(await _BEGIN_COPY.run(self._store.data, [keys.outbox_entry(account, queue_id)], mark))
 
     async def drop_message(self, account: str, queue_id: str) -> None:
         """Forget the message of an entry."""

@@ -24,7 +24,7 @@ from gateway.errors import (
 from gateway.model.account import AccountCreate
 from gateway.model.submission import OutboxEntry, SubmitRequest
 from gateway.provider import Envelope, SubmitReceipt
-from gateway.services.deliveries import ABANDONED, FIRST_RETRY
+from gateway.services.deliveries import ABANDONED, FIRST_RETRY, KEPT
 from gateway.services.submissions import SWEEP
 from gateway.store.due import DueWork
 from gateway.store.outbox import OutboxMessage
@@ -153,6 +153,72 @@ async def test_passing_failures_are_tried_again_later_and_later(outbox: Outbox) 
     assert outbox.service.taken == []
 
 
+async def messages_sent(outbox: Outbox) -> int:
+    """How often the account was told that a message is sent."""
+    found, _ = await outbox.world.services.events.log("ann", {"messageSent"}, after="0", until="+", limit=1000)
+    return len(found)
+
+
+async def test_a_worker_that_dies_after_the_service_took_the_message_leaves_it_sent(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds it sent hands nothing over and tells nothing again; the copy is filed and the entry forgotten."""
+    queue_id = await outbox.submit()
+    with monkeypatch.context() as patched:
+        patched.setattr(outbox.world.services.events, "announce", _die)
+        with pytest.raises(asyncio.CancelledError):
+            await outbox.deliver(queue_id)
+    entry = await outbox.entry(queue_id)
+    assert (entry.state, entry.next_attempt, entry.progress.response) == ("sent", False, "250 2.0.0 queued")
+    assert not (await outbox.world.services.submissions.cancel(queue_id)).deleted
+    await asyncio.gather(*(outbox.deliver(queue_id) for _ in range(3)))
+    assert (len(outbox.service.taken), len(outbox.service.copies), await messages_sent(outbox)) == (1, 1, 1)
+    with pytest.raises(ResourceNotFoundError):
+        await outbox.entry(queue_id)
+    outbox.world.clock.advance(10**7)
+    assert not await outbox.due(queue_id)
+
+
+async def _die(account: str) -> None:
+    raise asyncio.CancelledError
+
+
+async def test_a_worker_that_dies_while_filing_the_copy_files_no_second_one(outbox: Outbox) -> None:
+    """It may be there; a missing copy is better than two, or than a message that is sent again."""
+    queue_id = await outbox.submit()
+    filed = outbox.service.copies
+
+    async def file_copy(entry: OutboxEntry, message: OutboxMessage) -> None:
+        filed.append(message)
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await outbox.world.services.deliveries.deliver("ann", queue_id, outbox.service.hand_over, file_copy)
+    outbox.world.clock.advance(ABANDONED.total_seconds())
+    assert await outbox.due(queue_id)
+    await outbox.deliver(queue_id)
+    assert (len(outbox.service.taken), len(filed), await messages_sent(outbox)) == (1, 1, 1)
+    with pytest.raises(ResourceNotFoundError):
+        await outbox.entry(queue_id)
+
+
+async def test_a_failed_message_is_kept_for_a_while_and_then_forgotten(outbox: Outbox) -> None:
+    """A client that was away can still read why."""
+    queue_id = await outbox.submit()
+    outbox.service.errors = [MessageRefusedError("550 no such user")]
+    await outbox.deliver(queue_id)
+    outbox.world.clock.advance(KEPT.total_seconds() - 1)
+    await outbox.deliver(queue_id)
+    assert (await outbox.entry(queue_id)).state == "failed"
+    assert (await outbox.world.services.submissions.list(page=0, page_size=10)).total == 1
+    outbox.world.clock.advance(2)
+    assert await outbox.due(queue_id)
+    await outbox.deliver(queue_id)
+    assert (await outbox.world.services.submissions.list(page=0, page_size=10)).total == 0
+    outbox.world.clock.advance(10**7)
+    assert not await outbox.due(queue_id)
+
+
 async def test_a_second_job_does_not_shorten_the_pause(outbox: Outbox) -> None:
     """The service asked for it; a job that was queued twice must not break the promise."""
     queue_id = await outbox.submit()
@@ -190,7 +256,7 @@ async def test_the_kind_of_error_decides(outbox: Outbox, error: GatewayError, st
     assert entry.progress.error.code == error.error_code
     remedy = getattr(error, "remedy", None)
     assert (entry.progress.error.remedy is not None) == (remedy is not None)
-    outbox.world.clock.advance(10**6)
+    outbox.world.clock.advance(10**5)
     assert await outbox.due(queue_id) == (state == "retrying")
     if state != "retrying":
         await outbox.deliver(queue_id)
