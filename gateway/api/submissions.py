@@ -19,6 +19,7 @@ from gateway.model.submission import (
     OutboxDeleted,
     OutboxEntry,
     OutboxList,
+    OutboxRetry,
     SkippedRecipient,
     SubmitRequest,
     SubmitResult,
@@ -88,7 +89,7 @@ def _told(merged: Merged, list_id: str | None) -> MailMergeResult:
     returns=OutboxList,
 )
 async def list_outbox(call: Call, query: OutboxQuery) -> OutboxList:
-    """List what waits to be sent, is being sent, or could not be sent."""
+    """List what waits to be sent or is being sent, and for 7 days what failed or was cancelled."""
     return await call.services.submissions.list(page=query.page, page_size=query.page_size, account=query.account)
 
 
@@ -112,15 +113,62 @@ async def get_outbox_entry(call: Call) -> OutboxEntry:
     "DELETE",
     _ENTRY,
     operation_id="deleteV1OutboxQueueid",
-    summary="Cancel an outbox entry",
+    summary="Delete an outbox entry",
     tag="Outbox",
     action="destructive",
     group="outbox",
     returns=OutboxDeleted,
 )
 async def delete_outbox_entry(call: Call) -> OutboxDeleted:
-    """Cancel an entry unless it is being sent this moment."""
+    """Forget an entry, which cancels it, unless it is being sent this moment."""
+    return await call.services.submissions.delete(call.path["queueId"])
+
+
+@operation(
+    "POST",
+    f"{_ENTRY}/cancel",
+    operation_id="postV1OutboxQueueidCancel",
+    summary="Cancel an outbox entry",
+    tag="Outbox",
+    action="destructive",
+    group="outbox",
+    returns=OutboxEntry,
+    errors=(404, 409),
+)
+async def cancel_outbox_entry(call: Call) -> OutboxEntry:
+    """Cancel an entry that waits; it stays in the list for 7 days as `cancelled`.
+
+    What is being sent, or may have been sent, cannot be cancelled: the error's code says which (OutboxEntrySending,
+    OutboxEntrySent, OutboxEntryUnknown, OutboxEntryEnded).
+    """
     return await call.services.submissions.cancel(call.path["queueId"])
 
 
-OPERATIONS = (submit, list_outbox, get_outbox_entry, delete_outbox_entry)
+@operation(
+    "POST",
+    f"{_ENTRY}/retry",
+    operation_id="postV1OutboxQueueidRetry",
+    summary="Send an outbox entry again",
+    tag="Outbox",
+    action="send",
+    group="outbox",
+    returns=OutboxEntry,
+    errors=(404, 409),
+)
+async def retry_outbox_entry(call: Call, body: OutboxRetry) -> OutboxEntry:
+    """Send an entry now that failed or waits to be tried again; its attempts are counted anew.
+
+    An entry that is `unknown` may be out already, and is sent with `mayRepeat` only (else OutboxEntryUnknown). Other
+    codes: OutboxEntrySending, OutboxEntrySent, OutboxEntryQueued, OutboxEntryEnded, OutboxMessageGone.
+    """
+    return await call.services.submissions.retry(call.path["queueId"], may_repeat=body.may_repeat)
+
+
+OPERATIONS = (
+    submit,
+    list_outbox,
+    get_outbox_entry,
+    delete_outbox_entry,
+    cancel_outbox_entry,
+    retry_outbox_entry,
+)

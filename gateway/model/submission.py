@@ -164,7 +164,7 @@ class SubmitResult(Resource, frozen=True, kw_only=True):
     mail_merge: tuple[MailMergeResult, ...] | None = None
 
 
-OutboxState = Literal["queued", "sending", "sent", "retrying", "unknown", "failed"]
+OutboxState = Literal["queued", "sending", "sent", "retrying", "unknown", "failed", "cancelled"]
 
 
 class OutboxProgressError(Resource, frozen=True, kw_only=True):
@@ -222,6 +222,14 @@ class OutboxList(Resource, omit_defaults=False, frozen=True, kw_only=True):
     page: int
     pages: int
     messages: tuple[OutboxEntry, ...]
+
+
+class OutboxRetry(Payload, frozen=True, kw_only=True):
+    """How an entry is to be sent again."""
+
+    may_repeat: Annotated[
+        bool, Meta(description="Send it although it may be out already; required in the state `unknown`")
+    ] = False
 
 
 class OutboxDeleted(Resource, omit_defaults=False, frozen=True, kw_only=True):

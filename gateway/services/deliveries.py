@@ -39,7 +39,7 @@ from gateway.services import delivery_events
 from gateway.services.events import EventService
 from gateway.services.last_error import last_error
 from gateway.services.relays import RelayService
-from gateway.services.submissions import WAITING
+from gateway.services.submissions import KEPT, WAITING
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
 from gateway.store.outbox import OutboxMessage, OutboxStore, new_mark
@@ -52,9 +52,6 @@ FIRST_RETRY = timedelta(seconds=5)
 
 #: Time after which an entry that is still "sending" has lost its worker; longer than any submission may take.
 ABANDONED = timedelta(minutes=10)
-
-#: Time for which an entry that ended otherwise than sent is kept to be looked at.
-KEPT = timedelta(days=7)
 
 #: Seconds between attempts to write down what became of a message while Redis is away.
 _NOTE_DELAYS = (0.1, 0.2, 0.5, 1.0)
@@ -110,7 +107,7 @@ class DeliveryService:
         if entry.state == "sent":
             await self._finish(entry, work, await self._outbox.message(account, queue_id), file_copy)
             return
-        if entry.state == "failed":
+        if entry.state in ("failed", "cancelled"):
             await self._forget(entry, work)
             return
         if (
@@ -241,7 +238,6 @@ class DeliveryService:
         if state == "failed":
             # What may be out has not failed: whoever sent it again would send it twice.
             events.append(self._events.make("messageFailed", entry.account, delivery_events.failed(entry, error)))
-            await _until_noted(partial(self._outbox.drop_message, entry.account, entry.queue_id))
         await self._tell(entry, events)
 
     async def _moved(self, entry: OutboxEntry, *, since: tuple[str, ...]) -> bool:

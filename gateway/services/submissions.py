@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from gateway.errors import InvalidRequestError, ResourceNotFoundError, ServiceUnavailableError
+from gateway.errors import ConflictError, InvalidRequestError, ResourceNotFoundError, ServiceUnavailableError
 from gateway.mime.compose import ComposedMessage, Outgoing, compose
 from gateway.model.message import ReferenceResult
 from gateway.model.submission import (
@@ -49,6 +49,23 @@ WAITING = ("queued", "retrying")
 
 #: Time after which a send whose job was lost is looked at again.
 SWEEP = timedelta(seconds=30)
+
+
+#: Time for which an entry that ended otherwise than sent is kept to be looked at.
+KEPT = timedelta(days=7)
+
+QUEUED = OutboxProgress(status="queued")
+
+#: Why an entry of a state cannot be sent again or cancelled: code, text.
+_CONFLICTS = {
+    "queued": ("OutboxEntryQueued", "the message is about to be sent"),
+    "retrying": ("OutboxEntryQueued", "the message is about to be sent"),
+    "sending": ("OutboxEntrySending", "the message is being sent this moment"),
+    "sent": ("OutboxEntrySent", "the message was sent"),
+    "unknown": ("OutboxEntryUnknown", "the message may have been sent"),
+    "failed": ("OutboxEntryEnded", "the message has failed"),
+    "cancelled": ("OutboxEntryEnded", "the message was cancelled"),
+}
 
 
 class Sender(Protocol):
@@ -188,17 +205,65 @@ class SubmissionService:
             raise ResourceNotFoundError("no such entry in the outbox", code="OutboxEntryNotFound")
         return entry
 
-    async def cancel(self, queue_id: str) -> OutboxDeleted:
+    async def delete(self, queue_id: str) -> OutboxDeleted:
         """Forget an entry unless it is being sent this moment."""
         account = await self._outbox.account_of(queue_id)
         entry = await self._outbox.get(account, queue_id) if account is not None else None
         if account is None or entry is None or entry.state == "sending":
             return OutboxDeleted(deleted=False)
-        gone = msgspec.structs.replace(entry, state="failed")
-        if not await self._outbox.transition(gone, since=(*WAITING, "unknown", "failed")):
+        gone = msgspec.structs.replace(entry, state="cancelled")
+        if not await self._outbox.transition(gone, since=(*WAITING, "unknown", "failed", "cancelled")):
             return OutboxDeleted(deleted=False)
         await self._due.done(DueWork("outbox.send", account, queue_id))
         return OutboxDeleted(deleted=await self._outbox.remove(account, queue_id))
+
+    async def cancel(self, queue_id: str) -> OutboxEntry:
+        """Send an entry that waits no more; it is kept for a while, to be looked at, without its message.
+
+        Raises:
+            ResourceNotFoundError: there is none: never was, or it was sent.
+            ConflictError: it does not wait (codes OutboxEntrySending, OutboxEntrySent, OutboxEntryUnknown,
+                OutboxEntryEnded).
+        """
+        entry = await self.get(queue_id)
+        if entry.state == "cancelled":
+            return entry
+        now = self._clock()
+        cancelled = msgspec.structs.replace(entry, state="cancelled", next_attempt=False, ended=now)
+        if not await self._outbox.transition(cancelled, since=WAITING):
+            raise _conflict(await self.get(queue_id))
+        await self._due.put(DueWork("outbox.send", entry.account, queue_id), now + KEPT)
+        await self._outbox.drop_message(entry.account, queue_id)
+        return cancelled
+
+    async def retry(self, queue_id: str, *, may_repeat: bool = False) -> OutboxEntry:
+        """Send an entry now that failed, waits to be tried again, or, if it may be sent twice, is unknown.
+
+        Its attempts are counted anew.
+
+        Raises:
+            ResourceNotFoundError: there is none: never was, or it was sent.
+            ConflictError: it is in another state (codes OutboxEntrySending, OutboxEntrySent, OutboxEntryQueued,
+                OutboxEntryEnded), is unknown and must not be sent twice (OutboxEntryUnknown), or has lost its message
+                (OutboxMessageGone).
+        """
+        entry = await self.get(queue_id)
+        since = ("failed", "retrying", "unknown") if may_repeat else ("failed", "retrying")
+        if entry.state not in since:
+            raise _conflict(entry)
+        if await self._outbox.message(entry.account, queue_id) is None:
+            raise ConflictError("the message of this entry is gone", code="OutboxMessageGone")
+        now = self._clock()
+        again = msgspec.structs.replace(
+            entry, state="queued", next_attempt=now, attempts_made=0, ended=msgspec.UNSET, progress=QUEUED
+        )
+        # Only from the state that was looked at: one that becomes unknown meanwhile needs its own consent.
+        if not await self._outbox.transition(again, since=(entry.state,)):
+            raise _conflict(await self.get(queue_id))
+        await self._due.put(DueWork("outbox.send", entry.account, queue_id), now + SWEEP)
+        with contextlib.suppress(ServiceUnavailableError):
+            await self._sender.send(entry.account, queue_id)
+        return again
 
     def _outgoing(self, referred: Referred, config: AccountConfig) -> Outgoing:
         made = outgoing(referred.fields, config, self._clock())
@@ -231,8 +296,13 @@ class SubmissionService:
             scheduled=scheduled,
             next_attempt=scheduled,
             attempts=attempts,
-            progress=OutboxProgress(status="queued"),
+            progress=QUEUED,
             gateway=request.gateway,
             copy=request.copy,
             sent_mail_path=request.sent_mail_path or msgspec.UNSET,
         )
+
+
+def _conflict(entry: OutboxEntry) -> ConflictError:
+    code, text = _CONFLICTS[entry.state]
+    return ConflictError(text, code=code, details={"state": entry.state})

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 from litestar import Controller, Request, Response, get, post
 from litestar.params import FromQuery, QueryParameter
 
-from gateway.web.forms import read_form
+from gateway.errors import ConflictError, ResourceNotFoundError
+from gateway.web.forms import Form, read_form
 from gateway.web.injected import Services
 from gateway.web.rendering import page, see_other
 from gateway.web.words import DONE
@@ -38,8 +39,31 @@ class OutboxPages(Controller):
 
     @post("/cancel")
     async def cancel(self, request: Request[Any, Any, Any], services: Services) -> Response[str]:
-        """Forget a message that nobody sends this moment."""
+        """Cancel a message that waits."""
         form = await read_form(request)
-        answer = await services.submissions.cancel(form.text("queue-id"))
-        done = "send-cancelled" if answer.deleted else "send-not-cancelled"
-        return see_other(f"/admin/outbox?{urlencode({'account': form.secret('account'), 'done': done})}")
+        try:
+            await services.submissions.cancel(form.text("queue-id"))
+        except (ConflictError, ResourceNotFoundError):
+            return _back(form, "send-not-cancelled")
+        return _back(form, "send-cancelled")
+
+    @post("/delete")
+    async def delete(self, request: Request[Any, Any, Any], services: Services) -> Response[str]:
+        """Forget a message that waits for nothing."""
+        form = await read_form(request)
+        answer = await services.submissions.delete(form.text("queue-id"))
+        return _back(form, "send-deleted" if answer.deleted else "send-not-cancelled")
+
+    @post("/retry")
+    async def retry(self, request: Request[Any, Any, Any], services: Services) -> Response[str]:
+        """Send a message now; one that may be out already only where the form said so."""
+        form = await read_form(request)
+        try:
+            await services.submissions.retry(form.text("queue-id"), may_repeat=form.text("may-repeat") == "yes")
+        except (ConflictError, ResourceNotFoundError):
+            return _back(form, "send-not-retried")
+        return _back(form, "send-retried")
+
+
+def _back(form: Form, done: str) -> Response[str]:
+    return see_other(f"/admin/outbox?{urlencode({'account': form.secret('account'), 'done': done})}")

@@ -18,7 +18,7 @@ from gateway.model.account_errors import LastError
 from gateway.model.blocklist import Source
 from gateway.model.event import Event
 from gateway.model.oauth2 import AppCreate, AppCreated, AppDeleted, AppDetail, AppList, AppUpdate, AppUpdated
-from gateway.model.submission import OutboxDeleted, OutboxList
+from gateway.model.submission import OutboxDeleted, OutboxEntry, OutboxList
 from gateway.model.token import TokenCreate, TokenCreated, TokenDeleted, TokenList, TokenRecord
 from gateway.model.verification import VerifyResult
 from gateway.model.webhook import (
@@ -220,8 +220,14 @@ class Submissions(Protocol):
     async def list(self, *, page: int, page_size: int, account: str | None = None) -> OutboxList:
         """Return one page of the outbox."""
 
-    async def cancel(self, queue_id: str, /) -> OutboxDeleted:
+    async def delete(self, queue_id: str, /) -> OutboxDeleted:
         """Forget an entry unless it is being sent."""
+
+    async def cancel(self, queue_id: str, /) -> OutboxEntry:
+        """Cancel an entry that waits; raises `ConflictError` or `ResourceNotFoundError`."""
+
+    async def retry(self, queue_id: str, /, *, may_repeat: bool = False) -> OutboxEntry:
+        """Send an entry now; raises `ConflictError` or `ResourceNotFoundError`."""
 
 
 class WebServices(Protocol):

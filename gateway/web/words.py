@@ -103,6 +103,7 @@ SENDS: dict[str, tuple[Tone, str]] = {
     "retrying": ("busy", "To be tried again"),
     "unknown": ("bad", "Not known yet"),
     "failed": ("bad", "Failed"),
+    "cancelled": ("idle", "Cancelled"),
 }
 
 #: What was just done, by the code in the address of the page that follows.
@@ -118,6 +119,9 @@ DONE: dict[str, str] = {
     "event-replayed": "The event is being delivered again.",
     "send-cancelled": "The message will not be sent.",
     "send-not-cancelled": "The message is not in the outbox any more, or is being sent this moment.",
+    "send-deleted": "The message was removed from the outbox.",
+    "send-retried": "The message is being sent.",
+    "send-not-retried": "The message is not in the outbox any more, or is in another state by now.",
     "logged-out": "You are logged out.",
 }
 

@@ -117,7 +117,23 @@ async def test_the_end_of_time_is_a_time(sender: httpx.AsyncClient) -> None:
     assert (await sender.delete(f"/v1/outbox/{answer['queueId']}")).json() == {"deleted": True}
 
 
-async def test_a_cancelled_message_leaves_nothing(gateway: Installation, sender: httpx.AsyncClient) -> None:
+async def test_a_cancelled_message_is_told_of_and_cannot_be_sent_again(sender: httpx.AsyncClient) -> None:
+    entry = f"/v1/outbox/{(await submit(sender))['queueId']}"
+    answer = await sender.post(f"{entry}/cancel")
+    assert (answer.status_code, answer.json()["state"], answer.json()["nextAttempt"]) == (200, "cancelled", False)
+    assert "ended" in (await sender.get(entry)).json()
+    assert refusal(await sender.post(f"{entry}/retry", json={}), 409) == "OutboxEntryEnded"
+    assert (await sender.delete(entry)).json() == {"deleted": True}
+    assert refusal(await sender.post(f"{entry}/cancel"), 404) == "OutboxEntryNotFound"
+    assert refusal(await sender.post(f"{entry}/retry", json={"mayRepeat": True}), 404) == "OutboxEntryNotFound"
+
+
+async def test_a_message_that_waits_is_not_queued_twice(sender: httpx.AsyncClient) -> None:
+    entry = f"/v1/outbox/{(await submit(sender))['queueId']}"
+    assert refusal(await sender.post(f"{entry}/retry", json={}), 409) == "OutboxEntryQueued"
+
+
+async def test_a_deleted_message_leaves_nothing(gateway: Installation, sender: httpx.AsyncClient) -> None:
     before = gateway.keyspace()
     answer = await submit(sender, sendAt=(gateway.clock() + timedelta(days=1)).isoformat())
     assert (await sender.delete(f"/v1/outbox/{answer['queueId']}")).json() == {"deleted": True}

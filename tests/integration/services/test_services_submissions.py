@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from gateway.errors import (
+    ConflictError,
     ConnectError,
     GatewayError,
     InvalidRequestError,
@@ -27,7 +29,7 @@ from gateway.provider import Envelope, SubmitReceipt
 from gateway.services.deliveries import ABANDONED, FIRST_RETRY, KEPT
 from gateway.services.submissions import SWEEP
 from gateway.store.due import DueWork
-from gateway.store.outbox import OutboxMessage
+from gateway.store.outbox import OutboxMessage, OutboxStore
 from tests.integration.services.world import World
 
 pytestmark = pytest.mark.anyio
@@ -170,7 +172,7 @@ async def test_a_worker_that_dies_after_the_service_took_the_message_leaves_it_s
             await outbox.deliver(queue_id)
     entry = await outbox.entry(queue_id)
     assert (entry.state, entry.next_attempt, entry.progress.response) == ("sent", False, "250 2.0.0 queued")
-    assert not (await outbox.world.services.submissions.cancel(queue_id)).deleted
+    assert not (await outbox.world.services.submissions.delete(queue_id)).deleted
     await asyncio.gather(*(outbox.deliver(queue_id) for _ in range(3)))
     assert (len(outbox.service.taken), len(outbox.service.copies), await messages_sent(outbox)) == (1, 1, 1)
     with pytest.raises(ResourceNotFoundError):
@@ -300,11 +302,11 @@ async def test_a_message_waits_for_its_time(outbox: Outbox) -> None:
     assert len(outbox.service.taken) == 1
 
 
-async def test_cancelling_wins_or_comes_too_late(outbox: Outbox) -> None:
+async def test_deleting_wins_or_comes_too_late(outbox: Outbox) -> None:
     """Before the hand-over it prevents it, during it nothing is promised, afterwards there is nothing."""
     submissions = outbox.world.services.submissions
     queue_id = await outbox.submit()
-    assert (await submissions.cancel(queue_id)).deleted is True
+    assert (await submissions.delete(queue_id)).deleted is True
     await outbox.deliver(queue_id)
     assert outbox.service.taken == []
     queue_id = await outbox.submit()
@@ -312,11 +314,86 @@ async def test_cancelling_wins_or_comes_too_late(outbox: Outbox) -> None:
     job = asyncio.ensure_future(outbox.deliver(queue_id))
     while (await outbox.entry(queue_id)).state != "sending":
         await asyncio.sleep(0)
-    assert (await submissions.cancel(queue_id)).deleted is False
+    assert (await submissions.delete(queue_id)).deleted is False
     outbox.service.gate.set()
     await job
     assert len(outbox.service.taken) == 1
-    assert (await submissions.cancel(queue_id)).deleted is False
+    assert (await submissions.delete(queue_id)).deleted is False
+
+
+async def test_a_cancelled_message_is_never_sent_and_stays_to_be_seen(outbox: Outbox) -> None:
+    """It is kept without its message, as long as what failed."""
+    queue_id = await outbox.submit()
+    submissions = outbox.world.services.submissions
+    assert (await submissions.cancel(queue_id)).state == "cancelled"
+    assert (await submissions.cancel(queue_id)).state == "cancelled"
+    assert await OutboxStore(outbox.world.services.store).message("ann", queue_id) is None
+    await outbox.deliver(queue_id)
+    assert outbox.service.taken == []
+    assert await conflict(submissions.retry(queue_id)) == "OutboxEntryEnded"
+    outbox.world.clock.advance(KEPT.total_seconds() + 1)
+    assert await outbox.due(queue_id)
+    await outbox.deliver(queue_id)
+    with pytest.raises(ResourceNotFoundError):
+        await outbox.entry(queue_id)
+
+
+async def conflict(call: Awaitable[object]) -> str:
+    """The code with which a call is refused."""
+    with pytest.raises(ConflictError) as caught:
+        await call
+    return caught.value.error_code
+
+
+async def test_a_failed_message_is_sent_again_when_somebody_asks(outbox: Outbox) -> None:
+    """Its attempts are counted anew; a second request finds it waiting."""
+    queue_id = await outbox.submit(deliveryAttempts=1)
+    submissions = outbox.world.services.submissions
+    outbox.service.errors = [ConnectError("no route")]
+    await outbox.deliver(queue_id)
+    again = await submissions.retry(queue_id)
+    assert (again.state, again.attempts_made, again.ended) == ("queued", 0, msgspec.UNSET)
+    assert await conflict(submissions.retry(queue_id)) == "OutboxEntryQueued"
+    await outbox.deliver(queue_id)
+    assert (len(outbox.service.taken), await messages_sent(outbox)) == (1, 1)
+
+
+async def test_a_retry_does_not_wait_for_the_pause_to_end(outbox: Outbox) -> None:
+    queue_id = await outbox.submit()
+    outbox.service.errors = [ConnectError("no route")]
+    await outbox.deliver(queue_id)
+    await outbox.world.services.submissions.retry(queue_id)
+    await outbox.deliver(queue_id)
+    assert len(outbox.service.taken) == 1
+
+
+async def test_what_may_be_out_is_sent_again_only_by_who_says_so(outbox: Outbox) -> None:
+    """It cannot be cancelled either: nobody can call back what is out."""
+    queue_id = await outbox.submit()
+    submissions = outbox.world.services.submissions
+    outbox.service.errors = [OutcomeUnknownError("the connection broke after the message")]
+    await outbox.deliver(queue_id)
+    assert await conflict(submissions.retry(queue_id)) == "OutboxEntryUnknown"
+    assert await conflict(submissions.cancel(queue_id)) == "OutboxEntryUnknown"
+    await submissions.retry(queue_id, may_repeat=True)
+    await outbox.deliver(queue_id)
+    assert len(outbox.service.taken) == 1
+
+
+async def test_what_is_being_sent_is_neither_cancelled_nor_sent_again(outbox: Outbox) -> None:
+    queue_id = await outbox.submit()
+    submissions = outbox.world.services.submissions
+    outbox.service.gate = asyncio.Event()
+    job = asyncio.ensure_future(outbox.deliver(queue_id))
+    while (await outbox.entry(queue_id)).state != "sending":
+        await asyncio.sleep(0)
+    assert await conflict(submissions.cancel(queue_id)) == "OutboxEntrySending"
+    assert await conflict(submissions.retry(queue_id, may_repeat=True)) == "OutboxEntrySending"
+    outbox.service.gate.set()
+    await job
+    assert len(outbox.service.taken) == 1
+    with pytest.raises(ResourceNotFoundError):
+        await submissions.retry(queue_id)
 
 
 async def test_a_failed_copy_does_not_make_the_message_unsent(outbox: Outbox) -> None:

@@ -86,7 +86,7 @@ def test_pages_lead_to_each_other_and_keep_the_account(admin: Browser, services:
 @pytest.mark.usefixtures("entry")
 def test_a_message_is_cancelled_and_the_page_stays_with_the_account(admin: Browser, services: FakeServices) -> None:
     answer = admin.submit(PAGE, f"{PAGE}/cancel", {"queue-id": "0193f", "account": "alice"})
-    assert services.submissions.entries == []
+    assert [entry.state for entry in services.submissions.entries] == ["cancelled"]
     assert (answer.status_code, answer.headers["location"]) == (303, f"{PAGE}?account=alice&done=send-cancelled")
     assert "will not be sent" in admin.get(answer.headers["location"]).text
 
@@ -97,12 +97,49 @@ def test_a_message_that_was_sent_meanwhile_cannot_be_cancelled(admin: Browser) -
     assert "not in the outbox any more" in admin.get(answer.headers["location"]).text
 
 
-@pytest.mark.parametrize(("state", "offered"), [("queued", True), ("unknown", True), ("sending", False)])
-def test_what_is_being_sent_is_not_offered_to_be_cancelled(
-    admin: Browser, services: FakeServices, state: OutboxState, offered: bool
+@pytest.mark.parametrize("state", ["failed", "retrying", "unknown"])
+def test_a_message_is_sent_again_from_the_page(admin: Browser, services: FakeServices, state: OutboxState) -> None:
+    services.submissions.entries = [msgspec.structs.replace(RETRYING, state=state)]
+    text = admin.get(PAGE).text
+    assert ("may get it twice" in text) == (state == "unknown")
+    consent = {"may-repeat": "yes"} if 'name="may-repeat"' in text else {}
+    answer = admin.submit(PAGE, f"{PAGE}/retry", {"queue-id": "0193f", "account": "alice", **consent})
+    assert answer.headers["location"] == f"{PAGE}?account=alice&done=send-retried"
+    assert services.submissions.entries[0].state == "queued"
+
+
+def test_what_may_be_out_is_not_sent_again_without_a_word(admin: Browser, services: FakeServices) -> None:
+    services.submissions.entries = [msgspec.structs.replace(RETRYING, state="unknown")]
+    answer = admin.submit(PAGE, f"{PAGE}/retry", {"queue-id": "0193f", "account": ""})
+    assert "in another state by now" in admin.get(answer.headers["location"]).text
+    assert services.submissions.entries[0].state == "unknown"
+
+
+def test_what_ended_is_removed_from_the_page(admin: Browser, services: FakeServices) -> None:
+    services.submissions.entries = [msgspec.structs.replace(RETRYING, state="failed")]
+    answer = admin.submit(PAGE, f"{PAGE}/delete", {"queue-id": "0193f", "account": ""})
+    assert services.submissions.entries == []
+    assert "was removed" in admin.get(answer.headers["location"]).text
+
+
+@pytest.mark.parametrize(
+    ("state", "offered"),
+    [
+        ("queued", {"cancel"}),
+        ("retrying", {"cancel", "retry"}),
+        ("unknown", {"retry", "delete"}),
+        ("failed", {"retry", "delete"}),
+        ("cancelled", {"delete"}),
+        ("sending", set()),
+        ("sent", set()),
+    ],
+)
+def test_what_cannot_be_done_in_a_state_is_not_offered(
+    admin: Browser, services: FakeServices, state: OutboxState, offered: set[str]
 ) -> None:
     services.submissions.entries = [msgspec.structs.replace(RETRYING, state=state)]
-    assert ('action="/admin/outbox/cancel"' in admin.get(PAGE).text) == offered
+    text = admin.get(PAGE).text
+    assert {does for does in ("cancel", "retry", "delete") if f'action="/admin/outbox/{does}"' in text} == offered
 
 
 def test_an_empty_outbox_says_what_would_be_there(admin: Browser) -> None:
