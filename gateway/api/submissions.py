@@ -105,7 +105,11 @@ async def list_outbox(call: Call, query: OutboxQuery) -> OutboxList:
     errors=(404,),
 )
 async def get_outbox_entry(call: Call) -> OutboxEntry:
-    """Read one entry. A message that was sent has left the outbox."""
+    """Read one entry. A message that was sent has left the outbox.
+
+    `unknown` means that the connection broke between the message and the service's answer. It is looked for under Sent
+    for a day, and tried again by itself only when it is proven not to be sent.
+    """
     return await call.services.submissions.get(call.path["queueId"])
 
 

@@ -212,7 +212,9 @@ class OutboxEntry(Resource, omit_defaults=False, frozen=True, kw_only=True):
     progress: OutboxProgress
     copy: bool | None | UnsetType = UNSET
     sent_mail_path: str | UnsetType = UNSET
-    ended: Annotated[datetime, Meta(description="Since when it is sent, failed or cancelled")] | UnsetType = UNSET
+    ended: Annotated[datetime, Meta(description="Since when it is sent, failed, cancelled or unknown")] | UnsetType = (
+        UNSET
+    )
 
 
 class OutboxList(Resource, omit_defaults=False, frozen=True, kw_only=True):

@@ -214,6 +214,12 @@ class SendSubmission(ChangeArguments, frozen=True, kw_only=True):
     queue_id: str
 
 
+class ResolveSubmission(Arguments, frozen=True, kw_only=True):
+    """The outbox entry of which nobody knows whether it was sent."""
+
+    queue_id: str
+
+
 class RunExport(Arguments, frozen=True, kw_only=True):
     """The export to go on with; its record, not the job, tells how far it has come."""
 
@@ -308,6 +314,7 @@ GRANT_RENEW = Operation("grant.renew", NoArguments, "background", repeatable=Tru
 
 # Not repeatable by the queue: the outbox knows whether the message may be out already, and enqueues it again itself.
 OUTBOX_SEND = Operation("outbox.send", SendSubmission, "send", repeatable=False)
+OUTBOX_RESOLVE = Operation("outbox.resolve", ResolveSubmission, "background", repeatable=True)
 
 EXPORT_RUN = Operation("export.run", RunExport, "export", repeatable=True)
 
@@ -342,6 +349,7 @@ ALLOWLIST: dict[str, Operation] = {
         OAUTH_VERIFY,
         GRANT_RENEW,
         OUTBOX_SEND,
+        OUTBOX_RESOLVE,
         EXPORT_RUN,
         WEBHOOK_DELIVER,
         WEBHOOK_TEST,

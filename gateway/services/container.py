@@ -48,6 +48,7 @@ from gateway.services.submissions import SubmissionService
 from gateway.services.sync import AccountSync, Batches, Content, Reports, Tools
 from gateway.services.templates import TemplateService
 from gateway.services.tokens import TokenService
+from gateway.services.unknown_sends import UnknownSends
 from gateway.services.verification import ProbeService, VerificationService
 from gateway.services.webhooks.service import Webhooks, build_webhooks
 from gateway.settings import Settings
@@ -112,6 +113,7 @@ class Services:
     blocklists: BlocklistService
     relays: RelayService
     deliveries: DeliveryService
+    unknown_sends: UnknownSends
     exports: ExportService
     export_runner: ExportRunner
     verification: VerificationService
@@ -322,6 +324,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         deliveries=DeliveryService(
             accounts=account_store, outbox=outbox, due=due, events=events, relays=relays, clock=clock
         ),
+        unknown_sends=UnknownSends(accounts=account_store, outbox=outbox, due=due, events=events, clock=clock),
         exports=exports,
         export_runner=ExportRunner(exports=export_store, due=due, events=events, exporter=dispatcher, clock=clock),
         verification=verification,

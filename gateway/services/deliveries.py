@@ -40,6 +40,7 @@ from gateway.services.events import EventService
 from gateway.services.last_error import last_error
 from gateway.services.relays import RelayService
 from gateway.services.submissions import KEPT, WAITING
+from gateway.services.unknown_sends import FIRST_LOOK, resolving
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
 from gateway.store.outbox import OutboxMessage, OutboxStore, new_mark
@@ -223,14 +224,14 @@ class DeliveryService:
             await self._tell(entry, [self._events.make("messageDeliveryError", entry.account, told)])
 
     async def _end(self, entry: OutboxEntry, work: DueWork, state: str, error: GatewayError) -> None:
-        ended = msgspec.structs.replace(entry, state=state)
-        if state == "failed":
-            ended = msgspec.structs.replace(ended, ended=self._clock())
+        ended = msgspec.structs.replace(entry, state=state, ended=self._clock())
         if not await self._moved(ended, since=("sending",)):
             return
         if state == "failed":
             await _until_noted(partial(self._due.put, work, self._clock() + KEPT))
         else:
+            looking = resolving(entry.account, entry.queue_id)
+            await _until_noted(partial(self._due.put, looking, self._clock() + FIRST_LOOK))
             await _until_noted(partial(self._due.done, work))
         events = [
             self._events.make("messageDeliveryError", entry.account, delivery_events.attempt_failed(entry, error, None))

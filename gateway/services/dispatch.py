@@ -13,8 +13,10 @@ from gateway.queue.operations import (
     ALLOWLIST,
     EXPORT_RUN,
     GRANT_RENEW,
+    OUTBOX_RESOLVE,
     OUTBOX_SEND,
     NoArguments,
+    ResolveSubmission,
     RunExport,
     SendSubmission,
 )
@@ -94,6 +96,8 @@ class Dispatcher:
                 await self.renew(work.account)
             case "outbox.send":
                 await self.send(work.account, work.subject)
+            case "outbox.resolve":
+                await self._jobs.enqueue(OUTBOX_RESOLVE, work.account, ResolveSubmission(queue_id=work.subject))
             case "export.run":
                 await self.export(work.account, work.subject)
             case "webhook.deliver":

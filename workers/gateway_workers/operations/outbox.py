@@ -10,12 +10,14 @@ from gateway.provider import Envelope, SubmitReceipt
 from gateway.queue import operations as ask
 from gateway.services.container import Services
 from gateway.services.deliveries import file_sent_copy, mark_answered
+from gateway.services.unknown_sends import Look, look_under_sent
+from gateway.store.accounts import AccountConfig
 from gateway.store.outbox import OutboxMessage
 from gateway_workers.context import Handler, JobContext
 
 
 def handlers(services: Services) -> Mapping[str, Handler]:
-    """Return the handler."""
+    """Return the handlers."""
 
     async def send(job: JobContext, arguments: ask.SendSubmission) -> None:
         """Hand one entry over to the account's submission service."""
@@ -36,4 +38,14 @@ def handlers(services: Services) -> Mapping[str, Handler]:
 
         await services.deliveries.deliver(job.account, arguments.queue_id, hand_over, file_copy)
 
-    return {ask.OUTBOX_SEND.name: send}
+    async def resolve(job: JobContext, arguments: ask.ResolveSubmission) -> None:
+        """Look whether a message of which nobody knows was sent."""
+
+        async def look(entry: OutboxEntry, config: AccountConfig) -> Look:
+            _, provider = await services.sessions.provider(config)
+            async with job.session() as session:
+                return await look_under_sent(session, provider, config, entry)
+
+        await services.unknown_sends.resolve(job.account, arguments.queue_id, look)
+
+    return {ask.OUTBOX_SEND.name: send, ask.OUTBOX_RESOLVE.name: resolve}
