@@ -120,8 +120,10 @@ class DeliveryService:
             await self._due.put(work, entry.next_attempt)
             return
         message = await self._outbox.message(account, queue_id)
-        entry = self._begun(entry)
-        if message is None or not await self._moved(entry, since=WAITING):
+        entry, begun = self._begun(entry), new_mark()
+        if message is None or not await _until_noted(
+            partial(self._outbox.transition, entry, since=WAITING, mark=begun)
+        ):
             return
         await _until_noted(partial(self._due.put, work, self._clock() + ABANDONED))
         try:
@@ -131,11 +133,11 @@ class DeliveryService:
             else:
                 receipt = await self._relays.submit(entry.gateway, message.raw, envelope)
         except GatewayError as error:
-            await self._failed(entry, work, error)
+            await self._failed(entry, work, error, begun)
             return
         except UNREACHABLE:
             # Nothing needs Redis once a message is on its way.
-            await self._failed(entry, work, ServiceUnavailableError("the gateway cannot reach its state"))
+            await self._failed(entry, work, ServiceUnavailableError("the gateway cannot reach its state"), begun)
             return
         await self._sent(entry, receipt)
         await self._finish(entry, work, message, file_copy)
@@ -189,7 +191,8 @@ class DeliveryService:
         await self._outbox.remove(entry.account, entry.queue_id)
         await self._due.done(work)
 
-    async def _failed(self, entry: OutboxEntry, work: DueWork, error: GatewayError) -> None:
+    async def _failed(self, entry: OutboxEntry, work: DueWork, error: GatewayError, begun: str | None = None) -> None:
+        """Note a failure, unless another worker has begun since the one whose transition is marked `begun`."""
         remedy = last_error(error, self._clock()).remedy
         described = OutboxProgressError(message=error.message, code=error.error_code, remedy=remedy)
         progress = OutboxProgress(status="error", error=described)
@@ -198,11 +201,11 @@ class DeliveryService:
         if entry.gateway is None:
             await _until_noted(partial(self._accounts.set_smtp_status, entry.account, status))
         if isinstance(error, OutcomeUnknownError | WorkerLostError):
-            await self._end(entry, work, "unknown", error)
+            await self._end(entry, work, "unknown", error, begun)
         elif isinstance(error, TransientError) and entry.attempts_made < entry.attempts:
-            await self._postponed(entry, work, error)
+            await self._postponed(entry, work, error, begun)
         else:
-            await self._end(entry, work, "failed", error)
+            await self._end(entry, work, "failed", error, begun)
         log.warning(
             "message_not_sent",
             account=entry.account,
@@ -212,20 +215,20 @@ class DeliveryService:
             attempts=entry.attempts_made,
         )
 
-    async def _postponed(self, entry: OutboxEntry, work: DueWork, error: TransientError) -> None:
+    async def _postponed(self, entry: OutboxEntry, work: DueWork, error: TransientError, begun: str | None) -> None:
         wait = retry_delay(entry.attempts_made)
         if isinstance(error, RateLimitError):
             wait = max(wait, timedelta(seconds=error.retry_after))
         at = self._clock() + wait
         entry = msgspec.structs.replace(entry, state="retrying", next_attempt=at)
-        if await self._moved(entry, since=("sending",)):
+        if await self._moved(entry, begun):
             await _until_noted(partial(self._due.put, work, at))
             told = delivery_events.attempt_failed(entry, error, at)
             await self._tell(entry, [self._events.make("messageDeliveryError", entry.account, told)])
 
-    async def _end(self, entry: OutboxEntry, work: DueWork, state: str, error: GatewayError) -> None:
+    async def _end(self, entry: OutboxEntry, work: DueWork, state: str, error: GatewayError, begun: str | None) -> None:
         ended = msgspec.structs.replace(entry, state=state, ended=self._clock())
-        if not await self._moved(ended, since=("sending",)):
+        if not await self._moved(ended, begun):
             return
         if state == "failed":
             await _until_noted(partial(self._due.put, work, self._clock() + KEPT))
@@ -241,8 +244,9 @@ class DeliveryService:
             events.append(self._events.make("messageFailed", entry.account, delivery_events.failed(entry, error)))
         await self._tell(entry, events)
 
-    async def _moved(self, entry: OutboxEntry, *, since: tuple[str, ...]) -> bool:
-        return await _until_noted(partial(self._outbox.transition, entry, since=since, mark=new_mark()))
+    async def _moved(self, entry: OutboxEntry, begun: str | None) -> bool:
+        moved = partial(self._outbox.transition, entry, since=("sending",), mark=new_mark(), after=begun)
+        return await _until_noted(moved)
 
     async def _tell(self, entry: OutboxEntry, events: Sequence[Event]) -> None:
         await _until_noted(partial(self._events.append, entry.account, events))

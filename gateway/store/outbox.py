@@ -28,6 +28,7 @@ if not state then return 0 end
 local allowed = false
 for from in string.gmatch(ARGV[1], '%S+') do if from == state then allowed = true end end
 if not allowed then return 0 end
+if ARGV[5] ~= '' and redis.call('HGET', KEYS[1], 'mark') ~= ARGV[5] then return 0 end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'record', ARGV[3], 'mark', ARGV[4])
 return 1
 """)
@@ -112,13 +113,17 @@ class OutboxStore:
         text = self._store.cipher.open(sealed.decode(), f"out:{account}:{queue_id}")
         return msgspec.json.decode(text, type=OutboxMessage)
 
-    async def transition(self, entry: OutboxEntry, *, since: tuple[str, ...], mark: str | None = None) -> bool:
+    async def transition(
+        self, entry: OutboxEntry, *, since: tuple[str, ...], mark: str | None = None, after: str | None = None
+    ) -> bool:
         """Store `entry` in its new state if it is in one of the states `since`; False when it is not.
 
-        Whoever calls again after an error, with the same `mark`, is told whether it has happened.
+        With `after`, only if the transition of that mark was the last one. Whoever calls again after an error, with the
+        same `mark`, is told whether it has happened.
         """
         key, mark = keys.outbox_entry(entry.account, entry.queue_id), mark or new_mark()
-        return bool(await _TRANSITION.run(self._store.data, [key], " ".join(since), entry.state, to_json(entry), mark))
+        arguments = (" ".join(since), entry.state, to_json(entry), mark, after or "")
+        return bool(await _TRANSITION.run(self._store.data, [key], *arguments))
 
     async def sent(self, entry: OutboxEntry, told: Event, *, mark: str) -> bool:
         """Store `entry` as sent and log the event that tells so, in one step; False when it is sent already or gone.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 import pytest
@@ -25,72 +24,13 @@ from gateway.errors import (
 )
 from gateway.model.account import AccountCreate
 from gateway.model.submission import OutboxEntry, SubmitRequest
-from gateway.provider import Envelope, SubmitReceipt
 from gateway.services.deliveries import ABANDONED, FIRST_RETRY, KEPT
 from gateway.services.submissions import SWEEP
-from gateway.store.due import DueWork
 from gateway.store.outbox import OutboxMessage, OutboxStore
+from tests.integration.services.outbox import Outbox
 from tests.integration.services.world import World
 
 pytestmark = pytest.mark.anyio
-
-
-class Service:
-    """A submission service that follows a script.
-
-    Attributes:
-        errors: raised by the next submissions, one each.
-        taken: what it accepted.
-        copies: what was filed under Sent.
-    """
-
-    def __init__(self) -> None:
-        self.errors: list[BaseException] = []
-        self.taken: list[tuple[bytes, Envelope]] = []
-        self.copies: list[OutboxMessage] = []
-        self.gate: asyncio.Event | None = None
-
-    async def hand_over(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
-        """Take a message, or raise what the script says."""
-        if self.gate is not None:
-            await self.gate.wait()
-        if self.errors:
-            raise self.errors.pop(0)
-        self.taken.append((message, envelope))
-        return SubmitReceipt(response="250 2.0.0 queued")
-
-    async def file_copy(self, entry: OutboxEntry, message: OutboxMessage) -> None:
-        """Remember the copy."""
-        self.copies.append(message)
-
-
-class Outbox:
-    """An account that sends, and a worker that is told when to."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.service = Service()
-
-    async def submit(self, **members: Any) -> str:
-        """Queue a message and return its queue id."""
-        wire = {"to": [{"address": "bob@example.test"}], "subject": "s", "text": "t", **members}
-        result = await self.world.services.submissions.submit("ann", msgspec.convert(wire, SubmitRequest))
-        assert result.queue_id is not None
-        return result.queue_id
-
-    async def deliver(self, queue_id: str) -> None:
-        """Run the job of an entry."""
-        service = self.service
-        await self.world.services.deliveries.deliver("ann", queue_id, service.hand_over, service.file_copy)
-
-    async def entry(self, queue_id: str) -> OutboxEntry:
-        """Return an entry."""
-        return await self.world.services.submissions.get(queue_id)
-
-    async def due(self, queue_id: str) -> bool:
-        """Whether the entry is due now; claims it."""
-        claimed = await self.world.services.due.claim(self.world.clock())
-        return DueWork("outbox.send", "ann", queue_id) in claimed
 
 
 @pytest.fixture
@@ -280,6 +220,30 @@ async def test_a_worker_that_dies_while_sending_leaves_an_unknown_outcome(outbox
     await outbox.deliver(queue_id)
     assert (await outbox.entry(queue_id)).state == "unknown"
     assert outbox.service.taken == []
+
+
+async def test_a_worker_that_comes_back_late_does_not_end_the_attempt_of_another(outbox: Outbox) -> None:
+    """Its failure is that of its own attempt; the other one may be handing the message over this moment."""
+    queue_id = await outbox.submit()
+    late, other = asyncio.Event(), asyncio.Event()
+    outbox.service.gate = late
+    outbox.service.errors = [MessageRefusedError("550 no such user")]
+    first = asyncio.ensure_future(outbox.deliver(queue_id))
+    while (await outbox.entry(queue_id)).state != "sending":
+        await asyncio.sleep(0)
+    outbox.world.clock.advance(ABANDONED.total_seconds())
+    await outbox.deliver(queue_id)
+    await outbox.world.services.submissions.retry(queue_id, may_repeat=True)
+    outbox.service.gate = other
+    second = asyncio.ensure_future(outbox.deliver(queue_id))
+    while (await outbox.entry(queue_id)).state != "sending":
+        await asyncio.sleep(0)
+    late.set()
+    await first
+    assert (await outbox.entry(queue_id)).state == "sending"
+    other.set()
+    await second
+    assert (len(outbox.service.taken), await messages_sent(outbox)) == (1, 1)
 
 
 async def test_a_lost_job_is_brought_back(outbox: Outbox) -> None:
