@@ -4,7 +4,8 @@
 - `folders`: mailboxes; `reading`, `listing`, `searching`: messages; `changing`, `storing`, `submitting`: what changes
   them; `following`: what changed.
 - `resources`: Graph's JSON as structs; `mapping`: the same as the gateway's structs.
-- `client`, `batch`: calls on one mailbox; `gate`: how many at once; `transport`: HTTP; `errors`: refusals.
+- `client`, `batch`: calls on one mailbox; `gate`: how many at once; `pace`: how fast an app calls; `transport`: HTTP;
+  `errors`: refusals.
 
 Sign-in and clouds are those of `gateway_microsoft`.
 """

@@ -132,7 +132,7 @@ class Submitting:
             piece = file.content[start : start + PIECE]
             where = f"bytes {start}-{start + len(piece) - 1}/{size}"
             headers = {"Content-Range": where, "Content-Type": "application/octet-stream"}
-            await self._client.put_piece(address, headers, piece)
+            await self._client.call_upload("PUT", address, headers, piece)
 
 
 def _from(address: Address) -> dict[str, Any]:
