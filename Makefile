@@ -1,6 +1,7 @@
 # make run     set everything up and run the gateway with its sandbox
 # make test    set everything up and run all tests; what needs a missing server is skipped with the reason
 # make check   static checks: format, lint, types, layers
+# make sdk     run Microsoft's own client of Graph against the sandbox (392 MB, in an environment of its own)
 # make bench   measure (tests/bench); GATEWAY_BENCH_ARGS are handed on
 # make contract  lint the API document as others' tools see it, and generate clients of it (needs Node.js)
 # make clients   generate a Python and a TypeScript client into openapi/clients (needs Node.js)
@@ -14,13 +15,15 @@ EDITABLE := -e . $(addprefix -e ,$(PLUGINS))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PINNED := requirements/pinned.txt
+SDK := .venv-graph-sdk
+SDK_PINNED := requirements/graph_sdk.txt
 
 DOCUMENT := openapi/openapi.json
 CLIENTS := openapi/clients
 TYPESCRIPT := $(CLIENTS)/typescript/node_modules/.bin
 NPX := REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --yes
 
-.PHONY: run test check bench pins openapi contract clients format clean
+.PHONY: run test check sdk bench pins openapi contract clients format clean
 
 run: $(VENV)/.run
 	@$(BIN)/gateway dev
@@ -33,6 +36,9 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+sdk: $(VENV)/.test $(SDK)/.installed
+	$(BIN)/python -m tests.graph_sdk $(SDK)/bin/python
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench $(GATEWAY_BENCH_ARGS)
@@ -65,6 +71,8 @@ pins: $(VENV)/.test
 	  --no-header --no-annotate --group dev $(addprefix --no-emit-package ,email-gateway email-gateway-imap email-gateway-microsoft \
 	  email-gateway-outlook-graph email-gateway-outlook-imap email-gateway-maildir email-gateway-sandbox) \
 	  --output-file $(PINNED) requirements/all.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate --output-file $(SDK_PINNED) requirements/graph_sdk.in
 
 $(VENV)/bin/python:
 	@echo "Creating the virtual environment ..."
@@ -81,5 +89,11 @@ $(VENV)/.test: $(VENV)/bin/python $(PROJECTS) $(PINNED)
 	@$(PIP) install --quiet --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@ $(VENV)/.run
 
+$(SDK)/.installed: $(SDK_PINNED)
+	@echo "Installing Microsoft's client of Graph ..."
+	@$(PYTHON) -m venv $(SDK)
+	@$(SDK)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r $(SDK_PINNED)
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SDK) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

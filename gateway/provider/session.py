@@ -46,9 +46,12 @@ class Session(ABC):
     Attributes:
         readers: sessions of one account that may read at the same time. More than one are opened while many wait, for
             services far away that do one thing at a time on a connection and allow a few connections.
+        deadline: until when whoever uses the session can wait, in seconds of `time.monotonic`; None when nobody said. A
+            session that waits because its service asks for it ends with `RateLimitError` rather than later.
     """
 
     readers: int = 1
+    deadline: float | None = None
 
     @abstractmethod
     async def check(self) -> None:

@@ -26,6 +26,7 @@ class JobContext:
         operation: what was asked for.
         beside: it may be done at the same time as other jobs of the account.
         deadline: when the job is ended by force, aware UTC.
+        answer_by: when its caller no longer waits, in seconds of `time.monotonic`.
         sessions: all sessions of this worker; `session` is the one for this job.
     """
 
@@ -37,6 +38,7 @@ class JobContext:
         operation: Operation,
         beside: bool,
         deadline: datetime,
+        answer_by: float,
         sessions: SessionPool,
         writer: StreamWriter,
         extend: Callable[[], None],
@@ -47,6 +49,7 @@ class JobContext:
         self.operation = operation
         self.beside = beside
         self.deadline = deadline
+        self.answer_by = answer_by
         self.sessions = sessions
         self.session_reused = False
         self.streamed = False
@@ -70,9 +73,11 @@ class JobContext:
         lane, verify = self.operation.session_lane, not self.may_repeat
         async with self.sessions.lease(self.account, lane, verify=verify, beside=self.beside) as lease:
             self.session_reused = lease.reused
+            lease.session.deadline = self.answer_by
             try:
                 yield lease.session
             finally:
+                lease.session.deadline = None
                 if self.operation.changes_mailboxes:
                     # They remember what mailboxes there are, and have some selected.
                     self.sessions.drop_beside(self.account)

@@ -178,6 +178,7 @@ class JobRunner:
             operation=call.operation,
             beside=call.operation.beside and not call.arguments.changes_mail,
             deadline=self._clock() + timedelta(seconds=left),
+            answer_by=loop.time() + left - wire.GRACE,
             sessions=self._sessions,
             writer=StreamWriter(self._streams, job.id, stall=self._stall),
             extend=extend,

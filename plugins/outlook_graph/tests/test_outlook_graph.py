@@ -385,3 +385,10 @@ async def test_message_that_moves_away_and_back_is_where_it_is(outlook: World, s
     await session.move(id, "INBOX")
     changes = await session.changes("INBOX", state)
     assert ([one.id for one in changes.changed], changes.removed) == ([id], ())
+
+
+async def test_a_subject_in_bare_utf8_does_not_break_the_listing(outlook: World, session: Session) -> None:
+    """RFC 6532 allows it, and the letters of the careless have it anyway."""
+    await asyncio.to_thread(outlook.deliver, letter(BOB, "Grüße", to=ALICE))
+    page = await session.messages("INBOX", PageRequest())
+    assert [entry.subject for entry in page.messages] == ["Grüße"]

@@ -77,6 +77,14 @@ def test_a_batch_answers_each_call_for_itself(graph: Connect) -> None:
     assert b"Subject: batched" in base64.b64decode(source["1"]["body"])
 
 
+def test_calls_of_a_batch_may_have_whole_addresses(graph: Connect) -> None:
+    """Microsoft's own client sends them."""
+    client = graph(ALICE)
+    url = f"{client.sandbox.endpoints.origin}/graph/v1.0/me/messages?$top=1"
+    answers = client.post("/$batch", {"requests": [{"id": "1", "method": "GET", "url": url}]})["responses"]
+    assert [answer["status"] for answer in answers] == [200]
+
+
 def test_calls_of_a_batch_can_be_throttled_one_by_one(sandbox: RunningSandbox, graph: Connect) -> None:
     """The batch itself is answered with 200."""
     client = graph(ALICE)

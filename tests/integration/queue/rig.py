@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -55,7 +56,7 @@ async def running_worker(
     url: str,
     handlers: Mapping[str, Handler],
     *,
-    opener: Callable[[str], Any] = lambda account: contextlib.nullcontext(),
+    opener: Callable[[str], Any] = lambda account: contextlib.nullcontext(SimpleNamespace()),
     limits: Limits = FAST,
     **options: Any,
 ) -> AsyncIterator[MailWorker]:

@@ -7,6 +7,7 @@ import contextlib
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -220,7 +221,7 @@ async def test_a_job_that_takes_too_long_is_ended_and_its_session_closed(
 
     @contextlib.asynccontextmanager
     async def opened(account: str) -> Any:
-        yield object()
+        yield SimpleNamespace()
         closed.set()
 
     async def hang(context: JobContext, arguments: Any) -> Any:
@@ -318,7 +319,7 @@ async def test_a_slow_account_holds_up_no_other(redis_url: str) -> None:
 
     @contextlib.asynccontextmanager
     async def opened(account: str) -> Any:
-        yield account
+        yield SimpleNamespace()
 
     async def read(context: JobContext, arguments: Any) -> Answer:
         async with context.session():

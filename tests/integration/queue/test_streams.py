@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -108,7 +109,7 @@ async def test_the_worker_gives_up_when_the_reader_vanishes_without_a_word(redis
 
     @contextlib.asynccontextmanager
     async def opened(account: str) -> Any:
-        yield object()
+        yield SimpleNamespace()
         closed.set()
 
     async with running_client(redis_url) as client, running_worker(redis_url, {SOURCE.name: tap}, opener=opened):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -20,6 +21,14 @@ NOTHING = operations.NoArguments()
 MOVING = operations.MoveMessage(message="m-1", path="Archive")
 
 
+class NumberedSession:
+    """A session that knows nothing but its number and until when it may be waited for."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.deadline: float | None = None
+
+
 class MailServer:
     """Hands out numbered sessions; using a dead one raises."""
 
@@ -27,18 +36,20 @@ class MailServer:
         self.opened = 0
         self.dead: set[int] = set()
         self.used: list[int] = []
+        self.deadlines: list[float | None] = []
 
     @contextlib.asynccontextmanager
-    async def open(self, account: str) -> AsyncIterator[int]:
+    async def open(self, account: str) -> AsyncIterator[NumberedSession]:
         """Open a session."""
         self.opened += 1
-        yield self.opened
+        yield NumberedSession(self.opened)
 
     async def use(self, context: JobContext, arguments: Any) -> Answer:
         """The handler of every operation here."""
         async with context.session() as opened:
-            session = cast("int", opened)
+            session = cast("NumberedSession", opened).number
             self.used.append(session)
+            self.deadlines.append(cast("NumberedSession", opened).deadline)
             if session in self.dead:
                 raise ConnectError("the server hung up")
             return Answer(str(session))
@@ -90,3 +101,19 @@ async def test_a_server_that_is_down_is_tried_once_more_and_no_oftener(redis_url
         with pytest.raises(ConnectError):
             await client.call(CONNECT, "ada", NOTHING, timeout=5)
     assert server.used == [1, 1, 2, 3]
+
+
+async def test_a_session_knows_until_when_its_caller_waits(redis_url: str) -> None:
+    """A service that asks for a pause can then be waited for, or be told of in time."""
+    server = MailServer()
+    async with (
+        running_client(redis_url) as client,
+        running_worker(redis_url, server.handlers, opener=server.open),
+    ):
+        before = time.monotonic()
+        await client.call(CONNECT, "ada", NOTHING, timeout=7)
+        after = time.monotonic()
+    (deadline,) = server.deadlines
+    assert deadline is not None
+    # The caller's clock is the wall's.
+    assert before + 6 < deadline < after + 8

@@ -1,10 +1,11 @@
 """Outlook and Microsoft 365 mailboxes over Microsoft Graph v1.0.
 
 - `provider`, `session`: the contract; `session` hands each operation to one of the parts below.
-- `folders`: mailboxes; `reading`, `listing`, `searching`: messages; `changing`, `storing`, `submitting`: what changes
-  them; `following`: what changed.
+- `folders`: mailboxes; `reading`, `listing`, `searching`: messages; `changing`, `storing`, `submitting`,
+  `uploading`: what changes them; `following`: what changed.
 - `resources`: Graph's JSON as structs; `mapping`: the same as the gateway's structs.
-- `client`, `batch`: calls on one mailbox; `gate`: how many at once; `transport`: HTTP; `errors`: refusals.
+- `client`, `batch`: calls on one mailbox; `gate`: how many at once; `pace`: how fast an app calls; `transport`: HTTP;
+  `errors`: refusals.
 
 Sign-in and clouds are those of `gateway_microsoft`.
 """

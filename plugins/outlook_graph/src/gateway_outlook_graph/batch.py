@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from gateway.errors import ConnectError, GatewayError, RateLimitError
-from gateway_outlook_graph.client import GraphClient, Request, read
-from gateway_outlook_graph.errors import DEFAULT_PAUSE, refusal
+from gateway.errors import ConnectError, GatewayError, RateLimitError, ServiceUnavailableError
+from gateway_outlook_graph.client import NOT_TAKEN, GraphClient, Request, read
+from gateway_outlook_graph.errors import DEFAULT_PAUSE, pause_of, refusal
 from gateway_outlook_graph.gate import Priority
 
 #: Calls in one batch.
@@ -32,45 +33,57 @@ async def batched(
 ) -> list[msgspec.Raw | GatewayError]:
     """Make calls, each with its own outcome: the JSON that was answered, or the error that it ended in.
 
-    Calls that the service asked to come back with are made again by themselves while there is patience for its pauses,
-    the others are not repeated. A call that was not answered ends in a `ConnectError`: it may have been made.
+    Calls that the service did not take are made again by themselves until the deadline; those that failed in it too, a
+    few times and if that does no harm. The others are not repeated. A call that was not answered ends in a
+    `ConnectError`: it may have been made.
 
     Args:
         client: of the mailbox.
-        requests: calls that do no harm twice.
+        requests: calls that do no harm twice when the batch as a whole is repeated.
         priority: who waits for them.
 
     Raises:
         ProviderError: a batch as a whole failed.
     """
-    found: list[msgspec.Raw | GatewayError] = [ConnectError("the service did not answer this call")] * len(requests)
+    found: list[msgspec.Raw | GatewayError] = [_unanswered() for _ in requests]
     left = list(range(len(requests)))
+    failed = Counter[int]()
     deadline = client.deadline()
     while left:
-        part = left[:SIZE]
-        later, pause = [], 0.0
+        part, left = left[:SIZE], left[SIZE:]
+        pauses: dict[int, float] = {}
+        again: list[int] = []
         answers = await _round(client, {number: requests[number] for number in part}, priority)
         for number in part:
-            answer = answers.get(number)
-            if answer is None or (error := _error(answer)) is None:
-                found[number] = found[number] if answer is None else answer.body
-            else:
-                found[number] = error
-                if isinstance(error, RateLimitError):
-                    later.append(number)
-                    pause = max(pause, error.retry_after)
-        left = later + left[SIZE:]
-        if later:
+            if (answer := answers.get(number)) is None:
+                found[number] = _unanswered()
+                continue
+            error = _error(answer)
+            found[number] = answer.body if error is None else error
+            if isinstance(error, RateLimitError):
+                pauses[number] = error.retry_after or DEFAULT_PAUSE
+            elif answer.status == NOT_TAKEN:
+                pauses[number] = pause_of(answer.headers) or 0.0
+            elif isinstance(error, ServiceUnavailableError) and requests[number].harmless_twice:
+                failed[number] += 1
+                again.append(number)
+        if pauses:
             try:
-                await client.pause(pause or DEFAULT_PAUSE, deadline)
+                await client.pause(max(pauses.values()), deadline)
             except RateLimitError as error:
-                return [error if number in left else outcome for number, outcome in enumerate(found)]
+                for number in left:
+                    found[number] = error
+                return found
+        elif again and not await client.wait_again(max(failed[number] for number in again), deadline):
+            again = []
+        left = [*pauses, *again, *left]
     return found
 
 
 async def _round(client: GraphClient, requests: dict[int, Request], priority: Priority) -> dict[int, _Response]:
     steps = [_step(client, number, request) for number, request in requests.items()]
-    reply = await client.call(Request(method="POST", path="/$batch", json={"requests": steps}), priority, batch=True)
+    whole = Request(method="POST", path="/$batch", json={"requests": steps})
+    reply = await client.call(whole, priority, batch=len(steps))
     return {int(answer.id): answer for answer in read(reply, _Responses).responses if answer.id.isdecimal()}
 
 
@@ -86,3 +99,7 @@ def _step(client: GraphClient, number: int, request: Request) -> dict[str, Any]:
 
 def _error(answer: _Response) -> GatewayError | None:
     return None if answer.status < 400 else refusal(answer.status, answer.headers, bytes(answer.body))
+
+
+def _unanswered() -> ConnectError:
+    return ConnectError("the service did not answer this call")

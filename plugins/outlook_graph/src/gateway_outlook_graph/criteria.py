@@ -24,7 +24,7 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         filter: in OData.
-        search: in KQL; finds words, and may find too much.
+        search: in KQL; finds words, and may find too much. Beside a `filter` it narrows what others search for.
         matches: whether a message fulfils it; None where only the service can tell.
     """
 
@@ -92,15 +92,29 @@ def _texts(query: SearchQuery) -> Iterator[Criterion]:
 
 
 def _times(query: SearchQuery) -> Iterator[Criterion]:
-    """Compare days, as IMAP does (RFC 9051 section 6.4.4)."""
-    for name, before, since in (
-        ("receivedDateTime", query.before, query.since),
-        ("sentDateTime", query.sent_before, query.sent_since),
+    """Compare days, as IMAP does (RFC 9051 section 6.4.4).
+
+    In words it is a day more on either side, as Exchange does not tell whose days it means.
+    """
+    more = timedelta(days=1)
+    for name, word, before, since in (
+        ("receivedDateTime", "received", query.before, query.since),
+        ("sentDateTime", "sent", query.sent_before, query.sent_since),
     ):
         if before is not None:
-            yield Criterion(filter=f"{name} lt {_time(_day(before))}", matches=_earlier(name, _day(before), True))
+            day = _day(before)
+            yield Criterion(
+                filter=f"{name} lt {_time(day)}",
+                search=f"{word}<={day + more:%Y-%m-%d}",
+                matches=_earlier(name, day, True),
+            )
         if since is not None:
-            yield Criterion(filter=f"{name} ge {_time(_day(since))}", matches=_earlier(name, _day(since), False))
+            day = _day(since)
+            yield Criterion(
+                filter=f"{name} ge {_time(day)}",
+                search=f"{word}>={day - more:%Y-%m-%d}",
+                matches=_earlier(name, day, False),
+            )
 
 
 def _sizes(query: SearchQuery) -> Iterator[Criterion]:

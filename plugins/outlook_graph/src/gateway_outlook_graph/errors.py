@@ -159,6 +159,7 @@ _BY_STATUS: Mapping[int, _Row] = MappingProxyType(
         410: _SYNC_STATE,
         412: _CHANGED,
         413: _TOO_LARGE,
+        416: _Row(ConflictError, "not the octets of an upload that are expected next"),
         423: _BUSY,
         429: _THROTTLED,
         509: _THROTTLED,

@@ -12,6 +12,9 @@ from contextlib import asynccontextmanager
 from enum import IntEnum
 from itertools import count
 
+#: How often the floor of the pauses is doubled: from half a second to half a minute.
+_DOUBLINGS = 6
+
 
 class Priority(IntEnum):
     """Who is waiting; the lower goes first."""
@@ -47,14 +50,17 @@ class Gate:
 
     def refused(self, retry_after: float) -> float:
         """Note that the service asked for a pause; return how long it is."""
-        wait = max(retry_after, self._floor * 2 ** min(self._refusals, 10))
-        self._refusals += 1
+        if self.pause == 0:
+            # Calls that run side by side are refused together, which is one refusal.
+            self._refusals += 1
+        wait = max(retry_after, self._floor * 2 ** min(max(0, self._refusals - 1), _DOUBLINGS))
         self._paused_until = max(self._paused_until, self._clock() + wait)
         return self.pause
 
     def accepted(self) -> None:
-        """Note that the service answered."""
-        self._refusals = 0
+        """Note that the service answered; in a storm in which some calls come through, pauses still grow."""
+        if self.pause == 0:
+            self._refusals = max(0, self._refusals - 1)
 
     @asynccontextmanager
     async def place(self, priority: Priority, *, all_of_them: bool = False) -> AsyncIterator[None]:

@@ -73,7 +73,7 @@ class Many:
         return await _each(ids, step)
 
     async def _made(self, requests: Mapping[str, Request]) -> Outcomes:
-        answers = await batched(self._client, list(requests.values()))
+        answers = await batched(self._client, list(requests.values()), Priority.BACKGROUND)
         return {
             id: None if isinstance(answer, msgspec.Raw) else answer
             for id, answer in zip(requests, answers, strict=True)
@@ -83,7 +83,7 @@ class Many:
         """Change messages as they are now; one that somebody else changes meanwhile is changed by itself."""
         outcomes: dict[str, GatewayError | None] = {}
         requests: dict[str, Request] = {}
-        for id, message in zip(ids, await self._reading.states(ids, Priority.INTERACTIVE), strict=True):
+        for id, message in zip(ids, await self._reading.states(ids, Priority.BACKGROUND), strict=True):
             if isinstance(message, GatewayError):
                 outcomes[id] = message
             elif (request := _patch(message, update)) is None:

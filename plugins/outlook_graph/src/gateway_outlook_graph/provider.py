@@ -17,6 +17,7 @@ from gateway_microsoft import cloud_of
 from gateway_outlook_graph.client import GraphClient
 from gateway_outlook_graph.gate import Gate
 from gateway_outlook_graph.limits import Limits
+from gateway_outlook_graph.pace import Pace
 from gateway_outlook_graph.session import GraphSession
 from gateway_outlook_graph.transport import Pools
 
@@ -72,6 +73,7 @@ class OutlookGraphProvider(Provider):
         self._clock = clock
         self._pools = Pools(self._limits)
         self._gates: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str, str], Gate] = WeakValueDictionary()
+        self._paces: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str, str], Pace] = WeakValueDictionary()
 
     def open(self, account: Account, context: SessionContext) -> AbstractAsyncContextManager[Session]:
         """See `Provider.open`; connections are made at their first use.
@@ -95,6 +97,7 @@ class OutlookGraphProvider(Provider):
                 credentials=context.credentials,
                 transport=transport,
                 gate=self._gate(base, account.shared or account.user or account.id),
+                pace=self._pace(base, "" if context.app is None else context.app.client_id),
                 limits=self._limits,
                 sleep=self._sleep,
                 clock=self._clock,
@@ -111,6 +114,13 @@ class OutlookGraphProvider(Provider):
         if gate is None:
             gate = self._gates[key] = Gate(self._limits.parallel, self._limits.floor, self._clock)
         return gate
+
+    def _pace(self, base: str, app: str) -> Pace:
+        key = (asyncio.get_running_loop(), base, app)
+        pace = self._paces.get(key)
+        if pace is None:
+            pace = self._paces[key] = Pace(self._clock)
+        return pace
 
 
 def mailbox_path(account: Account, app: OAuth2App | None) -> str:

@@ -84,6 +84,12 @@ class Attachment(_Struct, frozen=True, kw_only=True):
     content_id: str | None = None
 
 
+class Attachments(_Struct, frozen=True, kw_only=True):
+    """The attachments of a message."""
+
+    value: tuple[Attachment, ...]
+
+
 class Removed(_Struct, frozen=True, kw_only=True):
     """Why a message is no longer in a folder."""
 

@@ -24,8 +24,10 @@ from gateway_outlook_graph.reading import Reading
 from gateway_outlook_graph.resources import EXPAND_ATTACHMENTS, EXPAND_VERB, SHOWN, Message, Messages
 
 _PAGE = 200
-#: Messages that are looked at here at most; Graph itself finds 1,000 with ``$search``.
+#: Messages that are looked at here at most.
 _CANDIDATES = 5_000
+#: What ``$search`` finds at most; it does not tell that there is more.
+_SEARCHED = 1_000
 _QUERY = {"$select": ",".join(SHOWN), "$expand": f"{EXPAND_VERB},{EXPAND_ATTACHMENTS}", "$top": str(_PAGE)}
 
 #: More than this Graph does not put on a page.
@@ -87,10 +89,12 @@ class Searching:
         if ids is not None and all(each.matches is not None for each in wanted):
             found = await self._reading.several(ids, Priority.INTERACTIVE)
             return [message for message in found if message.parent_folder_id == folder]
-        searches = [each.search for each in wanted if each.search is not None]
-        if searches:
+        if any(each.search is not None and each.filter is None for each in wanted):
+            searches = [each.search for each in wanted if each.search is not None]
             phrase = " AND ".join(searches).replace("\\", "\\\\").replace('"', '\\"')
             found = await self._collected(folder, {**_QUERY, "$search": f'"{phrase}"'})
+            if len(found) >= _SEARCHED:
+                raise UnsupportedOperationError("Microsoft Graph finds only a part of this: add a term, e.g. since")
             return [message for message in found if ids is None or message.id in ids]
         return await self._collected(folder, {**_QUERY, **({"$filter": " and ".join(filters)} if filters else {})})
 

@@ -49,6 +49,9 @@ POLL_PERIOD = 15.0
 class GraphSession(Session):
     """One mailbox over Graph. Nothing is connected to stay: a call that fails leaves the session as it was."""
 
+    # A session costs nothing by itself, and Exchange takes four calls of a mailbox at once.
+    readers: int = 4
+
     def __init__(self, client: GraphClient, account: Account, clock: Callable[[], float]) -> None:
         self._client = client
         self._mailboxes = Mailboxes(client, account.special_use, clock)
@@ -63,6 +66,15 @@ class GraphSession(Session):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+    @property
+    def deadline(self) -> float | None:
+        """Until when pauses are waited for that the service asks for; see `gateway.provider.Session`."""
+        return self._client.until
+
+    @deadline.setter
+    def deadline(self, moment: float | None) -> None:
+        self._client.until = moment
 
     async def close(self) -> None:
         """End what is open."""

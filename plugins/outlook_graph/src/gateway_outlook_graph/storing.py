@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ from gateway.errors import InvalidIdentifierError, NotFoundError, PermanentError
 from gateway.model.message import AppendResult
 from gateway_outlook_graph.client import GraphClient, Request, path, read
 from gateway_outlook_graph.folders import Mailboxes
+from gateway_outlook_graph.gate import Priority
 from gateway_outlook_graph.resources import LAST_VERB, REPLIED, Message
 
 #: PidTagMessageFlags and PidTagMessageDeliveryTime ([MS-OXPROPS]).
@@ -33,31 +33,35 @@ class Storing:
         folder = await self._mailboxes.folder(mailbox)
         request = Request(method="POST", path=path("mailFolders", folder, "messages"), text=base64.b64encode(message))
         try:
-            stored = read(await self._client.call(request), Message)
+            stored = read(await self._client.call(request, Priority.BACKGROUND), Message)
         except (NotFoundError, InvalidIdentifierError):
             self._mailboxes.forget()
             raise NotFoundError("there is no such mailbox") from None
         low = {flag.lower() for flag in flags}
         place = path("messages", stored.id)
-        await self._client.call(Request(method="PATCH", path=place, json=_flags(low)))
-        with suppress(PermanentError):
+        try:
+            # One call, as there may be 10,000 in ten minutes.
+            whole = Request(method="PATCH", path=place, json=_state(low, _origin(low, date)))
+            await self._client.call(whole, Priority.BACKGROUND)
+        except PermanentError:
             # The message is stored; that an older Exchange cannot date it is no reason to store it again.
-            await self._client.call(Request(method="PATCH", path=place, json=_origin(low, date)))
+            await self._client.call(Request(method="PATCH", path=place, json=_state(low, [])), Priority.BACKGROUND)
         return AppendResult(id=stored.id, path=mailbox, message_id=stored.internet_message_id)
 
 
-def _flags(flags: set[str]) -> dict[str, Any]:
+def _state(flags: set[str], origin: list[dict[str, str]]) -> dict[str, Any]:
     body: dict[str, Any] = {"isRead": "\\seen" in flags}
     if "\\flagged" in flags:
         body["flag"] = {"flagStatus": "flagged"}
-    if "\\answered" in flags:
-        body["singleValueExtendedProperties"] = [{"id": LAST_VERB, "value": REPLIED}]
+    verb = [{"id": LAST_VERB, "value": REPLIED}] if "\\answered" in flags else []
+    if extended := [*verb, *origin]:
+        body["singleValueExtendedProperties"] = extended
     return body
 
 
-def _origin(flags: set[str], date: datetime | None) -> dict[str, Any]:
+def _origin(flags: set[str], date: datetime | None) -> list[dict[str, str]]:
     bits = (_READ if "\\seen" in flags else 0) | (_UNSENT if "\\draft" in flags else 0)
     extended = [{"id": MESSAGE_FLAGS, "value": str(bits)}]
     if date is not None:
         extended.append({"id": DELIVERY_TIME, "value": date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")})
-    return {"singleValueExtendedProperties": extended}
+    return extended

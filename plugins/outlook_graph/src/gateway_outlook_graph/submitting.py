@@ -17,8 +17,6 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
 
-import msgspec
-
 from gateway.errors import (
     AccountError,
     ConnectError,
@@ -36,25 +34,13 @@ from gateway_outlook_graph.client import GraphClient, Request, path, read
 from gateway_outlook_graph.errors import NOT_CONNECTED
 from gateway_outlook_graph.ids import checked_id
 from gateway_outlook_graph.resources import Message
+from gateway_outlook_graph.uploading import File, Uploading
 
 #: Octets of a message that go into one call: 4 MB as base64.
 ONE_CALL = 3_000_000
-#: Octets of a piece; a multiple of 320 KiB, below 4 MB.
-PIECE = 10 * 320 * 1024
 _RECIPIENTS = ("to", "cc", "bcc")
 #: A proxy gave up waiting: the service itself may have gone on.
 _UNKNOWN = ("HTTP 500", "HTTP 502", "HTTP 504")
-
-
-class _UploadSession(msgspec.Struct, rename="camel"):
-    upload_url: str
-
-
-class _File(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    content_type: str
-    content: bytes
-    content_id: str | None = None
 
 
 class Submitting:
@@ -62,6 +48,7 @@ class Submitting:
 
     def __init__(self, client: GraphClient, account: Account) -> None:
         self._client = client
+        self._uploading = Uploading(client)
         own = (account.shared,) if account.shared else (account.user, account.email)
         self._own = {address.casefold() for address in own}
 
@@ -78,7 +65,7 @@ class Submitting:
             if originator is not None:
                 await self._client.call(Request(method="PATCH", path=path("messages", draft), json=_from(originator)))
             for file in files:
-                await self._upload(draft, file)
+                await self._uploading.file(draft, file)
         except BaseException:
             await self._discard(draft)
             raise
@@ -115,25 +102,6 @@ class Submitting:
             raise OutcomeUnknownError("the service failed while the message was handed over") from error
         return SubmitReceipt(response=f"{reply.status} Accepted")
 
-    async def _upload(self, draft: str, file: _File) -> None:
-        item: dict[str, Any] = {
-            "attachmentType": "file",
-            "name": file.name,
-            "contentType": file.content_type,
-            "size": len(file.content),
-            "isInline": file.content_id is not None,
-        }
-        if file.content_id is not None:
-            item["contentId"] = file.content_id
-        place = path("messages", draft, "attachments", "createUploadSession")
-        reply = await self._client.call(Request(method="POST", path=place, json={"AttachmentItem": item}))
-        address, size = read(reply, _UploadSession).upload_url, len(file.content)
-        for start in range(0, size, PIECE):
-            piece = file.content[start : start + PIECE]
-            where = f"bytes {start}-{start + len(piece) - 1}/{size}"
-            headers = {"Content-Range": where, "Content-Type": "application/octet-stream"}
-            await self._client.put_piece(address, headers, piece)
-
 
 def _from(address: Address) -> dict[str, Any]:
     return {"from": {"emailAddress": {"name": address.name or address.address, "address": address.address}}}
@@ -162,10 +130,10 @@ def addressed(message: bytes, envelope: Envelope) -> bytes:
     return block.octets()
 
 
-def split(message: bytes) -> tuple[bytes, list[_File]]:
+def split(message: bytes) -> tuple[bytes, list[File]]:
     """Take files out of a message until it fits into one call, the largest first."""
     parsed = message_from_bytes(message, policy=policy.SMTP.clone(max_line_length=0))
-    files: list[_File] = []
+    files: list[File] = []
     size = len(message)
     for holder, part in sorted(_files(parsed), key=lambda pair: -len(str(pair[1].get_payload()))):
         if size <= ONE_CALL:
@@ -175,7 +143,7 @@ def split(message: bytes) -> tuple[bytes, list[_File]]:
         content = part.get_payload(decode=True)
         content_id = str(part["content-id"]).strip(" <>") if part["content-id"] is not None else None
         files.append(
-            _File(
+            File(
                 name=part.get_filename() or "attachment",
                 content_type=part.get_content_type(),
                 content=content if isinstance(content, bytes) else b"",

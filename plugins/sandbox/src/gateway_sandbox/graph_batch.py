@@ -87,7 +87,8 @@ def _request(outer: Request, step: Step) -> Request:
     body = step.body.encode() if plain else (b"" if step.body is None else msgspec.json.encode(step.body))
     return Request(
         method=step.method.upper(),
-        path=f"{PREFIX}/{unquote(parts.path).lstrip('/')}",
+        # Microsoft's own client sends whole addresses.
+        path=f"{PREFIX}/{unquote(parts.path).removeprefix(PREFIX).lstrip('/')}",
         query=dict(parse_qsl(parts.query, keep_blank_values=True)),
         headers=headers,
         body=body,

@@ -72,7 +72,7 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     def field(self, name: str) -> str | None:
         """Return a header field unfolded, or None."""
         value = self._value(name)
-        return None if value is None else " ".join(str(value).split())
+        return None if value is None else " ".join(readable(str(value)).split())
 
     def addresses(self, name: str) -> list[Address]:
         """Return the mailboxes of an address field."""
@@ -199,3 +199,8 @@ def _octets(part: EmailMessage) -> bytes:
         return b"\r\n".join(piece.as_bytes() for piece in part.get_payload() if isinstance(piece, EmailMessage))
     except (MessageError, TypeError):
         return b""
+
+
+def readable(text: str) -> str:
+    """Return text whose octets beyond ASCII were not encoded; no other text can be put into JSON."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.mime.decode import decode_header
 from gateway_sandbox import graph_ids, graph_mime
-from gateway_sandbox.graph_mime import Attached, Parsed
+from gateway_sandbox.graph_mime import Attached, Parsed, readable
 from gateway_sandbox.items import Item
 
 #: MAPI's PR_LAST_VERB_EXECUTED, the place where Exchange keeps what IMAP calls ``\Answered``.
@@ -166,7 +166,9 @@ def _body(shown: Shown) -> dict[str, Any]:
 
 
 def _headers(shown: Shown) -> list[dict[str, str]]:
-    return [{"name": name, "value": decode_header(str(value))} for name, value in shown.parsed.header.raw_items()]
+    return [
+        {"name": name, "value": decode_header(readable(str(value)))} for name, value in shown.parsed.header.raw_items()
+    ]
 
 
 def _index(shown: Shown) -> str:
