@@ -13,7 +13,16 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from gateway.model.account_errors import RemedyInfo, TokenRequestInfo
 from gateway.model.base import Resource
-from gateway.model.message import Address, Attachment, Category, EmailId, MessageText, SpecialUse, ThreadId
+from gateway.model.message import (
+    Address,
+    Attachment,
+    CalendarEventInfo,
+    Category,
+    EmailId,
+    MessageText,
+    SpecialUse,
+    ThreadId,
+)
 from gateway.model.submission import OutboxEnvelope
 
 EventName = Literal[
@@ -232,24 +241,6 @@ class NotifiedAttachment(Attachment, frozen=True, kw_only=True):
     """An attachment with its content, where the settings ask for it."""
 
     content: Annotated[str, Meta(description="Base64")] | None = None
-
-
-class CalendarEventInfo(Resource, frozen=True, kw_only=True):
-    """A calendar event found in a message (RFC 5545)."""
-
-    event_id: str
-    attachment: str | None = None
-    method: str | None = None
-    summary: str | None = None
-    description: str | None = None
-    timezone: str | None = None
-    start_date: datetime | None = None
-    end_date: datetime | None = None
-    organizer: str | None = None
-    filename: str | None = None
-    content_type: str | None = None
-    encoding: str | None = None
-    content: str | None = None
 
 
 class MessageNewData(Resource, frozen=True, kw_only=True):

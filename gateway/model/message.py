@@ -156,6 +156,28 @@ class MessageEntry(Resource, frozen=True, kw_only=True):
     bounces: tuple[BounceEntry, ...] = ()
 
 
+class CalendarEventInfo(Resource, frozen=True, kw_only=True):
+    """A calendar event that a message tells of (RFC 5545); `attachment` is the calendar that it was found in.
+
+    Without a time of its own it is midnight UTC, and the zone is left out. A recurring event is told of once, with its
+    first date. The whole calendar is the `content` of the first event in it.
+    """
+
+    event_id: Annotated[str, Meta(description="Its UID, the same in every message about the event")] | None = None
+    attachment: str | None = None
+    method: Annotated[str, Meta(description="What is asked for, as REQUEST, REPLY or CANCEL (RFC 5546)")] | None = None
+    summary: str | None = None
+    description: str | None = None
+    timezone: Annotated[str, Meta(description="IANA name; of an unknown zone what the calendar calls it")] | None = None
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    organizer: Annotated[str, Meta(description="URI, commonly mailto:")] | None = None
+    filename: str | None = None
+    content_type: str | None = None
+    encoding: Annotated[str, Meta(description="Of `content`: base64")] | None = None
+    content: str | None = None
+
+
 class MessageDetail(Resource, frozen=True, kw_only=True):
     """One message in full; body text only when asked for."""
 
@@ -185,6 +207,7 @@ class MessageDetail(Resource, frozen=True, kw_only=True):
     attachments: tuple[Attachment, ...] = ()
     text: MessageText | None = None
     preview: str | None = None
+    calendar_events: tuple[CalendarEventInfo, ...] = ()
     category: Category | None = None
     special_use: SpecialUse | None = None
     message_special_use: SpecialUse | None = None

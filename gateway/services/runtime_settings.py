@@ -64,9 +64,17 @@ class RuntimeSettings(Payload, frozen=True, kw_only=True):
     inbox_new_only: bool | None | UnsetType = UNSET
     notify_text: bool | None | UnsetType = UNSET
     notify_text_size: Size | None | UnsetType = UNSET
+    notify_web_safe_html: (
+        Annotated[bool, Meta(description="HTML of `notifyText` that is safe to be shown, as by `webSafeHtml`")]
+        | None
+        | UnsetType
+    ) = UNSET
     notify_headers: HeaderNames | None | UnsetType = UNSET
     notify_attachments: bool | None | UnsetType = UNSET
     notify_attachment_size: Size | None | UnsetType = UNSET
+    notify_calendar_events: (
+        Annotated[bool, Meta(description="Adds `calendarEvents` to `messageNew`")] | None | UnsetType
+    ) = UNSET
     imap_indexer: Indexer | None | UnsetType = UNSET
     logs: LogSettings | None | UnsetType = UNSET
 

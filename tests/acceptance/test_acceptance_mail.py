@@ -246,6 +246,45 @@ def test_html_of_a_stranger_is_made_safe_with_its_images_in_place(
     assert (set(only) & {"plain", "html", "webSafe"}, "script" in only["html"]) == ({"html", "webSafe"}, False)
 
 
+INVITATION = b"\r\n".join(
+    (
+        *(b"BEGIN:VCALENDAR", b"VERSION:2.0", b"METHOD:REQUEST", b"BEGIN:VEVENT", b"UID:lunch@example.org"),
+        *(b"SUMMARY:Lunch\\, with cake", b"DTSTART;TZID=W. Europe Standard Time:20260702T120000", b"DURATION:PT45M"),
+        *(b'ORGANIZER;CN="Bob":mailto:bob@example.org', b"END:VEVENT", b"END:VCALENDAR", b""),
+    )
+)
+
+
+def test_an_invitation_tells_its_event(gateway_stack: GatewayStack, api: Client, alice: str) -> None:
+    """Once, although it is attached twice as Google does, and beside a calendar that is none."""
+    user = gateway_stack.lab.users[0]
+    subject = f"Invitation {secrets.token_hex(8)}"
+    message = EmailMessage(policy=SMTP)
+    message["From"], message["To"], message["Subject"] = "Bob <bob@example.org>", user, subject
+    message.set_content("Lunch?")
+    message.add_attachment(b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:soon", "text", "calendar", filename="bad.ics")
+    message.add_attachment(INVITATION, "text", "calendar", filename="invite.ics", params={"method": "REQUEST"})
+    message.add_attachment(INVITATION, "application", "ics", filename="again.ics")
+    gateway_stack.lab.deliver(user, message.as_bytes())
+    found = api.get(message_path(alice, api.wait_for_message(alice, subject)["id"]), textType="*")
+    (event,) = [event for event in found["calendarEvents"] if "eventId" in event]
+    ids = {each["filename"]: each["id"] for each in found["attachments"]}
+    assert base64.b64decode(event.pop("content")) == INVITATION
+    assert event.pop("startDate").startswith("2026-07-02T10:00:00")
+    assert event.pop("endDate").startswith("2026-07-02T10:45:00")
+    assert event == {
+        "eventId": "lunch@example.org",
+        "attachment": ids["invite.ics"],
+        "method": "REQUEST",
+        "summary": "Lunch, with cake",
+        "timezone": "Europe/Berlin",
+        "organizer": "mailto:bob@example.org",
+        "filename": "invite.ics",
+        "contentType": "text/calendar",
+        "encoding": "base64",
+    }
+
+
 def test_plain_text_is_shown_as_html_where_there_is_none(gateway_stack: GatewayStack, api: Client, alice: str) -> None:
     user = gateway_stack.lab.users[0]
     subject = f"Plain {secrets.token_hex(8)}"

@@ -13,7 +13,9 @@ from gateway.errors import PermanentError
 from gateway.model.event import MessageNewData, NotifiedAttachment
 from gateway.model.message import Attachment, MessageDetail, MessageEntry, MessageText, SpecialUse
 from gateway.provider import Session
+from gateway.services.calendars import calendar_events
 from gateway.services.runtime_settings import RuntimeSettingsService
+from gateway.services.showing import shown_message
 from gateway.services.sync.batches import TIME_LIMIT
 
 log = structlog.get_logger(__name__)
@@ -21,18 +23,25 @@ log = structlog.get_logger(__name__)
 #: Octets of one attachment, unless the setting says otherwise.
 ATTACHMENT_LIMIT = 5 * 1024 * 1024
 
+_SETTINGS = (
+    *("notifyText", "notifyTextSize", "notifyWebSafeHtml", "notifyHeaders"),
+    *("notifyAttachments", "notifyAttachmentSize", "notifyCalendarEvents"),
+)
+
 
 class ContentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Which content the operator wants in `messageNew`; sizes in octets, None is no limit."""
 
     text: bool = False
     text_size: int | None = None
+    web_safe: bool = False
     headers: tuple[str, ...] = ()
     attachments: bool = False
     attachment_size: int = ATTACHMENT_LIMIT
+    calendar_events: bool = False
 
     @property
-    def any(self) -> bool:
+    def detail(self) -> bool:
         """Whether the message itself has to be read."""
         return bool(self.text or self.headers or self.attachments)
 
@@ -45,14 +54,15 @@ class Content:
 
     async def settings(self) -> ContentSettings:
         """Return what is wanted now."""
-        names = ("notifyText", "notifyTextSize", "notifyHeaders", "notifyAttachments", "notifyAttachmentSize")
-        text, text_size, headers, attachments, size = await asyncio.gather(*map(self._settings.get, names))
+        made = await self._settings.many(_SETTINGS)
         return ContentSettings(
-            text=bool(text),
-            text_size=text_size or None,
-            headers=tuple(name.lower() for name in headers or ()),
-            attachments=bool(attachments),
-            attachment_size=size or ATTACHMENT_LIMIT,
+            text=bool(made["notifyText"]),
+            text_size=made["notifyTextSize"] or None,
+            web_safe=bool(made["notifyWebSafeHtml"]),
+            headers=tuple(name.lower() for name in made["notifyHeaders"] or ()),
+            attachments=bool(made["notifyAttachments"]),
+            attachment_size=made["notifyAttachmentSize"] or ATTACHMENT_LIMIT,
+            calendar_events=bool(made["notifyCalendarEvents"]),
         )
 
     async def message_new(
@@ -75,10 +85,13 @@ class Content:
         fields |= {"attachments": _notified(entry.attachments), "seems_like_new": first and use != "\\Sent"}
         if entry.text is not None:
             fields["text"] = MessageText(id=entry.text.id, encoded_size=entry.text.encoded_size)
-        if wanted.any:
+        if wanted.detail or wanted.calendar_events:
             try:
                 async with asyncio.timeout(TIME_LIMIT):
-                    fields |= await self._content(session, entry, wanted)
+                    if wanted.detail:
+                        fields |= await self._content(session, entry, wanted)
+                    if wanted.calendar_events:
+                        fields["calendar_events"] = await calendar_events(session, entry.attachments)
             except (PermanentError, TimeoutError) as error:
                 # It is gone by now, or cannot be read: what the listing tells is true all the same.
                 log.info("content_not_read", error=type(error).__name__)
@@ -90,7 +103,8 @@ class Content:
         )
         fields: dict[str, object] = {}
         if wanted.text and detail.text is not None:
-            fields["text"] = detail.text
+            shown = await shown_message(session, detail, safe=True, embed=True) if wanted.web_safe else detail
+            fields["text"] = shown.text
         if wanted.headers:
             every = "*" in wanted.headers
             fields["headers"] = {

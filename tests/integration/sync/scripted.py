@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import CursorExpiredError, NotFoundError
-from gateway.mime.parse import flag_fields, parse_message
+from gateway.mime.parse import flag_fields, open_part, parse_message
 from gateway.model.message import Mailbox, MessageDetail, MessageEntry, MessageText, SpecialUse, TextType
 from gateway.provider import AttachmentStream, Changes, MessagePage, MessageState, PageRequest, Session
 from gateway.services.sync import AccountSync, Batches, Content, Owned, Reports, Tools
@@ -43,6 +44,7 @@ class ScriptedSession(Session):
         deadly_sources: ids that kill whoever reads the source.
         closed: mailboxes that are listed and cannot be opened.
         read: ids that were read, in order.
+        opened: attachments that were read, in order.
         on_read: awaited before each reading.
     """
 
@@ -55,6 +57,7 @@ class ScriptedSession(Session):
         self.deadly_sources: set[str] = set()
         self.closed: set[str] = set()
         self.read: list[str] = []
+        self.opened: list[str] = []
         self.on_read: Callable[[], Awaitable[None]] | None = None
         self._clock = world.clock
 
@@ -96,7 +99,9 @@ class ScriptedSession(Session):
                     id=id, uid=int(id), date=date, size=10, subject=id, message_id=f"<{id}@x>", **fields
                 )
                 if id in self.sources:
-                    read = parse_message(self.sources[id]).entry(id, flags=self.boxes[mailbox][id], received=date)
+                    parsed, flags = parse_message(self.sources[id]), self.boxes[mailbox][id]
+                    named = functools.partial("{}/{}".format, id)
+                    read = parsed.entry(id, flags=flags, received=date, attachment_id=named)
                     entry = msgspec.structs.replace(read, uid=int(id))
                 found.append(entry)
         return found
@@ -115,8 +120,10 @@ class ScriptedSession(Session):
     async def message(
         self, id: str, *, text_type: TextType | None = None, max_bytes: int | None = None, mark_as_seen: bool = False
     ) -> MessageDetail:
-        """Not asked for."""
-        raise NotImplementedError
+        """What its source shows."""
+        return parse_message(self.sources[id]).detail(
+            id, attachment_id=functools.partial("{}/{}".format, id), text_type=text_type, max_bytes=max_bytes
+        )
 
     async def text(self, id: str, *, text_type: TextType = "*", max_bytes: int | None = None) -> MessageText:
         """Not asked for."""
@@ -129,8 +136,10 @@ class ScriptedSession(Session):
         yield self.sources[id]
 
     async def attachment(self, id: str) -> AttachmentStream:
-        """Not asked for."""
-        raise NotImplementedError
+        """A part of the source."""
+        message, _, part = id.partition("/")
+        self.opened.append(id)
+        return open_part(self.sources[message], part)
 
 
 class Taking:

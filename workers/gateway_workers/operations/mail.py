@@ -21,6 +21,7 @@ from gateway.model.message import (
 from gateway.provider import PageRequest
 from gateway.queue import operations as ask
 from gateway.services import bulk, mail, mailboxes, showing
+from gateway.services.calendars import with_calendar_events
 from gateway_workers.context import Handler, JobContext
 from gateway_workers.operations.downloads import get_attachment, get_source
 
@@ -72,6 +73,7 @@ async def get_message(job: JobContext, arguments: ask.GetMessage) -> MessageDeta
             max_bytes=arguments.max_bytes,
             mark_as_seen=arguments.mark_as_seen,
         )
+        found = await with_calendar_events(session, found)
         return await showing.shown_message(session, found, safe=arguments.safe_html, embed=arguments.embed_images)
 
 
