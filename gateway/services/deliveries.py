@@ -1,6 +1,6 @@
 """Deliveries: hand what is in the outbox over to the mail service, in a worker.
 
-An entry that is *sending* belongs to the worker that moved it there; when that worker is gone, nobody knows whether the
+An entry that is *sending* belongs to the worker that moved it there; when that worker is dead, nobody knows whether the
 message is out, and the entry becomes *unknown* instead of being sent again. A worker that lives writes down what became
 of a message, however long Redis is away. An entry that is *sent* is only finished, by whichever job finds it: it is
 never handed over again, its event never told again, its copy begun once.
@@ -51,8 +51,12 @@ T = TypeVar("T")
 
 FIRST_RETRY = timedelta(seconds=5)
 
-#: Time after which an entry that is still "sending" has lost its worker; longer than any submission may take.
+#: Time after which an entry that is still "sending" has lost its worker, even if that lives; longer than any submission
+#: may take.
 ABANDONED = timedelta(minutes=10)
+
+#: Time between two looks at whether the worker that is sending an entry lives.
+LOOK = timedelta(seconds=30)
 
 #: Seconds between attempts to write down what became of a message while Redis is away.
 _NOTE_DELAYS = (0.1, 0.2, 0.5, 1.0)
@@ -85,6 +89,7 @@ class DeliveryService:
         self,
         account: str,
         queue_id: str,
+        worker: str,
         hand_over: Callable[[bytes, Envelope], Awaitable[SubmitReceipt]],
         file_copy: Callable[[OutboxEntry, OutboxMessage], Awaitable[None]],
     ) -> None:
@@ -93,6 +98,7 @@ class DeliveryService:
         Args:
             account: whose.
             queue_id: the entry.
+            worker: name of the worker that this runs in.
             hand_over: gives the message to the account's submission service; not asked where a relay sends it.
             file_copy: stores the Sent copy; what it raises is logged, the message is out by then.
         """
@@ -120,12 +126,12 @@ class DeliveryService:
             await self._due.put(work, entry.next_attempt)
             return
         message = await self._outbox.message(account, queue_id)
-        entry, begun = self._begun(entry), new_mark()
+        entry, begun = self._begun(entry), new_mark(worker)
         if message is None or not await _until_noted(
             partial(self._outbox.transition, entry, since=WAITING, mark=begun)
         ):
             return
-        await _until_noted(partial(self._due.put, work, self._clock() + ABANDONED))
+        await _until_noted(partial(self._due.put, work, self._clock() + LOOK))
         try:
             envelope = Envelope(mail_from=entry.envelope.from_, rcpt_to=entry.envelope.to)
             if entry.gateway is None:
@@ -191,7 +197,7 @@ class DeliveryService:
         await self._outbox.remove(entry.account, entry.queue_id)
         await self._due.done(work)
 
-    async def _failed(self, entry: OutboxEntry, work: DueWork, error: GatewayError, begun: str | None = None) -> None:
+    async def _failed(self, entry: OutboxEntry, work: DueWork, error: GatewayError, begun: str) -> None:
         """Note a failure, unless another worker has begun since the one whose transition is marked `begun`."""
         remedy = last_error(error, self._clock()).remedy
         described = OutboxProgressError(message=error.message, code=error.error_code, remedy=remedy)
@@ -215,7 +221,7 @@ class DeliveryService:
             attempts=entry.attempts_made,
         )
 
-    async def _postponed(self, entry: OutboxEntry, work: DueWork, error: TransientError, begun: str | None) -> None:
+    async def _postponed(self, entry: OutboxEntry, work: DueWork, error: TransientError, begun: str) -> None:
         wait = retry_delay(entry.attempts_made)
         if isinstance(error, RateLimitError):
             wait = max(wait, timedelta(seconds=error.retry_after))
@@ -226,7 +232,7 @@ class DeliveryService:
             told = delivery_events.attempt_failed(entry, error, at)
             await self._tell(entry, [self._events.make("messageDeliveryError", entry.account, told)])
 
-    async def _end(self, entry: OutboxEntry, work: DueWork, state: str, error: GatewayError, begun: str | None) -> None:
+    async def _end(self, entry: OutboxEntry, work: DueWork, state: str, error: GatewayError, begun: str) -> None:
         ended = msgspec.structs.replace(entry, state=state, ended=self._clock())
         if not await self._moved(ended, begun):
             return
@@ -244,7 +250,7 @@ class DeliveryService:
             events.append(self._events.make("messageFailed", entry.account, delivery_events.failed(entry, error)))
         await self._tell(entry, events)
 
-    async def _moved(self, entry: OutboxEntry, begun: str | None) -> bool:
+    async def _moved(self, entry: OutboxEntry, begun: str) -> bool:
         moved = partial(self._outbox.transition, entry, since=("sending",), mark=new_mark(), after=begun)
         return await _until_noted(moved)
 
@@ -253,10 +259,12 @@ class DeliveryService:
 
     async def _judge_abandoned(self, entry: OutboxEntry, work: DueWork) -> None:
         begun = entry.next_attempt if isinstance(entry.next_attempt, datetime) else entry.created
-        if self._clock() - begun < ABANDONED:
-            await self._due.put(work, begun + ABANDONED)
+        mark = await self._outbox.last_mark(entry.account, entry.queue_id)
+        if self._clock() - begun < ABANDONED and await self._outbox.maker_lives(mark):
+            await self._due.put(work, self._clock() + LOOK)
             return
-        await self._failed(entry, work, OutcomeUnknownError("the worker that was sending this message is gone"))
+        gone = OutcomeUnknownError("the worker that was sending this message is gone")
+        await self._failed(entry, work, gone, mark)
 
 
 async def _until_noted(step: Callable[[], Awaitable[T]]) -> T:

@@ -51,10 +51,13 @@ redis.call('HSETNX', KEYS[1], 'copy', ARGV[1])
 return redis.call('HGET', KEYS[1], 'copy') == ARGV[1] and 1 or 0
 """)
 
+#: Between a mark and the name of its worker.
+_BY = "@"
 
-def new_mark() -> str:
-    """Return what tells one transition from all others."""
-    return secrets.token_hex(8)
+
+def new_mark(worker: str = "") -> str:
+    """Return what tells one transition from all others, with the worker that made it where its death matters."""
+    return f"{secrets.token_hex(8)}{_BY}{worker}" if worker else secrets.token_hex(8)
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +127,16 @@ class OutboxStore:
         key, mark = keys.outbox_entry(entry.account, entry.queue_id), mark or new_mark()
         arguments = (" ".join(since), entry.state, to_json(entry), mark, after or "")
         return bool(await _TRANSITION.run(self._store.data, [key], *arguments))
+
+    async def last_mark(self, account: str, queue_id: str) -> str:
+        """Return the mark of the last transition; empty before the first one."""
+        mark = await self._store.data.call("HGET", keys.outbox_entry(account, queue_id), "mark")
+        return mark.decode() if mark else ""
+
+    async def maker_lives(self, mark: str) -> bool:
+        """Whether the worker that a mark names gives signs of life."""
+        _, _, worker = mark.partition(_BY)
+        return bool(worker) and bool(await self._store.control.call("EXISTS", keys.worker(worker)))
 
     async def sent(self, entry: OutboxEntry, told: Event, *, mark: str) -> bool:
         """Store `entry` as sent and log the event that tells so, in one step; False when it is sent already or gone.

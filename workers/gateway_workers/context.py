@@ -23,6 +23,7 @@ class JobContext:
     Attributes:
         account: id of the account; empty for operations without one.
         job: id of the job.
+        worker: name of the worker.
         operation: what was asked for.
         beside: it may be done at the same time as other jobs of the account.
         deadline: when the job is ended by force, aware UTC.
@@ -35,6 +36,7 @@ class JobContext:
         *,
         account: str,
         job: str,
+        worker: str,
         operation: Operation,
         beside: bool,
         deadline: datetime,
@@ -46,6 +48,7 @@ class JobContext:
         """Bind a job; `extend` is called whenever the stream has moved on."""
         self.account = account
         self.job = job
+        self.worker = worker
         self.operation = operation
         self.beside = beside
         self.deadline = deadline

@@ -175,6 +175,7 @@ class JobRunner:
         return JobContext(
             account=call.account,
             job=job.id,
+            worker=self._worker,
             operation=call.operation,
             beside=call.operation.beside and not call.arguments.changes_mail,
             deadline=self._clock() + timedelta(seconds=left),

@@ -9,9 +9,13 @@ import msgspec
 
 from gateway.model.submission import OutboxEntry, SubmitRequest
 from gateway.provider import Envelope, SubmitReceipt
+from gateway.redis import keys
 from gateway.store.due import DueWork
 from gateway.store.outbox import OutboxMessage
 from tests.integration.services.world import World
+
+#: Name of the worker.
+WORKER = "worker"
 
 
 class Service:
@@ -60,7 +64,12 @@ class Outbox:
     async def deliver(self, queue_id: str) -> None:
         """Run the job of an entry."""
         service = self.service
-        await self.world.services.deliveries.deliver("ann", queue_id, service.hand_over, service.file_copy)
+        await self.world.services.deliveries.deliver("ann", queue_id, WORKER, service.hand_over, service.file_copy)
+
+    async def worker_lives(self, lives: bool) -> None:
+        """Give signs of life for the worker, or have none."""
+        control, key = self.world.services.store.control, keys.worker(WORKER)
+        await (control.call("SET", key, "1") if lives else control.call("DEL", key))
 
     async def entry(self, queue_id: str) -> OutboxEntry:
         """Return an entry."""

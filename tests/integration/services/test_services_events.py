@@ -19,6 +19,7 @@ from gateway.model.account import FlushRequest
 from gateway.model.submission import SubmitRequest
 from gateway.provider import Envelope, SubmitReceipt
 from gateway.smtp.errors import Phase, answer_error
+from tests.integration.services.outbox import WORKER
 from tests.integration.services.world import World
 
 pytestmark = pytest.mark.anyio
@@ -127,7 +128,7 @@ async def submitted(story: Story, *outcomes: Exception | SubmitReceipt, attempts
 
     clock: Any = story.services.clock
     while left:
-        await story.services.deliveries.deliver("ann", str(queued.queue_id), hand_over, file_copy)
+        await story.services.deliveries.deliver("ann", str(queued.queue_id), WORKER, hand_over, file_copy)
         clock.advance(100_000)
     told = await story.news()
     assert {event["data"]["queueId"] for event in told} == {queued.queue_id}

@@ -19,6 +19,7 @@ from gateway.services.submissions import SWEEP, SubmissionService
 from gateway.store.due import DueWork
 from gateway.store.outbox import OutboxMessage, OutboxStore
 from gateway.store.templates import TemplateStore
+from tests.integration.services.outbox import WORKER
 from tests.integration.services.world import World, open_world
 from tests.rigs.redis_server import RedisServer
 
@@ -80,7 +81,9 @@ async def events(world: World) -> list[str]:
 
 async def deliver(world: World, redis: RedisServer, service: Service, queue_id: str) -> None:
     """Run the job of an entry; Redis comes back when the message was handed over."""
-    delivery = asyncio.create_task(world.services.deliveries.deliver("ann", queue_id, service.hand_over, file_copy))
+    delivery = asyncio.create_task(
+        world.services.deliveries.deliver("ann", queue_id, WORKER, service.hand_over, file_copy)
+    )
     while not service.taken or redis_runs(redis):
         await asyncio.sleep(0.01)
     assert not delivery.done()

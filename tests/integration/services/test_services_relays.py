@@ -15,6 +15,7 @@ from gateway.provider import Envelope, SubmitReceipt
 from gateway.redis import keys
 from gateway.services.container import Services
 from gateway.store.outbox import OutboxMessage
+from tests.integration.services.outbox import WORKER
 from tests.integration.services.world import World
 from tests.unit.smtp.smtp_sink import SmtpSink
 
@@ -57,7 +58,7 @@ async def deliver(services: Services, queue_id: str) -> list[OutboxEntry]:
     async def file_copy(entry: OutboxEntry, message: OutboxMessage) -> None:
         filed.append(entry)
 
-    await services.deliveries.deliver("ann", queue_id, own_server, file_copy)
+    await services.deliveries.deliver("ann", queue_id, WORKER, own_server, file_copy)
     return filed
 
 

@@ -128,7 +128,7 @@ class Sender:
         if work.operation == "outbox.resolve":
             await services.unknown_sends.resolve(self.account, work.subject, self._look)
         else:
-            await services.deliveries.deliver(self.account, work.subject, self._hand_over, self._file_copy)
+            await services.deliveries.deliver(self.account, work.subject, "dead", self._hand_over, self._file_copy)
 
     async def _hand_over(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
         async with self.session() as session:

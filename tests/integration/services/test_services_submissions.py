@@ -24,10 +24,10 @@ from gateway.errors import (
 )
 from gateway.model.account import AccountCreate
 from gateway.model.submission import OutboxEntry, SubmitRequest
-from gateway.services.deliveries import ABANDONED, FIRST_RETRY, KEPT
+from gateway.services.deliveries import ABANDONED, FIRST_RETRY, KEPT, LOOK
 from gateway.services.submissions import SWEEP
 from gateway.store.outbox import OutboxMessage, OutboxStore
-from tests.integration.services.outbox import Outbox
+from tests.integration.services.outbox import WORKER, Outbox
 from tests.integration.services.world import World
 
 pytestmark = pytest.mark.anyio
@@ -135,7 +135,7 @@ async def test_a_worker_that_dies_while_filing_the_copy_files_no_second_one(outb
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await outbox.world.services.deliveries.deliver("ann", queue_id, outbox.service.hand_over, file_copy)
+        await outbox.world.services.deliveries.deliver("ann", queue_id, WORKER, outbox.service.hand_over, file_copy)
     outbox.world.clock.advance(ABANDONED.total_seconds())
     assert await outbox.due(queue_id)
     await outbox.deliver(queue_id)
@@ -206,16 +206,18 @@ async def test_the_kind_of_error_decides(outbox: Outbox, error: GatewayError, st
         assert (await outbox.entry(queue_id)).state == state
 
 
-async def test_a_worker_that_dies_while_sending_leaves_an_unknown_outcome(outbox: Outbox) -> None:
+@pytest.mark.parametrize("lives", [False, True], ids=["dead", "stuck"])
+async def test_a_worker_that_ends_no_sending_leaves_an_unknown_outcome(outbox: Outbox, lives: bool) -> None:
     """Nobody knows whether the message is out: sending it again would be a guess."""
     queue_id = await outbox.submit()
     outbox.service.errors = [asyncio.CancelledError()]
     with pytest.raises(asyncio.CancelledError):
         await outbox.deliver(queue_id)
-    assert (await outbox.entry(queue_id)).state == "sending"
+    await outbox.worker_lives(True)
     await outbox.deliver(queue_id)
     assert (await outbox.entry(queue_id)).state == "sending", "it may still be under way"
-    outbox.world.clock.advance(ABANDONED.total_seconds() + 1)
+    await outbox.worker_lives(lives)
+    outbox.world.clock.advance((ABANDONED if lives else LOOK).total_seconds())
     assert await outbox.due(queue_id)
     await outbox.deliver(queue_id)
     assert (await outbox.entry(queue_id)).state == "unknown"
@@ -367,7 +369,7 @@ async def test_a_failed_copy_does_not_make_the_message_unsent(outbox: Outbox) ->
     async def full(entry: OutboxEntry, message: OutboxMessage) -> None:
         raise ConnectError("the mailbox is full")
 
-    await outbox.world.services.deliveries.deliver("ann", queue_id, outbox.service.hand_over, full)
+    await outbox.world.services.deliveries.deliver("ann", queue_id, WORKER, outbox.service.hand_over, full)
     with pytest.raises(ResourceNotFoundError):
         await outbox.entry(queue_id)
     assert len(outbox.service.taken) == 1

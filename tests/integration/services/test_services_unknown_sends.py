@@ -15,7 +15,7 @@ from gateway.model.server import Server
 from gateway.model.submission import OutboxEntry, OutboxEnvelope, OutboxProgress, SubmitRequest
 from gateway.provider import Account, Envelope, Login, Session, SessionContext, SubmitReceipt
 from gateway.services import unknown_sends
-from gateway.services.deliveries import ABANDONED
+from gateway.services.deliveries import LOOK
 from gateway.services.unknown_sends import FIRST_LOOK, LAST_LOOK, SETTLING, Finding, Look, look_under_sent, resolving
 from gateway.store.accounts import AccountConfig, StoredOAuth2
 from gateway.store.due import DueWork
@@ -70,7 +70,7 @@ class Unknown:
         async def file_copy(entry: OutboxEntry, message: OutboxMessage) -> None:
             self.copies += 1
 
-        await self.world.services.deliveries.deliver("ann", self.queue_id, hand_over, file_copy)
+        await self.world.services.deliveries.deliver("ann", self.queue_id, "worker", hand_over, file_copy)
 
     async def entry(self) -> OutboxEntry:
         return await self.world.services.submissions.get(self.queue_id)
@@ -100,7 +100,7 @@ async def made_unknown(world: World, attempts: int) -> Unknown:
     async def file_copy(entry: OutboxEntry, message: OutboxMessage) -> None:
         raise AssertionError("nothing was sent")
 
-    await world.services.deliveries.deliver("ann", result.queue_id, hand_over, file_copy)
+    await world.services.deliveries.deliver("ann", result.queue_id, "worker", hand_over, file_copy)
     return Unknown(world, result.queue_id)
 
 
@@ -193,8 +193,8 @@ async def test_an_entry_whose_worker_died_is_looked_for(world: World) -> None:
         raise AssertionError("nothing was sent")
 
     with pytest.raises(KeyError):
-        await world.services.deliveries.deliver("ann", unknown.queue_id, die, file_copy)
-    world.clock.advance(ABANDONED.total_seconds())
+        await world.services.deliveries.deliver("ann", unknown.queue_id, "worker", die, file_copy)
+    world.clock.advance(LOOK.total_seconds())
     await world.services.due.done(resolving("ann", unknown.queue_id))
     await unknown.deliver()
     world.clock.advance(FIRST_LOOK.total_seconds())

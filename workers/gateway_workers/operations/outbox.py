@@ -36,7 +36,7 @@ def handlers(services: Services) -> Mapping[str, Handler]:
                 await file_sent_copy(session, provider, stored.config, entry, message)
                 await mark_answered(session, message)
 
-        await services.deliveries.deliver(job.account, arguments.queue_id, hand_over, file_copy)
+        await services.deliveries.deliver(job.account, arguments.queue_id, job.worker, hand_over, file_copy)
 
     async def resolve(job: JobContext, arguments: ask.ResolveSubmission) -> None:
         """Look whether a message of which nobody knows was sent."""
