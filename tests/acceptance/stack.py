@@ -31,7 +31,7 @@ WORKERS = 3
 class GatewayStack:
     """`gateway serve` and several `gateway worker`, with an OAuth2 app for the lab.
 
-    A proxy stands in front of the lab's IMAP server; without faults it passes everything on.
+    Proxies stand in front of the lab's IMAP and submission servers; without faults they pass everything on.
 
     Attributes:
         lab: whose users sign in.
@@ -54,6 +54,7 @@ class GatewayStack:
         self.url = f"http://127.0.0.1:{port}"
         entry = lab.clouds_entry()
         self.proxy = FaultProxy((entry["imap"]["host"], entry["imap"]["port"]))
+        self.smtp_proxy = FaultProxy((entry["smtp"]["host"], entry["smtp"]["port"]))
         self._key = secrets.token_hex(32)
         self._settings = {
             "GATEWAY_REDIS_URL": redis_server.url,
@@ -77,15 +78,17 @@ class GatewayStack:
 
     def start(self) -> None:
         """Start everything and register the OAuth2 app."""
-        self._loop.run(self.proxy.__aenter__())
+        for proxy in (self.proxy, self.smtp_proxy):
+            self._loop.run(proxy.__aenter__())
         entry = self.lab.clouds_entry()
         imap = {**entry["imap"], "port": self.proxy.address[1]}
-        clouds = {self.lab.app_fields()["cloud"]: {**entry, "imap": imap}}
+        smtp = {**entry["smtp"], "port": self.smtp_proxy.address[1]}
+        clouds = {self.lab.app_fields()["cloud"]: {**entry, "imap": imap, "smtp": smtp}}
         (self.directory / "clouds.json").write_text(json.dumps(clouds))
         for _ in range(WORKERS):
             self.start_worker()
         self.server.start()
-        wait_until(self._healthy, "gateway ready", 60)
+        self.wait_until_healthy()
         self.app = self.create_app()
         self.scan.plant(self.token, self._key, *self.lab.users)
 
@@ -97,7 +100,7 @@ class GatewayStack:
         """
         self.api.close()
         codes = {process.name: process.stop() for process in self.processes if process.running}
-        self._loop.run(self._close_proxy())
+        self._loop.run(self._close_proxies())
         assert set(codes.values()) <= {0}, f"{codes}\n{self.log_tail()}"
         self.scan.check(*self.logs)
 
@@ -220,15 +223,23 @@ class GatewayStack:
         parts = [f"--- {process.name}\n{process.log_tail(2500)}" for process in self.processes]
         return "\n".join(parts)
 
-    async def _close_proxy(self) -> None:
-        await self.proxy.__aexit__(None, None, None)
+    async def _close_proxies(self) -> None:
+        for proxy in (self.proxy, self.smtp_proxy):
+            await proxy.__aexit__(None, None, None)
         for _ in range(10):
             # Connections close in turns of the loop that come after.
             await asyncio.sleep(0)
 
+    def wait_until_healthy(self) -> None:
+        """Wait until the API answers and has its Redis.
+
+        Raises:
+            AssertionError: its process has ended.
+        """
+        wait_until(self._healthy, "gateway ready", 60)
+
     def _healthy(self) -> bool:
-        for process in self.processes:
-            assert process.running, f"{process.name} ended at once\n{process.log_tail()}"
+        assert self.server.running, f"the API ended\n{self.server.log_tail()}"
         try:
             return httpx.get(f"{self.url}/health", timeout=5, trust_env=False).status_code == 200
         except httpx.HTTPError:
