@@ -14,11 +14,11 @@ from msgspec import UNSET, Meta, UnsetType, field
 from gateway.model.account_errors import RemedyInfo, TokenRequestInfo
 from gateway.model.base import Resource
 from gateway.model.message import (
-    Address,
     Attachment,
     CalendarEventInfo,
     Category,
     EmailId,
+    MessageSummary,
     MessageText,
     SpecialUse,
     ThreadId,
@@ -243,29 +243,9 @@ class NotifiedAttachment(Attachment, frozen=True, kw_only=True):
     content: Annotated[str, Meta(description="Base64")] | None = None
 
 
-class MessageNewData(Resource, frozen=True, kw_only=True):
+class MessageNewData(MessageSummary, frozen=True, kw_only=True):
     """`messageNew`: a message came into a mailbox, by delivery, move or upload; `seemsLikeNew` on its first sight."""
 
-    id: str
-    uid: int | None = None
-    email_id: EmailId | None = None
-    thread_id: ThreadId | None = None
-    path: str | None = None
-    date: datetime | None = None
-    draft: bool = False
-    unseen: bool = False
-    flagged: bool = False
-    answered: bool = False
-    size: int | None = None
-    subject: str | None = None
-    from_: Address | None = field(name="from", default=None)
-    reply_to: tuple[Address, ...] = ()
-    to: tuple[Address, ...] = ()
-    cc: tuple[Address, ...] = ()
-    message_id: str | None = None
-    in_reply_to: str | None = None
-    flags: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
     headers: dict[str, tuple[str, ...]] | None = None
     attachments: tuple[NotifiedAttachment, ...] = ()
     text: MessageText | None = None

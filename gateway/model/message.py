@@ -124,8 +124,8 @@ class BounceEntry(Resource, frozen=True, kw_only=True):
     date: datetime | None = None
 
 
-class MessageEntry(Resource, frozen=True, kw_only=True):
-    """A message as it stands in a listing: no body."""
+class MessageSummary(Resource, frozen=True, kw_only=True):
+    """What every description of a message has: where it is, its envelope (RFC 9051 section 2.3.5), flags and labels."""
 
     id: str
     uid: int | None = None
@@ -147,6 +147,11 @@ class MessageEntry(Resource, frozen=True, kw_only=True):
     in_reply_to: str | None = None
     flags: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+
+
+class MessageEntry(MessageSummary, frozen=True, kw_only=True):
+    """A message as it stands in a listing: no body."""
+
     attachments: tuple[Attachment, ...] = ()
     text: TextInfo | None = None
     preview: str | None = None
@@ -178,31 +183,11 @@ class CalendarEventInfo(Resource, frozen=True, kw_only=True):
     content: str | None = None
 
 
-class MessageDetail(Resource, frozen=True, kw_only=True):
+class MessageDetail(MessageSummary, frozen=True, kw_only=True):
     """One message in full; body text only when asked for."""
 
-    id: str
-    uid: int | None = None
-    email_id: EmailId | None = None
-    thread_id: ThreadId | None = None
-    path: str | None = None
-    date: datetime | None = None
-    draft: bool = False
-    unseen: bool = False
-    flagged: bool = False
-    answered: bool = False
-    size: int | None = None
-    subject: str | None = None
-    from_: Address | None = field(name="from", default=None)
     sender: Address | None = None
-    reply_to: tuple[Address, ...] = ()
-    to: tuple[Address, ...] = ()
-    cc: tuple[Address, ...] = ()
     bcc: tuple[Address, ...] = ()
-    message_id: str | None = None
-    in_reply_to: str | None = None
-    flags: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
     headers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
     text: MessageText | None = None
