@@ -16,7 +16,7 @@ from tests.rigs.certificates import Certificates
 from tests.rigs.dovecot_config import EXCHANGE_HOST, FULL_HOST, DovecotPorts, server_user, write_config
 from tests.rigs.issuer import TokenIssuer
 from tests.rigs.ports import reserve_port
-from tests.rigs.processes import SERVER_PATH, ServerProcess, accepts_connections
+from tests.rigs.processes import SERVER_PATH, ServerProcess, accepts_connections, wait_until
 
 TOKEN_USERS = ("alice@contoso.test", "bob@contoso.test", "carol@contoso.test", "dave@contoso.test")
 PASSWORD_USERS = {"pat@example.test": "pat-password", "quinn@example.test": "quinn-password"}
@@ -115,14 +115,19 @@ class Dovecot:
             self._give_away(path)
 
     def kick(self, user: str) -> None:
-        """Cut the sessions of one account with BYE."""
-        subprocess.run(
-            ["doveadm", "-c", str(self._config), "kick", user],
-            check=False,  # it fails when nobody is there to be kicked
+        """Cut the sessions of one account with BYE, and wait until they have ended."""
+        self._doveadm("kick", user)
+        wait_until(lambda: user.encode() not in self._doveadm("who", user), "the kicked are gone", 10)
+
+    def _doveadm(self, *arguments: str) -> bytes:
+        """Return what it says; it fails when nobody is there whom it could be about."""
+        return subprocess.run(
+            ["doveadm", "-c", str(self._config), *arguments],
+            check=False,
             capture_output=True,
             timeout=10,
             env={"PATH": SERVER_PATH},
-        )
+        ).stdout
 
     def log_tail(self) -> str:
         """The end of the server's log, for a failing test to print."""
