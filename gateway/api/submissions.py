@@ -56,6 +56,9 @@ async def submit(call: Call, body: SubmitRequest) -> SubmitResult:
     With `mailMerge` each of its recipients gets a message of its own, rendered with its `params`, and the answer tells
     what became of each. With `listId` as well, messages carry List-ID, List-Unsubscribe and, where links are https,
     List-Unsubscribe-Post; who has left the list is skipped.
+
+    The header fields `X-EE-Send-At`, `X-EE-Delivery-Attempts` and `X-EE-Gateway` of `raw` stand for `sendAt`,
+    `deliveryAttempts` and `gateway` where these are missing; they are not sent.
     """
     if body.mail_merge is None:
         return await call.services.submissions.submit(call.account, body)

@@ -18,7 +18,7 @@ from gateway.store.accounts import AccountConfig
 def outgoing(request: ComposeFields, config: AccountConfig, now: datetime) -> Outgoing:
     """Return what the composer needs of a request."""
     reply_to = request.reply_to if isinstance(request, SubmitRequest) else None
-    raw = _base64(request.raw, "raw") if request.raw is not None else None
+    raw = finished(request.raw) if request.raw is not None else None
     author = _address(request.from_) if request.from_ is not None else None
     if author is None and raw is None and config.email:
         author = Address(name=config.name, address=config.email)
@@ -53,6 +53,15 @@ def outgoing(request: ComposeFields, config: AccountConfig, now: datetime) -> Ou
         raw=raw,
         envelope=envelope,
     )
+
+
+def finished(raw: str) -> bytes:
+    """Return the octets of a message that a request gives as `raw`.
+
+    Raises:
+        InvalidRequestError: it is no base64.
+    """
+    return _base64(raw, "raw")
 
 
 def _address(recipient: Recipient) -> Address:
