@@ -1,4 +1,5 @@
-"""The command line: ``gateway serve | worker | dev | demo | check | events | tokens | secrets | plugins | openapi``.
+"""The command line: ``gateway serve | worker | smtp | dev | demo | check | events | tokens | secrets | plugins |
+openapi``.
 
 Commands of other packages, such as the worker, are found by their entry point in the group ``gateway.commands``.
 """
@@ -137,6 +138,15 @@ def serve(with_parent: bool) -> None:
     from gateway.app import serve as serve_app  # noqa: PLC0415  the other commands start faster without it
 
     run_process(serve_app, with_parent=with_parent)
+
+
+@main.command(short_help="Run the SMTP server for programs that know no REST API.")
+@process_options
+def smtp(with_parent: bool) -> None:
+    """Take messages over SMTP (RFC 6409) into the outboxes of accounts. Start as many as you like."""
+    from gateway.msa.server import serve as serve_smtp  # noqa: PLC0415
+
+    run_process(serve_smtp, with_parent=with_parent)
 
 
 @main.command(short_help="Run everything on this machine, with a pretend mail service.")

@@ -56,6 +56,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         data_dir: the directory of this installation's own files.
         egress: the addresses that outbound HTTP may connect to.
         worker_memory: mebibytes that a worker may reserve, 0 for no limit.
+        smtp_host, smtp_port: where ``gateway smtp`` listens; STARTTLS is required if there is a certificate.
+        smtp_tls_port: where it listens with TLS from the beginning; 0 for nowhere.
+        smtp_cert_file, smtp_key_file: its certificate with what signed it, and the key, in PEM.
+        smtp_max_size: octets that a message may have.
     """
 
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -70,6 +74,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path | None = None
     egress: Egress = Egress()
     worker_memory: int = 4096
+    smtp_host: str = "127.0.0.1"
+    smtp_port: int = 2525
+    smtp_tls_port: int = 0
+    smtp_cert_file: Path | None = None
+    smtp_key_file: Path | None = None
+    smtp_max_size: int = 25 * 1024 * 1024
 
     def __repr__(self) -> str:
         return f"Settings(host={self.host!r}, port={self.port}, data_dir={self.data_dir!r})"
@@ -127,6 +137,12 @@ def _port(value: str) -> int:
 def _mebibytes(value: str) -> int:
     if not value.isdigit() or 0 < int(value) < LEAST_WORKER_MEMORY:
         raise ValueError(f"must be a number of MiB, {LEAST_WORKER_MEMORY} or more, or 0 for no limit")
+    return int(value)
+
+
+def _octets(value: str) -> int:
+    if not value.isdigit() or int(value) < 1024:
+        raise ValueError("must be a number of octets, 1024 or more")
     return int(value)
 
 
@@ -208,4 +224,10 @@ _READERS: dict[str, tuple[str, Any]] = {
     "GATEWAY_DATA_DIR": ("data_dir", Path),
     "GATEWAY_EGRESS": ("egress", _egress),
     "GATEWAY_WORKER_MEMORY": ("worker_memory", _mebibytes),
+    "GATEWAY_SMTP_HOST": ("smtp_host", str),
+    "GATEWAY_SMTP_PORT": ("smtp_port", _port),
+    "GATEWAY_SMTP_TLS_PORT": ("smtp_tls_port", _port),
+    "GATEWAY_SMTP_CERT_FILE": ("smtp_cert_file", Path),
+    "GATEWAY_SMTP_KEY_FILE": ("smtp_key_file", Path),
+    "GATEWAY_SMTP_MAX_SIZE": ("smtp_max_size", _octets),
 }

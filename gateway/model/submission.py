@@ -164,6 +164,7 @@ class SubmitResult(Resource, frozen=True, kw_only=True):
     mail_merge: tuple[MailMergeResult, ...] | None = None
 
 
+Source = Literal["smtp", "api", "test", "ui"]
 OutboxState = Literal["queued", "sending", "sent", "retrying", "unknown", "failed", "cancelled"]
 
 
@@ -198,7 +199,7 @@ class OutboxEntry(Resource, omit_defaults=False, frozen=True, kw_only=True):
 
     queue_id: str
     account: str
-    source: Literal["smtp", "api", "test", "ui"] = "api"
+    source: Source = "api"
     message_id: str
     envelope: OutboxEnvelope
     subject: str | None = None

@@ -25,10 +25,12 @@ from gateway.model.submission import (
     OutboxEnvelope,
     OutboxList,
     OutboxProgress,
+    Source,
     SubmitRequest,
     SubmitResult,
 )
 from gateway.provider import Clock
+from gateway.services.controls import with_controls
 from gateway.services.merging import Merged, MergeService, check_members
 from gateway.services.outgoing import outgoing
 from gateway.services.paging import page_of
@@ -104,8 +106,8 @@ class SubmissionService:
         self._sender = sender
         self._clock = clock
 
-    async def submit(self, account: str, request: SubmitRequest) -> SubmitResult:
-        """Queue a message; nothing has been sent when this returns.
+    async def submit(self, account: str, request: SubmitRequest, *, source: Source = "api") -> SubmitResult:
+        """Queue a message that came by way of `source`; nothing has been sent when this returns.
 
         Raises:
             ResourceNotFoundError: there is no such account, template or relay, the account cannot send (code
@@ -113,8 +115,9 @@ class SubmissionService:
             InvalidRequestError: no message can be made of the request.
         """
         check_members(request)
+        request = with_controls(request)
         config = await self._sending_account(account, request)
-        return await self._accept(config, await self._rendering.one(config, request), self._references)
+        return await self._accept(config, await self._rendering.one(config, request), self._references, source)
 
     async def submit_merge(self, account: str, request: SubmitRequest) -> Sequence[Merged]:
         """Queue a message for each recipient of `request.mail_merge`; return what became of each, in order.
@@ -125,6 +128,7 @@ class SubmissionService:
             InvalidRequestError: members stand side by side that cannot.
             MissingSettingError: links have no address.
         """
+        request = with_controls(request)
         config = await self._sending_account(account, request)
         references = self._references.remembering()
         told = []
@@ -139,7 +143,7 @@ class SubmissionService:
         return told
 
     async def _accept(
-        self, config: AccountConfig, request: SubmitRequest, references: ReferenceService
+        self, config: AccountConfig, request: SubmitRequest, references: ReferenceService, source: Source = "api"
     ) -> SubmitResult:
         account = config.account
         referred = await references.resolve(config, request)
@@ -149,7 +153,7 @@ class SubmissionService:
             return SubmitResult(
                 response="Dry run", message_id=composed.message_id, preview=preview, reference=referred.result
             )
-        entry = await self._entry(account, request, composed)
+        entry = await self._entry(account, request, composed, source)
         copy = composed.sent_copy()
         message = OutboxMessage(
             raw=composed.raw, sent_copy=copy if copy != composed.raw else None, answered=referred.answered
@@ -281,13 +285,16 @@ class SubmissionService:
             raise ResourceNotFoundError("the account has no submission server", code="SMTPUnavailable")
         return config
 
-    async def _entry(self, account: str, request: SubmitRequest, composed: ComposedMessage) -> OutboxEntry:
+    async def _entry(
+        self, account: str, request: SubmitRequest, composed: ComposedMessage, source: Source
+    ) -> OutboxEntry:
         now = self._clock()
         scheduled = max(now, request.send_at.astimezone(UTC)) if request.send_at is not None else now
         attempts = request.delivery_attempts or await self._settings.get("deliveryAttempts") or DEFAULT_ATTEMPTS
         return OutboxEntry(
             queue_id=f"{int(scheduled.timestamp() * 1000):012x}{secrets.token_hex(4)}",
             account=account,
+            source=source,
             message_id=composed.message_id,
             envelope=OutboxEnvelope(from_=composed.envelope.mail_from, to=composed.envelope.rcpt_to),
             subject=composed.subject or None,

@@ -20,7 +20,7 @@ from tests.acceptance.processes import GatewayProcess
 from tests.rigs.labs import Lab
 from tests.rigs.loop_thread import LoopThread
 from tests.rigs.ports import reserve_port
-from tests.rigs.processes import rig_directory, wait_until
+from tests.rigs.processes import accepts_connections, rig_directory, wait_until
 from tests.rigs.receiver import Receiver, running_receiver
 from tests.rigs.redis_server import RedisServer
 
@@ -124,6 +124,16 @@ class GatewayStack:
         self.servers.append(server)
         server.start()
         return f"http://127.0.0.1:{port}"
+
+    def start_smtp(self) -> int:
+        """Start the SMTP server, wait until it answers, and return its port."""
+        port = reserve_port()
+        settings = {**self._settings, "GATEWAY_SMTP_PORT": str(port)}
+        process = GatewayProcess("smtp", ["smtp", "--with-parent"], settings, self.directory / "smtp.log")
+        self.servers.append(process)
+        process.start()
+        wait_until(lambda: accepts_connections(port), "SMTP server ready", 60)
+        return port
 
     def start_worker(self) -> GatewayProcess:
         """Start one more worker and wait until it is known."""
