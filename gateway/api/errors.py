@@ -79,6 +79,7 @@ STATUS: Mapping[type[errors.GatewayError], int] = {
 STATUS_BY_CODE: Mapping[str, int] = {
     "AccountAlreadyExists": 400,
     "AccessDenied": 403,
+    "IdempotencyKeyReused": 422,
     "MissingServerExtension": 422,
     "OauthRenewError": 403,
     "RangeNotSatisfiable": 416,

@@ -13,7 +13,7 @@ import gateway
 from gateway.api.examples import EXAMPLES
 from gateway.api.operation import Operation
 from gateway.api.paths import OTHER, PATH_PARAMETERS
-from gateway.api.requests import LONGEST_WAIT
+from gateway.api.requests import IDEMPOTENCY_KEY, LONGEST_WAIT
 from gateway.api.schemas import REFERENCE, bounded, component_schemas, parameter_schemas
 from gateway.api.validation import struct_info
 from gateway.errors import Remedy
@@ -119,6 +119,13 @@ _PARAMETERS: Schema = {
         "description": "Milliseconds to wait for an answer; `X-Gateway-Timeout` is the same",
         "schema": {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT},
     },
+    "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The caller's own name of this request: for 24 hours the same request with the same key is "
+        "answered as the first one was, and nothing is done again",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": f"^{IDEMPOTENCY_KEY}$"},
+    },
     "Range": {
         "name": "Range",
         "in": "header",
@@ -192,6 +199,8 @@ def _operation(operation: Operation, examples: Mapping[str, Any]) -> Schema:
         found["requestBody"] = {"required": required, "content": content}
     if operation.ranges:
         found["parameters"].append({"$ref": "#/components/parameters/Range"})
+    if operation.idempotent:
+        found["parameters"].append({"$ref": "#/components/parameters/IdempotencyKey"})
     if operation.scope is None:
         found["security"] = []
     else:

@@ -43,6 +43,7 @@ class Operation:
         errors: status codes beyond those every operation can answer.
         takes_mail: its body may be as large as the installation allows mail to be.
         ranges: a part of what it answers can be asked for (RFC 9110 section 14).
+        idempotent: with an Idempotency-Key it is done once.
     """
 
     method: Method
@@ -61,6 +62,7 @@ class Operation:
     errors: tuple[int, ...]
     takes_mail: bool
     ranges: bool
+    idempotent: bool
     controller: Controller
 
     @property
@@ -84,6 +86,7 @@ def operation(
     errors: tuple[int, ...] = (),
     takes_mail: bool = False,
     ranges: bool = False,
+    idempotent: bool = False,
 ) -> Callable[[Controller], Operation]:
     """Make an operation of an async function.
 
@@ -113,6 +116,7 @@ def operation(
             errors=errors,
             takes_mail=takes_mail,
             ranges=ranges,
+            idempotent=idempotent,
             controller=controller,
         )
 

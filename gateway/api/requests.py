@@ -24,12 +24,18 @@ LONGEST_WAIT = 7_200_000
 #: Names of the timeout header, the compatible one first.
 TIMEOUT_HEADERS = ("x-ee-timeout", "x-gateway-timeout")
 
+IDEMPOTENCY_HEADER = "idempotency-key"
+#: Visible ASCII with spaces inside: HTTP takes those at the ends away, and knows no charset of headers.
+IDEMPOTENCY_KEY = r"[!-~]([ -~]{0,254}[!-~])?"
+
 #: The query parameter that may stand in every call in place of the Authorization header.
 TOKEN_PARAMETER = "access_token"
 
-#: Query parameters that any call may carry; clients still send the second, which asked for a store that is no more.
+#: Query parameters that any call may carry, documented or not; clients still send the second, which
+#: asked for a store that is no more.
 _IGNORED = frozenset({TOKEN_PARAMETER, "documentStore"})
 
+_KEY = re.compile(IDEMPOTENCY_KEY, re.ASCII)
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE)
 
 
@@ -67,11 +73,11 @@ def decode_query(members: Mapping[str, list[str]], cls: type[S]) -> S:
     Raises:
         InvalidRequestError: with every mistake in ``fields``.
     """
-    lists = _list_members(cls)
+    lists, named = _list_members(cls), cls.__struct_encode_fields__
     values: dict[str, Any] = {}
     repeated = []
     for name, found in members.items():
-        if name in _IGNORED:
+        if name in _IGNORED and name not in named:
             continue
         if name not in lists and len(found) > 1:
             repeated.append({"message": f'"{name[:100]}" must be given once', "key": name[:100]})
@@ -107,6 +113,25 @@ def decode_body(body: bytes, content_type: str | None, cls: type[S]) -> S:
     except RecursionError:
         raise InvalidRequestError("The request body is nested too deeply", code="InvalidJson") from None
     return validate(value, cls)
+
+
+def read_idempotency_key(headers: Mapping[str, str]) -> str | None:
+    """Return the key of a request that must not be done twice, None when it has none; raises as the next one."""
+    value = headers.get(IDEMPOTENCY_HEADER)
+    return None if value is None else check_idempotency_key(value)
+
+
+def check_idempotency_key(value: str) -> str:
+    """Return a key that is one.
+
+    Raises:
+        InvalidRequestError: it is empty, too long, or holds anything but ASCII.
+    """
+    if not _KEY.fullmatch(value):
+        problem = f'"{IDEMPOTENCY_HEADER}" must have 1 to 256 visible ASCII characters'
+        fields = [{"message": problem, "key": IDEMPOTENCY_HEADER}]
+        raise InvalidRequestError("Input validation failed", code="InvalidIdempotencyKey", fields=fields)
+    return value
 
 
 def read_timeout(headers: Mapping[str, str], default: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -11,7 +12,9 @@ from gateway.api.call import Call
 from gateway.api.errors import status_of
 from gateway.api.operation import operation
 from gateway.api.paging import Paging
+from gateway.api.requests import read_idempotency_key
 from gateway.errors import GatewayError
+from gateway.model.base import Payload
 from gateway.model.blocklist import Blocked
 from gateway.model.message import Address
 from gateway.model.submission import (
@@ -24,6 +27,7 @@ from gateway.model.submission import (
     SubmitRequest,
     SubmitResult,
 )
+from gateway.services.idempotency import idempotency_key
 from gateway.services.merging import Merged
 
 _ENTRY = "/v1/outbox/{queueId}"
@@ -35,6 +39,15 @@ class OutboxQuery(Paging, frozen=True, kw_only=True):
     account: Annotated[str, Meta(max_length=256, description="Only messages of this account")] | None = None
 
 
+class SubmitQuery(Payload, frozen=True, kw_only=True):
+    """Parameters that clients send."""
+
+    document_store: Annotated[bool, Meta(description="Accepted, and without effect")] = False
+    use_structured_format: Annotated[bool, Meta(description="Accepted, and without effect: mail is sent as MIME")] = (
+        False
+    )
+
+
 @operation(
     "POST",
     "/v1/account/{account}/submit",
@@ -44,10 +57,11 @@ class OutboxQuery(Paging, frozen=True, kw_only=True):
     action="send",
     group="submit",
     returns=SubmitResult,
-    errors=(404, 422),
+    errors=(404, 409, 422),
     takes_mail=True,
+    idempotent=True,
 )
-async def submit(call: Call, body: SubmitRequest) -> SubmitResult:
+async def submit(call: Call, query: SubmitQuery, body: SubmitRequest) -> SubmitResult:
     """Queue a message for sending. When this answers, it is in the outbox, and nothing has been sent yet.
 
     The texts of `template` go before those of the request. With `template` or `render` they are Handlebars, which can
@@ -59,12 +73,23 @@ async def submit(call: Call, body: SubmitRequest) -> SubmitResult:
 
     The header fields `X-EE-Send-At`, `X-EE-Delivery-Attempts` and `X-EE-Gateway` of `raw` stand for `sendAt`,
     `deliveryAttempts` and `gateway` where these are missing; they are not sent.
+
+    With an `Idempotency-Key`, whose keys are the account's own, the same request is answered for 24 hours as it was the
+    first time, with `idempotency.status` HIT; another request with the key is refused with 422 (IdempotencyKeyReused).
+    A request that was refused leaves its key free, and a dry run leaves keys alone. The key of a mail merge is in use
+    (409, IdempotencyKeyInUse) until all of its messages are queued; should the gateway die in between, it stays so for
+    the 24 hours, and `/v1/outbox` shows by `idempotencyKey` what was queued.
     """
+    value = read_idempotency_key(call.headers)
+    key = idempotency_key(value, "submit", body) if value is not None else None
     if body.mail_merge is None:
-        return await call.services.submissions.submit(call.account, body)
-    merged = await call.services.submissions.submit_merge(call.account, body)
-    response = "Dry run" if body.dry_run else "Queued for delivery"
-    return SubmitResult(response=response, mail_merge=tuple(_told(one, body.list_id) for one in merged))
+        return await call.services.submissions.submit(call.account, body, key=key)
+
+    def answer(merged: Sequence[Merged]) -> SubmitResult:
+        response = "Dry run" if body.dry_run else "Queued for delivery"
+        return SubmitResult(response=response, mail_merge=tuple(_told(one, body.list_id) for one in merged))
+
+    return await call.services.submissions.submit_merge(call.account, body, answer, key=key)
 
 
 def _told(merged: Merged, list_id: str | None) -> MailMergeResult:

@@ -152,6 +152,13 @@ class MailMergeResult(Resource, frozen=True, kw_only=True):
     skipped: SkippedRecipient | None = None
 
 
+class IdempotencyResult(Resource, omit_defaults=False, frozen=True, kw_only=True):
+    """The request's Idempotency-Key, and whether this is the answer of an earlier request."""
+
+    key: str
+    status: Annotated[Literal["MISS", "HIT"], Meta(description="`HIT` when nothing was done this time")]
+
+
 class SubmitResult(Resource, frozen=True, kw_only=True):
     """The message was queued; nothing has been sent yet. Of a mail merge, `mailMerge` tells of each recipient."""
 
@@ -162,6 +169,7 @@ class SubmitResult(Resource, frozen=True, kw_only=True):
     reference: ReferenceResult | None = None
     preview: str | None = None
     mail_merge: tuple[MailMergeResult, ...] | None = None
+    idempotency: IdempotencyResult | None = None
 
 
 Source = Literal["smtp", "api", "test", "ui"]
@@ -204,6 +212,7 @@ class OutboxEntry(Resource, omit_defaults=False, frozen=True, kw_only=True):
     envelope: OutboxEnvelope
     subject: str | None = None
     gateway: str | None = None
+    idempotency_key: str | None = None
     state: OutboxState
     created: datetime
     scheduled: datetime

@@ -13,12 +13,15 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from gateway import __version__
 from gateway.api.guards import admit
+from gateway.api.requests import check_idempotency_key
 from gateway.api.submissions import submit
 from gateway.errors import GatewayError, RateLimitError
 from gateway.model.submission import EnvelopePayload, SubmitRequest
 from gateway.msa.replies import LATER, reply_to
 from gateway.redis import UNREACHABLE
 from gateway.services.container import Services
+from gateway.services.controls import take_controls
+from gateway.services.idempotency import idempotency_key
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +89,10 @@ class Submission:
         account = str(session.auth_data)
         self._connections.busy.add(connection)
         try:
-            result = await self._connections.services.submissions.submit(account, request, source="smtp")
+            wanted = take_controls(envelope.content).idempotency_key
+            key = None if wanted is None else idempotency_key(check_idempotency_key(wanted), "smtp", request)
+            submissions = self._connections.services.submissions
+            result = await submissions.submit(account, request, key=key, source="smtp")
         except GatewayError as error:
             log.info("submission_refused", account=account, error=type(error).__name__, code=error.error_code)
             return reply_to(error)

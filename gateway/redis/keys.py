@@ -279,6 +279,16 @@ def outbox_of(account: str) -> str:
     return _account(account, "out")
 
 
+def idempotency(account: str, name: str) -> str:
+    """What is known of one idempotency key, named by its SHA-256."""
+    return _account(account, f"idempotency:{name}")
+
+
+def idempotency_of(account: str) -> str:
+    """Sorted set of the names of the account's idempotency keys, by the time at which they are forgotten."""
+    return _account(account, "idempotency")
+
+
 def exports_of(account: str) -> str:
     """Sorted set of the account's export ids."""
     return _account(account, "exports")

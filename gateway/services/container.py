@@ -30,6 +30,7 @@ from gateway.services.feed import FeedReader
 from gateway.services.grants import GrantService
 from gateway.services.health import HealthService
 from gateway.services.health_check import HealthCheck
+from gateway.services.idempotency import IdempotencyService
 from gateway.services.listings import ListingService
 from gateway.services.merging import MergeService
 from gateway.services.metrics import MetricsService
@@ -61,6 +62,7 @@ from gateway.store.due import DueStore
 from gateway.store.events import EventStore
 from gateway.store.exports import ExportStore
 from gateway.store.grants import GrantStore
+from gateway.store.idempotency import IdempotencyStore
 from gateway.store.index import IndexStore
 from gateway.store.metrics import MetricsStore
 from gateway.store.outbox import OutboxStore
@@ -315,6 +317,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
             rendering=rendering,
             merging=MergeService(rendering, blocklists),
             relays=relays,
+            idempotency=IdempotencyService(IdempotencyStore(store), clock),
             sender=dispatcher,
             clock=clock,
         ),

@@ -8,14 +8,20 @@ from __future__ import annotations
 import base64
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, timedelta
 from typing import Protocol
 
 import msgspec
 import structlog
 
-from gateway.errors import ConflictError, InvalidRequestError, ResourceNotFoundError, ServiceUnavailableError
+from gateway.errors import (
+    ConflictError,
+    GatewayError,
+    InvalidRequestError,
+    ResourceNotFoundError,
+    ServiceUnavailableError,
+)
 from gateway.mime.compose import ComposedMessage, Outgoing, compose
 from gateway.model.message import ReferenceResult
 from gateway.model.submission import (
@@ -31,6 +37,7 @@ from gateway.model.submission import (
 )
 from gateway.provider import Clock
 from gateway.services.controls import with_controls
+from gateway.services.idempotency import IdempotencyKey, IdempotencyService, again, first
 from gateway.services.merging import Merged, MergeService, check_members
 from gateway.services.outgoing import outgoing
 from gateway.services.paging import page_of
@@ -40,6 +47,7 @@ from gateway.services.rendering import RenderingService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
+from gateway.store.idempotency import KeyRecord
 from gateway.store.outbox import OutboxMessage, OutboxStore
 
 log = structlog.get_logger(__name__)
@@ -92,6 +100,7 @@ class SubmissionService:
         rendering: RenderingService,
         merging: MergeService,
         relays: RelayService,
+        idempotency: IdempotencyService,
         sender: Sender,
         clock: Clock,
     ) -> None:
@@ -103,57 +112,125 @@ class SubmissionService:
         self._rendering = rendering
         self._merging = merging
         self._relays = relays
+        self._idempotency = idempotency
         self._sender = sender
         self._clock = clock
 
-    async def submit(self, account: str, request: SubmitRequest, *, source: Source = "api") -> SubmitResult:
-        """Queue a message that came by way of `source`; nothing has been sent when this returns.
+    async def submit(
+        self,
+        account: str,
+        request: SubmitRequest,
+        *,
+        key: IdempotencyKey | None = None,
+        source: Source = "api",
+    ) -> SubmitResult:
+        """Queue a message; nothing has been sent when this returns.
+
+        Args:
+            account: whose.
+            request: the message.
+            key: a request that had the same key before is answered as it was then. A dry run leaves keys alone.
+            source: the way that the message came.
 
         Raises:
+            ConflictError: the key came with another request (code IdempotencyKeyReused).
             ResourceNotFoundError: there is no such account, template or relay, the account cannot send (code
                 SMTPUnavailable), or there is nothing where the message refers to.
             InvalidRequestError: no message can be made of the request.
         """
         check_members(request)
+        if (known := await self._known(account, request, key)) is not None:
+            return known
         request = with_controls(request)
         config = await self._sending_account(account, request)
-        return await self._accept(config, await self._rendering.one(config, request), self._references, source)
+        rendered = await self._rendering.one(config, request)
+        return await self._accept(config, rendered, self._references, key, source, alone=True)
 
-    async def submit_merge(self, account: str, request: SubmitRequest) -> Sequence[Merged]:
-        """Queue a message for each recipient of `request.mail_merge`; return what became of each, in order.
+    async def submit_merge(
+        self,
+        account: str,
+        request: SubmitRequest,
+        answer: Callable[[Sequence[Merged]], SubmitResult],
+        *,
+        key: IdempotencyKey | None = None,
+    ) -> SubmitResult:
+        """Queue a message for each recipient of `request.mail_merge`.
+
+        Args:
+            account: whose.
+            request: the messages.
+            answer: makes the answer of what became of each, in order.
+            key: as of `submit`. It is claimed before the first message is queued; should the process die before the
+                last one is, nobody knows how far it came, and the key stays in use until it is forgotten.
 
         Raises:
+            ConflictError: the key came with another request (code IdempotencyKeyReused), or the other one has not been
+                answered (code IdempotencyKeyInUse).
             ResourceNotFoundError: there is no such account, template or relay, or the account cannot send (code
                 SMTPUnavailable).
             InvalidRequestError: members stand side by side that cannot.
             MissingSettingError: links have no address.
         """
+        if (known := await self._known(account, request, key)) is not None:
+            return known
         request = with_controls(request)
         config = await self._sending_account(account, request)
+        expanded = await self._merging.expand(config, request)
+        told: list[Merged] = []
+        if key is None or request.dry_run:
+            await self._accept_each(config, expanded, key, told)
+            return first(key, answer(told))
+        claimed = await self._idempotency.claim(account, key)
+        if isinstance(claimed, SubmitResult):
+            return claimed
+        try:
+            await self._accept_each(config, expanded, key, told)
+        except GatewayError:
+            if not any(isinstance(one.found, SubmitResult) for one in told):
+                await self._idempotency.release(account, key, claimed)
+            raise
+        made = answer(told)
+        await self._idempotency.answered(account, key, claimed, made)
+        return first(key, made)
+
+    async def _known(self, account: str, request: SubmitRequest, key: IdempotencyKey | None) -> SubmitResult | None:
+        return None if key is None or request.dry_run else await self._idempotency.answer(account, key)
+
+    async def _accept_each(
+        self, config: AccountConfig, expanded: Sequence[Merged], key: IdempotencyKey | None, told: list[Merged]
+    ) -> None:
+        """Queue what can be sent, and add to `told` what became of each."""
         references = self._references.remembering()
-        told = []
-        for entry, found in await self._merging.expand(config, request):
+        for entry, found in expanded:
             if not isinstance(found, SubmitRequest):
                 told.append(Merged(entry, found))
                 continue
             try:
-                told.append(Merged(entry, await self._accept(config, found, references)))
+                told.append(Merged(entry, await self._accept(config, found, references, key, alone=False)))
             except InvalidRequestError as error:
                 told.append(Merged(entry, error))
-        return told
 
     async def _accept(
-        self, config: AccountConfig, request: SubmitRequest, references: ReferenceService, source: Source = "api"
+        self,
+        config: AccountConfig,
+        request: SubmitRequest,
+        references: ReferenceService,
+        key: IdempotencyKey | None,
+        source: Source = "api",
+        *,
+        alone: bool,
     ) -> SubmitResult:
+        """Queue one message; `alone` if the key is of this one message."""
         account = config.account
         referred = await references.resolve(config, request)
         composed = compose(self._outgoing(referred, config), now=self._clock)
         if request.dry_run:
             preview = base64.b64encode(composed.raw).decode()
-            return SubmitResult(
+            shown = SubmitResult(
                 response="Dry run", message_id=composed.message_id, preview=preview, reference=referred.result
             )
-        entry = await self._entry(account, request, composed, source)
+            return first(key, shown) if alone else shown
+        entry = await self._entry(account, request, composed, key, source)
         copy = composed.sent_copy()
         message = OutboxMessage(
             raw=composed.raw, sent_copy=copy if copy != composed.raw else None, answered=referred.answered
@@ -162,18 +239,26 @@ class SubmissionService:
         work = DueWork("outbox.send", account, entry.queue_id)
         # Due in any case: should the job be lost, the sweep brings it back.
         await self._due.put(work, entry.scheduled if later else self._clock() + SWEEP)
-        await self._outbox.add(entry, message)
-        if not later:
-            # It is accepted by now, and whoever was told otherwise would submit it again.
-            with contextlib.suppress(ServiceUnavailableError):
-                await self._sender.send(account, entry.queue_id)
-        return SubmitResult(
+        result = SubmitResult(
             response="Queued for delivery",
             message_id=entry.message_id,
             queue_id=entry.queue_id,
             send_at=entry.scheduled,
             reference=referred.result,
         )
+        if key is not None and alone:
+            record = KeyRecord(request=key.request, owner=entry.queue_id, answer=result)
+            if (known := await self._outbox.add(entry, message, record)) is not None:
+                await self._outbox.remove(account, entry.queue_id)
+                await self._due.done(work)
+                return again(key, known)
+        else:
+            await self._outbox.add(entry, message)
+        if not later:
+            # It is accepted by now, and whoever was told otherwise would submit it again.
+            with contextlib.suppress(ServiceUnavailableError):
+                await self._sender.send(account, entry.queue_id)
+        return first(key, result) if alone else result
 
     async def compose_draft(self, account: str, fields: ComposeFields) -> tuple[bytes, ReferenceResult | None]:
         """Return a message to be stored, which needs neither author nor recipients, and what became of its reference.
@@ -286,7 +371,12 @@ class SubmissionService:
         return config
 
     async def _entry(
-        self, account: str, request: SubmitRequest, composed: ComposedMessage, source: Source
+        self,
+        account: str,
+        request: SubmitRequest,
+        composed: ComposedMessage,
+        key: IdempotencyKey | None,
+        source: Source,
     ) -> OutboxEntry:
         now = self._clock()
         scheduled = max(now, request.send_at.astimezone(UTC)) if request.send_at is not None else now
@@ -305,6 +395,7 @@ class SubmissionService:
             attempts=attempts,
             progress=QUEUED,
             gateway=request.gateway,
+            idempotency_key=key.value if key is not None else None,
             copy=request.copy,
             sent_mail_path=request.sent_mail_path or msgspec.UNSET,
         )

@@ -11,9 +11,15 @@ from gateway.model.event import Event
 from gateway.model.submission import OutboxEntry
 from gateway.redis import Script, keys
 from gateway.store.events import MAX_EVENTS, event_fields
+from gateway.store.idempotency import REMEMBER, IdempotencyStore, KeyRecord, decoded, remembering
 from gateway.store.store import Store, to_json
 
-_ADD = Script("""
+# That a message is in the outbox and that its idempotency key is known are one step: who dies has done both or none.
+_ADD = Script(f"""{REMEMBER}
+if KEYS[4] then
+  local known = remember(KEYS[4], KEYS[5], unpack(ARGV, 6))
+  if known then return known end
+end
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[2], 'state', ARGV[2], 'record', ARGV[3])
 redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5])
@@ -84,8 +90,17 @@ class OutboxStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def add(self, entry: OutboxEntry, message: OutboxMessage) -> None:
-        """Store a new entry with its message, sealed: it is the one mail body the gateway keeps."""
+    async def add(
+        self, entry: OutboxEntry, message: OutboxMessage, known_by: KeyRecord | None = None
+    ) -> KeyRecord | None:
+        """Store a new entry with its message, sealed: it is the one mail body the gateway keeps.
+
+        Args:
+            entry: what is added.
+            message: what is sent.
+            known_by: remembered of the entry's idempotency key. If the key is known already nothing is stored, and what
+                is known of it returned.
+        """
         account, queue_id = entry.account, entry.queue_id
         sealed = self._store.cipher.seal(to_json(message), f"out:{account}:{queue_id}")
         # The entry comes last: what is in the index without one is skipped, and gone when its work is due.
@@ -96,7 +111,13 @@ class OutboxStore:
             keys.outbox_of(account),
         ]
         created = entry.created.timestamp()
-        await _ADD.run(self._store.data, found, sealed, entry.state, to_json(entry), created, queue_id)
+        arguments: list[str | float] = [sealed, entry.state, to_json(entry), created, queue_id]
+        if known_by is not None and entry.idempotency_key is not None:
+            names, further = remembering(account, entry.idempotency_key, known_by, entry.created)
+            found, arguments = [*found, *names], [*arguments, *further]
+        known = decoded(await _ADD.run(self._store.data, found, *arguments))
+        # A lost answer is asked for again, and the second time the key is known.
+        return known if known is not None and known_by is not None and known.owner != known_by.owner else None
 
     async def account_of(self, queue_id: str) -> str | None:
         """Return the account of an entry."""
@@ -172,9 +193,10 @@ class OutboxStore:
         return sorted((queue_id.decode(), account.decode()) for queue_id, account in pairs)
 
     async def remove_of_account(self, account: str) -> list[str]:
-        """Forget every entry of an account and return the queue ids."""
+        """Forget every entry of an account and its idempotency keys; return the queue ids."""
         found = await self._store.data.call("ZRANGE", keys.outbox_of(account), 0, -1)
         queue_ids = [queue_id.decode() for queue_id in found]
         for queue_id in queue_ids:
             await self.remove(account, queue_id)
+        await IdempotencyStore(self._store).remove_of_account(account)
         return queue_ids

@@ -73,7 +73,7 @@ STATUSES = {400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 501, 502
 #: Names of numbers that are no status although they look like one.
 SIZE_NAME = re.compile(r"^_?([A-Z]+_)*(BATCH|SIZE|LENGTH|MOST)$")
 #: What speaks SMTP, whose replies have three digits as well (RFC 5321 section 4.2).
-SMTP = ("gateway/smtp/",)
+SMTP = ("gateway/smtp/", "gateway/msa/")
 
 
 def test_http_status_codes_are_known_to_what_speaks_http_alone() -> None:

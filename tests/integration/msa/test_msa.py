@@ -95,6 +95,10 @@ async def test_control_headers_are_obeyed_and_not_sent(agent: Agent) -> None:
     (entry,) = await agent.outbox()
     assert entry.scheduled.year == 2099
     assert b"X-EE" not in await agent.message(entry)
+    keyed = b"X-EE-Idempotency-Key: order-7\r\n" + LETTER
+    replies = [(await client.sendmail("ann@example.test", [BOB], keyed))[1] for _ in range(2)]
+    assert replies[0] == replies[1]
+    assert len(await agent.outbox()) == 2
     with pytest.raises(aiosmtplib.SMTPDataError) as refused:
         await client.sendmail("ann@example.test", [BOB], b"X-EE-Delivery-Attempts: many\r\n" + LETTER)
     assert refused.value.code == 554

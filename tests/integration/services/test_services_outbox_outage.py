@@ -11,12 +11,14 @@ import pytest
 from gateway.errors import ConnectError, ResourceNotFoundError, ServiceUnavailableError
 from gateway.model.submission import OutboxEntry, SubmitRequest
 from gateway.provider import Envelope, SubmitReceipt
+from gateway.services.idempotency import IdempotencyService
 from gateway.services.merging import MergeService
 from gateway.services.originals import Originals
 from gateway.services.references import ReferenceService
 from gateway.services.rendering import RenderingService
 from gateway.services.submissions import SWEEP, SubmissionService
 from gateway.store.due import DueWork
+from gateway.store.idempotency import IdempotencyStore
 from gateway.store.outbox import OutboxMessage, OutboxStore
 from gateway.store.templates import TemplateStore
 from tests.integration.services.outbox import WORKER
@@ -156,6 +158,7 @@ async def test_a_message_that_is_accepted_is_not_refused_because_its_job_was_not
         rendering=rendering,
         merging=MergeService(rendering, services.blocklists),
         relays=services.relays,
+        idempotency=IdempotencyService(IdempotencyStore(services.store), world.clock),
         sender=KillingSender(durable_redis),
         clock=world.clock,
     )
