@@ -114,13 +114,16 @@ class SubmissionService:
         self._sender = sender
         self._clock = clock
 
-    async def submit(self, account: str, request: SubmitRequest, *, key: IdempotencyKey | None = None) -> SubmitResult:
+    async def submit(
+        self, account: str, request: SubmitRequest, *, key: IdempotencyKey | None = None, draft: str | None = None
+    ) -> SubmitResult:
         """Queue a message; nothing has been sent when this returns.
 
         Args:
             account: whose.
             request: the message.
             key: a request that had the same key before is answered as it was then. A dry run leaves keys alone.
+            draft: id of the draft that the message is; it is removed when the message is sent.
 
         Raises:
             ConflictError: the key came with another request (code IdempotencyKeyReused).
@@ -133,7 +136,7 @@ class SubmissionService:
             return known
         config = await self._sending_account(account, request)
         rendered = await self._rendering.one(config, request)
-        return await self._accept(config, rendered, self._references, key, alone=True)
+        return await self._accept(config, rendered, self._references, key, alone=True, draft=draft)
 
     async def submit_merge(
         self,
@@ -206,6 +209,7 @@ class SubmissionService:
         key: IdempotencyKey | None,
         *,
         alone: bool,
+        draft: str | None = None,
     ) -> SubmitResult:
         """Queue one message; `alone` if the key is of this one message."""
         account = config.account
@@ -220,7 +224,10 @@ class SubmissionService:
         entry = await self._entry(account, request, composed, key)
         copy = composed.sent_copy()
         message = OutboxMessage(
-            raw=composed.raw, sent_copy=copy if copy != composed.raw else None, answered=referred.answered
+            raw=composed.raw,
+            sent_copy=copy if copy != composed.raw else None,
+            answered=referred.answered,
+            draft=draft,
         )
         later = entry.scheduled > self._clock()
         work = DueWork("outbox.send", account, entry.queue_id)
