@@ -78,21 +78,28 @@ class DraftService:
         stored = await self._account_store.get(account)
         if stored is None:
             raise ResourceNotFoundError("no such account", code="AccountNotFound")
+        try:
+            made = await self._made(stored.config, message, request, timeout)
+        except NotFoundError:
+            # The request that had the key first may have come to its end meanwhile, and the draft with it.
+            if key is not None and (known := await self._idempotency.answer(account, key)) is not None:
+                return known
+            raise
+        return await self._submissions.submit(account, made, key=key, draft=message)
+
+    async def _made(self, config: AccountConfig, message: str, request: DraftSubmit, timeout: float) -> SubmitRequest:
+        """Read a draft and return what sends it."""
+        account = config.account
         answer = await self._jobs.call(MESSAGES_GET, account, GetMessage(message=message), timeout=timeout)
         draft = msgspec.json.decode(answer, type=MessageDetail)
         if not is_draft(draft):
             raise InvalidRequestError("this message is not a draft", code="NotADraft")
         if not _recipients(draft) and (request.envelope is None or not request.envelope.to):
             raise InvalidRequestError("the draft has no recipients", code="DraftHasNoRecipients")
-        source = await self._source(account, message, timeout)
-        made = _submission(source, draft, request, stored.config, self._clock())
-        return await self._submissions.submit(account, made, key=key, draft=message)
-
-    async def _source(self, account: str, message: str, timeout: float) -> bytes:
-        asked = GetSource(message=message)
-        stream = await self._jobs.stream(MESSAGES_SOURCE, account, asked, timeout=timeout)
+        stream = await self._jobs.stream(MESSAGES_SOURCE, account, GetSource(message=message), timeout=timeout)
         async with contextlib.aclosing(stream):
-            return await collected(stream.chunks, MOST_OCTETS)
+            source = await collected(stream.chunks, MOST_OCTETS)
+        return _submission(source, draft, request, config, self._clock())
 
 
 def is_draft(message: MessageDetail) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
+from gateway.errors import NotFoundError
 from gateway.model.submission import DraftSubmit, SubmitRequest
 from gateway.redis import keys
 from gateway.services.idempotency import idempotency_key
@@ -65,3 +67,21 @@ async def test_a_known_key_is_answered_though_the_draft_is_gone_and_the_account_
     assert refusal(await sender.post(other, json={}, headers=headers), 422) == "IdempotencyKeyReused"
     assert refusal(await sender.post(URL, json={}, headers={"Idempotency-Key": ""}), 400) == "InvalidIdempotencyKey"
     assert keys.outbox_entry("a", str(first.queue_id)).encode() in gateway.keyspace()
+
+
+async def test_a_draft_that_is_gone_while_it_is_read_was_sent_by_the_same_request(
+    gateway: Installation, sender: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two come at a time, and the first is done before the second has read the draft."""
+    await gateway.services.account_store.set_state("a", "connected", None)
+    key = idempotency_key("k", "draft", "AAAAAQAAAAE", DraftSubmit())
+    letter = msgspec.convert({"to": {"address": "bob@example.com"}, "text": "x"}, SubmitRequest)
+
+    async def gone(*_: Any, **__: Any) -> bytes:
+        await gateway.services.submissions.submit("a", letter, key=key, draft="AAAAAQAAAAE")
+        raise NotFoundError("no such message", code="MessageNotFound")
+
+    monkeypatch.setattr(gateway.services.jobs, "call", gone)
+    answer = await sender.post(URL, json={}, headers={"Idempotency-Key": "k"})
+    assert answer.json()["idempotency"]["status"] == "HIT"
+    assert refusal(await sender.post(URL, json={}, headers={"Idempotency-Key": "other"}), 404) == "MessageNotFound"
