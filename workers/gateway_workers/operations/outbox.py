@@ -52,6 +52,11 @@ def handlers(services: Services) -> Mapping[str, Handler]:
             async with job.session() as session:
                 return await look_under_sent(session, provider, config, entry)
 
-        await services.unknown_sends.resolve(job.account, arguments.queue_id, look)
+        async def settle(message: OutboxMessage) -> None:
+            async with job.session() as session:
+                await mark_answered(session, message)
+                await discard_draft(session, message, copied=True)
+
+        await services.unknown_sends.resolve(job.account, arguments.queue_id, look, settle)
 
     return {ask.OUTBOX_SEND.name: send, ask.OUTBOX_RESOLVE.name: resolve}
