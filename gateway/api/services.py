@@ -16,6 +16,7 @@ from gateway.services.apps import AppService
 from gateway.services.autoconfig import AutoconfigService
 from gateway.services.blocklists import BlocklistService
 from gateway.services.dispatch import Dispatcher
+from gateway.services.drafts import DraftService
 from gateway.services.events import EventService
 from gateway.services.exports import ExportService
 from gateway.services.feed import FeedReader
@@ -120,6 +121,9 @@ class Services(Protocol):
 
     @property
     def submissions(self) -> SubmissionService: ...
+
+    @property
+    def drafts(self) -> DraftService: ...
 
     @property
     def blocklists(self) -> BlocklistService: ...

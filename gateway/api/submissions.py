@@ -18,6 +18,7 @@ from gateway.model.base import Payload
 from gateway.model.blocklist import Blocked
 from gateway.model.message import Address
 from gateway.model.submission import (
+    DraftSubmit,
     MailMergeResult,
     OutboxDeleted,
     OutboxEntry,
@@ -90,6 +91,31 @@ async def submit(call: Call, query: SubmitQuery, body: SubmitRequest) -> SubmitR
         return SubmitResult(response=response, mail_merge=tuple(_told(one, body.list_id) for one in merged))
 
     return await call.services.submissions.submit_merge(call.account, body, answer, key=key)
+
+
+@operation(
+    "POST",
+    "/v1/account/{account}/message/{message}/submit",
+    operation_id="postV1AccountAccountMessageMessageSubmit",
+    summary="Send a draft",
+    tag="Submit",
+    action="send",
+    group="submit",
+    returns=SubmitResult,
+    errors=(404, 409, 422),
+    idempotent=True,
+)
+async def submit_draft(call: Call, body: DraftSubmit) -> SubmitResult:
+    """Queue a draft for sending: a message with the flag `\\Draft`, or in the mailbox of drafts (else NotADraft).
+
+    Its recipients are those of To, Cc and Bcc unless `envelope` names others (else DraftHasNoRecipients); Bcc is taken
+    off, and Date is when it is sent. Once it is sent the draft is removed: for good where there is a copy under Sent,
+    into the trash where there is none. Until then it stays and could be sent again; an `Idempotency-Key` prevents that,
+    see `POST /v1/account/{account}/submit`.
+    """
+    message, value = call.path["message"], read_idempotency_key(call.headers)
+    key = idempotency_key(value, "draft", message, body) if value is not None else None
+    return await call.services.drafts.submit(call.account, message, body, timeout=call.timeout, key=key)
 
 
 def _told(merged: Merged, list_id: str | None) -> MailMergeResult:
@@ -198,6 +224,7 @@ async def retry_outbox_entry(call: Call, body: OutboxRetry) -> OutboxEntry:
 
 OPERATIONS = (
     submit,
+    submit_draft,
     list_outbox,
     get_outbox_entry,
     delete_outbox_entry,

@@ -123,6 +123,17 @@ class SubmitRequest(ComposeFields, frozen=True, kw_only=True):
     )
 
 
+class DraftSubmit(Payload, frozen=True, kw_only=True):
+    """How a draft is to be sent; what is left out is as the draft says, or as of any submission."""
+
+    envelope: EnvelopePayload | None = None
+    copy: bool | None = None
+    sent_mail_path: Annotated[str, Meta(max_length=1024)] | None = None
+    send_at: datetime | None = None
+    delivery_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
+    gateway: Annotated[str, Meta(max_length=256, description="Id of a relay to send through")] | None = None
+
+
 class AppendRequest(ComposeFields, frozen=True, kw_only=True):
     """A message to store in a mailbox."""
 

@@ -23,6 +23,7 @@ from gateway.services.blocklists import BlocklistService
 from gateway.services.bounced import BouncedService
 from gateway.services.deliveries import DeliveryService
 from gateway.services.dispatch import Dispatcher
+from gateway.services.drafts import DraftService
 from gateway.services.events import EventService
 from gateway.services.exporting import ExportRunner
 from gateway.services.exports import ExportService
@@ -111,6 +112,7 @@ class Services:
     autoconfig: AutoconfigService
     sign_in: SignInService
     submissions: SubmissionService
+    drafts: DraftService
     templates: TemplateService
     blocklists: BlocklistService
     relays: RelayService
@@ -259,6 +261,20 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     blocklists = BlocklistService(
         blocklists=BlocklistStore(store), accounts=account_store, settings=runtime_settings, events=events, clock=clock
     )
+    idempotency = IdempotencyService(IdempotencyStore(store), clock)
+    submissions = SubmissionService(
+        accounts=account_store,
+        outbox=outbox,
+        due=due,
+        settings=runtime_settings,
+        references=ReferenceService(Originals(jobs)),
+        rendering=rendering,
+        merging=MergeService(rendering, blocklists),
+        relays=relays,
+        idempotency=idempotency,
+        sender=dispatcher,
+        clock=clock,
+    )
     return Services(
         databases=databases,
         plugins=plugins,
@@ -308,17 +324,13 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
             settings=runtime_settings,
             clock=clock,
         ),
-        submissions=SubmissionService(
-            accounts=account_store,
-            outbox=outbox,
-            due=due,
-            settings=runtime_settings,
-            references=ReferenceService(Originals(jobs)),
-            rendering=rendering,
-            merging=MergeService(rendering, blocklists),
-            relays=relays,
-            idempotency=IdempotencyService(IdempotencyStore(store), clock),
-            sender=dispatcher,
+        submissions=submissions,
+        drafts=DraftService(
+            accounts=accounts,
+            account_store=account_store,
+            submissions=submissions,
+            idempotency=idempotency,
+            jobs=jobs,
             clock=clock,
         ),
         blocklists=blocklists,

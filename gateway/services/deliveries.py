@@ -287,18 +287,20 @@ def retry_delay(attempts: int) -> timedelta:
 
 async def file_sent_copy(
     session: Session, provider: Provider, config: AccountConfig, entry: OutboxEntry, message: OutboxMessage
-) -> None:
+) -> bool:
     """Store a copy of a sent message under Sent, unless the service does so itself or nobody wants it.
 
-    Where there is no mailbox, nothing is stored unless somebody asked for it.
+    Where there is no mailbox, nothing is stored unless somebody asked for it. Returns whether there is a copy now.
     """
     wanted = entry.copy if isinstance(entry.copy, bool) else config.copy
+    filed_itself = provider.saves_sent_copy and entry.gateway is None
     if wanted is None:
-        wanted = config.has_mailbox and (not provider.saves_sent_copy or entry.gateway is not None)
+        wanted = config.has_mailbox and not filed_itself
     if not wanted:
-        return
+        return filed_itself
     path = entry.sent_mail_path if isinstance(entry.sent_mail_path, str) else "\\Sent"
     await session.append(path, message.sent_copy or message.raw, flags=("\\Seen",))
+    return True
 
 
 async def mark_answered(session: Session, message: OutboxMessage) -> None:

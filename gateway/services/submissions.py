@@ -123,6 +123,7 @@ class SubmissionService:
         *,
         key: IdempotencyKey | None = None,
         source: Source = "api",
+        draft: str | None = None,
     ) -> SubmitResult:
         """Queue a message; nothing has been sent when this returns.
 
@@ -131,6 +132,7 @@ class SubmissionService:
             request: the message.
             key: a request that had the same key before is answered as it was then. A dry run leaves keys alone.
             source: the way that the message came.
+            draft: id of the draft that the message is; it is removed when the message is sent.
 
         Raises:
             ConflictError: the key came with another request (code IdempotencyKeyReused).
@@ -144,7 +146,7 @@ class SubmissionService:
         request = with_controls(request)
         config = await self._sending_account(account, request)
         rendered = await self._rendering.one(config, request)
-        return await self._accept(config, rendered, self._references, key, source, alone=True)
+        return await self._accept(config, rendered, self._references, key, source, alone=True, draft=draft)
 
     async def submit_merge(
         self,
@@ -219,6 +221,7 @@ class SubmissionService:
         source: Source = "api",
         *,
         alone: bool,
+        draft: str | None = None,
     ) -> SubmitResult:
         """Queue one message; `alone` if the key is of this one message."""
         account = config.account
@@ -233,7 +236,10 @@ class SubmissionService:
         entry = await self._entry(account, request, composed, key, source)
         copy = composed.sent_copy()
         message = OutboxMessage(
-            raw=composed.raw, sent_copy=copy if copy != composed.raw else None, answered=referred.answered
+            raw=composed.raw,
+            sent_copy=copy if copy != composed.raw else None,
+            answered=referred.answered,
+            draft=draft,
         )
         later = entry.scheduled > self._clock()
         work = DueWork("outbox.send", account, entry.queue_id)

@@ -25,7 +25,7 @@ from gateway.services.events import EventService
 from gateway.services.submissions import KEPT
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
-from gateway.store.outbox import OutboxStore, new_mark
+from gateway.store.outbox import OutboxMessage, OutboxStore, new_mark
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +85,11 @@ class UnknownSends:
         self._clock = clock
 
     async def resolve(
-        self, account: str, queue_id: str, look: Callable[[OutboxEntry, AccountConfig], Awaitable[Look]]
+        self,
+        account: str,
+        queue_id: str,
+        look: Callable[[OutboxEntry, AccountConfig], Awaitable[Look]],
+        settle: Callable[[OutboxMessage], Awaitable[None]],
     ) -> None:
         """Look once for the message of an entry, and decide if that tells enough; nothing is ever sent here.
 
@@ -93,6 +97,7 @@ class UnknownSends:
             account: whose.
             queue_id: the entry.
             look: looks into the account's Sent mailbox (`look_under_sent`).
+            settle: changes in the mailbox what a sent message changes; what it raises is logged.
         """
         entry = await self._outbox.get(account, queue_id)
         stored = await self._accounts.get(account)
@@ -111,7 +116,7 @@ class UnknownSends:
                 log.info("sent_not_looked_at", account=account, queue_id=queue_id, error=type(error).__name__)
         since = unknown_since(entry)
         if found.finding is Finding.SENT:
-            await self._sent(entry, found)
+            await self._sent(entry, found, settle)
         elif found.finding is Finding.NOT_SENT and self._clock() - since >= SETTLING:
             await self._not_sent(entry)
         else:
@@ -123,7 +128,7 @@ class UnknownSends:
                 return
         await self._due.done(work)
 
-    async def _sent(self, entry: OutboxEntry, found: Look) -> None:
+    async def _sent(self, entry: OutboxEntry, found: Look, settle: Callable[[OutboxMessage], Awaitable[None]]) -> None:
         receipt = SubmitReceipt(response="found in the Sent mailbox", message_id=found.message_id)
         told = self._events.make("messageSent", entry.account, delivery_events.sent(entry, receipt))
         progress = OutboxProgress(status="submitted", response=receipt.response, message_id=receipt.message_id)
@@ -134,6 +139,12 @@ class UnknownSends:
         await self._due.put(DueWork("outbox.send", account, queue_id), self._clock() + FIRST_LOOK)
         await self._outbox.sent(ended, told, mark=new_mark())
         await self._events.announce(account)
+        message = await self._outbox.message(account, queue_id)
+        if message is not None:
+            try:
+                await settle(message)
+            except GatewayError as error:
+                log.warning("sent_not_settled", account=account, queue_id=queue_id, error=type(error).__name__)
         await self._outbox.remove(account, queue_id)
         await self._due.done(DueWork("outbox.send", account, queue_id))
         log.info("message_found_sent", account=account, queue_id=queue_id)

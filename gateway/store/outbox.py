@@ -74,11 +74,15 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The octets to send, and those to file under Sent where they differ (they name the Bcc recipients)."""
+    """The octets to send, and those to file under Sent where they differ (they name the Bcc recipients).
+
+    `draft` is the id of the draft that the message was until it is sent.
+    """
 
     raw: bytes
     sent_copy: bytes | None = None
     answered: Answered | None = None
+    draft: str | None = None
 
     def __repr__(self) -> str:
         return f"OutboxMessage({len(self.raw)} octets)"

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from gateway.errors import ConnectError, ResourceNotFoundError, ServiceUnavailableError
-from gateway.model.submission import OutboxEntry, SubmitRequest
+from gateway.model.submission import IdempotencyResult, OutboxEntry, SubmitRequest
 from gateway.provider import Envelope, SubmitReceipt
-from gateway.services.idempotency import IdempotencyService
+from gateway.services.idempotency import IdempotencyService, idempotency_key
 from gateway.services.merging import MergeService
 from gateway.services.originals import Originals
 from gateway.services.references import ReferenceService
@@ -146,7 +146,7 @@ class KillingSender:
 async def test_a_message_that_is_accepted_is_not_refused_because_its_job_was_not_queued(
     world: World, durable_redis: RedisServer
 ) -> None:
-    """It is due all the same, and a client that is refused submits it again."""
+    """It is due all the same, and a client that is refused submits it again; its key has outlived Redis as well."""
     services = world.services
     rendering = RenderingService(TemplateStore(services.store), services.runtime_settings)
     submissions = SubmissionService(
@@ -162,9 +162,12 @@ async def test_a_message_that_is_accepted_is_not_refused_because_its_job_was_not
         sender=KillingSender(durable_redis),
         clock=world.clock,
     )
-    queue_id = (await submissions.submit("ann", REQUEST)).queue_id
+    key = idempotency_key("k", "submit", REQUEST)
+    queue_id = (await submissions.submit("ann", REQUEST, key=key)).queue_id
     await asyncio.to_thread(durable_redis.start)
     assert queue_id is not None
+    again = await services.submissions.submit("ann", REQUEST, key=key)
+    assert (again.queue_id, again.idempotency) == (queue_id, IdempotencyResult(key="k", status="HIT"))
     assert (await submissions.get(queue_id)).state == "queued"
     world.clock.advance(SWEEP.total_seconds())
     assert DueWork("outbox.send", "ann", queue_id) in await services.due.claim(world.clock())

@@ -126,7 +126,7 @@ class Sender:
         """Do what is due, as a worker does."""
         services = self.world.services
         if work.operation == "outbox.resolve":
-            await services.unknown_sends.resolve(self.account, work.subject, self._look)
+            await services.unknown_sends.resolve(self.account, work.subject, self._look, self._settle)
         else:
             await services.deliveries.deliver(self.account, work.subject, "dead", self._hand_over, self._file_copy)
 
@@ -136,6 +136,9 @@ class Sender:
             if self.dies_after_answer:
                 raise asyncio.CancelledError
             return receipt
+
+    async def _settle(self, message: OutboxMessage) -> None:
+        """Change nothing: no message here answers another one or was a draft."""
 
     async def _file_copy(self, entry: OutboxEntry, message: OutboxMessage) -> None:
         """The service does."""

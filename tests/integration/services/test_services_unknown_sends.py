@@ -10,7 +10,7 @@ from typing import ClassVar
 import msgspec
 import pytest
 
-from gateway.errors import ConnectError, OutcomeUnknownError, ResourceNotFoundError
+from gateway.errors import ConnectError, GatewayError, OutcomeUnknownError, ResourceNotFoundError
 from gateway.model.server import Server
 from gateway.model.submission import OutboxEntry, OutboxEnvelope, OutboxProgress, SubmitRequest
 from gateway.provider import Account, Envelope, Login, Session, SessionContext, SubmitReceipt
@@ -40,6 +40,7 @@ class Unknown:
         finds: what each look finds.
         looks: how often somebody looked.
         taken: how often the message was handed over again.
+        settled: how often the mailbox was told that the message is sent; `unreachable` is raised then.
     """
 
     def __init__(self, world: World, queue_id: str) -> None:
@@ -49,16 +50,23 @@ class Unknown:
         self.looks = 0
         self.taken = 0
         self.copies = 0
+        self.settled = 0
+        self.unreachable: GatewayError | None = None
 
     async def resolve(self) -> None:
         """Run the job that looks."""
-        await self.world.services.unknown_sends.resolve("ann", self.queue_id, self._look)
+        await self.world.services.unknown_sends.resolve("ann", self.queue_id, self._look, self._settle)
 
     async def _look(self, entry: OutboxEntry, config: AccountConfig) -> Look:
         self.looks += 1
         if isinstance(self.finds, Exception):
             raise self.finds
         return self.finds
+
+    async def _settle(self, message: OutboxMessage) -> None:
+        self.settled += 1
+        if self.unreachable is not None:
+            raise self.unreachable
 
     async def deliver(self) -> None:
         """Run the job that sends; the service takes everything."""
@@ -119,11 +127,20 @@ async def test_what_is_found_under_sent_is_told_once_and_filed_and_sent_no_more(
         await unknown.resolve()
         await unknown.deliver()
     assert await unknown.events() == ["messageDeliveryError", "messageSent"]
-    assert (unknown.taken, unknown.copies, unknown.looks) == (0, 0, 1)
+    assert (unknown.taken, unknown.copies, unknown.looks, unknown.settled) == (0, 0, 1, 1)
     with pytest.raises(ResourceNotFoundError):
         await unknown.entry()
     unknown.world.clock.advance(10**7)
     assert await unknown.due() == []
+
+
+async def test_what_is_found_under_sent_is_sent_though_the_mailbox_cannot_be_changed(unknown: Unknown) -> None:
+    """The draft that it was, or the message that it answers, stays as it is."""
+    unknown.finds, unknown.unreachable = SENT, ConnectError("gone")
+    await unknown.resolve()
+    assert (unknown.settled, await unknown.events()) == (1, ["messageDeliveryError", "messageSent"])
+    with pytest.raises(ResourceNotFoundError):
+        await unknown.entry()
 
 
 async def test_a_message_that_was_not_sent_is_tried_again_once_the_service_had_time_to_file_it(

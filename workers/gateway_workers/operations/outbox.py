@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.errors import ResourceNotFoundError
+from gateway.errors import PermanentError, ResourceNotFoundError
 from gateway.model.submission import OutboxEntry
 from gateway.provider import Envelope, SubmitReceipt
 from gateway.queue import operations as ask
 from gateway.services.container import Services
 from gateway.services.deliveries import file_sent_copy, mark_answered
+from gateway.services.drafts import discard_draft
 from gateway.services.unknown_sends import Look, look_under_sent
 from gateway.store.accounts import AccountConfig
 from gateway.store.outbox import OutboxMessage
@@ -33,8 +34,13 @@ def handlers(services: Services) -> Mapping[str, Handler]:
             _, provider = await services.sessions.provider(stored.config)
             # The connection for reading; the one for sending is kept for the next message.
             async with job.sessions.use(job.account) as session:
-                await file_sent_copy(session, provider, stored.config, entry, message)
+                try:
+                    copied = await file_sent_copy(session, provider, stored.config, entry, message)
+                except PermanentError:
+                    await discard_draft(session, message, copied=False)
+                    raise
                 await mark_answered(session, message)
+                await discard_draft(session, message, copied=copied)
 
         await services.deliveries.deliver(job.account, arguments.queue_id, job.worker, hand_over, file_copy)
 
@@ -46,6 +52,11 @@ def handlers(services: Services) -> Mapping[str, Handler]:
             async with job.session() as session:
                 return await look_under_sent(session, provider, config, entry)
 
-        await services.unknown_sends.resolve(job.account, arguments.queue_id, look)
+        async def settle(message: OutboxMessage) -> None:
+            async with job.session() as session:
+                await mark_answered(session, message)
+                await discard_draft(session, message, copied=True)
+
+        await services.unknown_sends.resolve(job.account, arguments.queue_id, look, settle)
 
     return {ask.OUTBOX_SEND.name: send, ask.OUTBOX_RESOLVE.name: resolve}
