@@ -38,6 +38,24 @@ class EnvelopePayload(Payload, frozen=True, kw_only=True):
     to: tuple[Email, ...] | Email = ()
 
 
+class DeliveryNotificationPayload(Payload, frozen=True, kw_only=True):
+    """What to be told of the delivery (RFC 3461), where the server can be asked for it; Microsoft Graph cannot."""
+
+    return_: Annotated[Literal["headers", "full"], Meta(description="What of the message a report has with it")] = (
+        field(name="return")
+    )
+    id: Annotated[str, Meta(max_length=256, description="Names the submission in reports (ENVID); ASCII")] | None = None
+    notify: (
+        Annotated[
+            tuple[Literal["never", "success", "failure", "delay"], ...]
+            | Literal["never", "success", "failure", "delay"],
+            Meta(description="When to report; `never` stands alone"),
+        ]
+        | None
+    ) = None
+    recipient: Annotated[Email, Meta(description="Whom reports name as the one that was written to")] | None = None
+
+
 class UploadAttachment(Payload, frozen=True, kw_only=True):
     """A file to attach: its content, or an attachment in the account's own mail."""
 
@@ -118,6 +136,7 @@ class SubmitRequest(ComposeFields, frozen=True, kw_only=True):
     gateway: Annotated[str, Meta(max_length=256, description="Id of a relay to send through")] | None = None
     mail_merge: Annotated[tuple[MailMergeEntry, ...], Meta(max_length=MOST_MERGED)] | None = None
     list_id: ListId | None = None
+    dsn: DeliveryNotificationPayload | None = None
     base_url: Annotated[str, Meta(max_length=1024, description="Where links lead, in place of serviceUrl")] | None = (
         None
     )
@@ -132,6 +151,7 @@ class DraftSubmit(Payload, frozen=True, kw_only=True):
     send_at: datetime | None = None
     delivery_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
     gateway: Annotated[str, Meta(max_length=256, description="Id of a relay to send through")] | None = None
+    dsn: DeliveryNotificationPayload | None = None
 
 
 class AppendRequest(ComposeFields, frozen=True, kw_only=True):

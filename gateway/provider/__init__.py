@@ -28,6 +28,7 @@ from gateway.provider.identity import AppGuide, AuthorizationStart, Grant, Ident
 from gateway.provider.mail import (
     AttachmentStream,
     Changes,
+    DeliveryNotification,
     Envelope,
     MessagePage,
     MessageState,
@@ -54,6 +55,7 @@ __all__ = [
     "Changes",
     "Clock",
     "Credentials",
+    "DeliveryNotification",
     "Envelope",
     "Environment",
     "Grant",

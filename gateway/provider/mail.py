@@ -39,11 +39,31 @@ class AttachmentStream(Struct, frozen=True, kw_only=True):
     size: int | None = None
 
 
+class DeliveryNotification(SecretStruct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the sender wants to be told of the delivery (RFC 3461).
+
+    Attributes:
+        full: a report has the whole message with it, not its header section alone (RET).
+        envelope_id: names the submission in reports (ENVID); ASCII.
+        notify: when to report: `never`, or any of `success`, `failure` and `delay` (NOTIFY).
+        original_recipient: whom reports name as the one that was written to (ORCPT); ASCII.
+    """
+
+    full: bool
+    envelope_id: str | None = None
+    notify: tuple[str, ...] = ()
+    original_recipient: str | None = None
+
+
 class Envelope(SecretStruct, frozen=True, kw_only=True):
-    """Sender and recipients of a submission (RFC 5321 section 2.3.1)."""
+    """Sender and recipients of a submission (RFC 5321 section 2.3.1).
+
+    What `dsn` asks for is said where the service can be told; elsewhere the message is sent without.
+    """
 
     mail_from: str
     rcpt_to: tuple[str, ...]
+    dsn: DeliveryNotification | None = None
 
 
 class SubmitReceipt(Struct, frozen=True, kw_only=True):

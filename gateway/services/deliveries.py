@@ -133,7 +133,7 @@ class DeliveryService:
             return
         await _until_noted(partial(self._due.put, work, self._clock() + LOOK))
         try:
-            envelope = Envelope(mail_from=entry.envelope.from_, rcpt_to=entry.envelope.to)
+            envelope = Envelope(mail_from=entry.envelope.from_, rcpt_to=entry.envelope.to, dsn=message.dsn)
             if entry.gateway is None:
                 receipt = await hand_over(message.raw, envelope)
             else:

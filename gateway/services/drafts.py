@@ -135,6 +135,7 @@ def _submission(
         send_at=request.send_at,
         delivery_attempts=request.delivery_attempts,
         gateway=request.gateway,
+        dsn=request.dsn,
     )
 
 

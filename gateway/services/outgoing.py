@@ -9,8 +9,14 @@ from datetime import UTC, datetime
 from gateway.mime.compose import Outgoing, OutgoingAttachment
 from gateway.mime.preview import with_preview
 from gateway.model.message import Address
-from gateway.model.submission import ComposeFields, Recipient, SubmitRequest, UploadAttachment
-from gateway.provider import Envelope
+from gateway.model.submission import (
+    ComposeFields,
+    DeliveryNotificationPayload,
+    Recipient,
+    SubmitRequest,
+    UploadAttachment,
+)
+from gateway.provider import DeliveryNotification, Envelope
 from gateway.services.account_payload import invalid
 from gateway.store.accounts import AccountConfig
 
@@ -52,6 +58,28 @@ def outgoing(request: ComposeFields, config: AccountConfig, now: datetime) -> Ou
         date=None if raw is not None else date,
         raw=raw,
         envelope=envelope,
+    )
+
+
+def notification(dsn: DeliveryNotificationPayload | None) -> DeliveryNotification | None:
+    """Return what a sender wants to be told of the delivery.
+
+    Raises:
+        InvalidRequestError: it cannot be said (RFC 3461).
+    """
+    if dsn is None:
+        return None
+    notify = (dsn.notify,) if isinstance(dsn.notify, str) else dsn.notify or ()
+    if "never" in notify and len(set(notify)) > 1:
+        raise invalid("dsn.notify", "must be `never` alone, or when to report")
+    for key, value in (("dsn.id", dsn.id), ("dsn.recipient", dsn.recipient)):
+        if value is not None and not (value.isascii() and value.isprintable()):
+            raise invalid(key, "must be ASCII")
+    return DeliveryNotification(
+        full=dsn.return_ == "full",
+        envelope_id=dsn.id or None,
+        notify=tuple(dict.fromkeys(notify)),
+        original_recipient=dsn.recipient,
     )
 
 

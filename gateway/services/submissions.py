@@ -39,7 +39,7 @@ from gateway.provider import Clock
 from gateway.services.controls import with_controls
 from gateway.services.idempotency import IdempotencyKey, IdempotencyService, again, first
 from gateway.services.merging import Merged, MergeService, check_members
-from gateway.services.outgoing import outgoing
+from gateway.services.outgoing import notification, outgoing
 from gateway.services.paging import page_of
 from gateway.services.references import ReferenceService, Referred
 from gateway.services.relays import RelayService
@@ -240,6 +240,7 @@ class SubmissionService:
             sent_copy=copy if copy != composed.raw else None,
             answered=referred.answered,
             draft=draft,
+            dsn=notification(request.dsn),
         )
         later = entry.scheduled > self._clock()
         work = DueWork("outbox.send", account, entry.queue_id)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from aiosmtplib.email import parse_address
 
 from gateway.errors import MessageTooLargeError
-from gateway.provider import Envelope, SubmitReceipt
+from gateway.provider import DeliveryNotification, Envelope, SubmitReceipt
 from gateway.smtp.client import PhasedSMTP
 from gateway.smtp.errors import Phase
 from gateway.smtp.server_text import masked
@@ -37,7 +37,13 @@ async def transact(client: PhasedSMTP, message: bytes, envelope: Envelope, *, ti
         raise MessageTooLargeError("the message is over the server's limit", limit=int(limit), native_code="SIZE")
     sender, *recipients = (_ascii_domain(address) for address in (envelope.mail_from, *envelope.rcpt_to))
     options = _mail_options(client, message, [sender, *recipients])
-    refused, text = await client.sendmail(sender, recipients, message, mail_options=options, timeout=timeout)
+    wishes: list[str] = []
+    if envelope.dsn is not None and client.supports_extension("dsn"):
+        options += _mail_wishes(envelope.dsn)
+        wishes = _recipient_wishes(envelope.dsn)
+    refused, text = await client.sendmail(
+        sender, recipients, message, mail_options=options, rcpt_options=wishes, timeout=timeout
+    )
     originals = dict(zip(recipients, envelope.rcpt_to, strict=True))
     return SubmitReceipt(
         response=f"250 {text}",
@@ -58,6 +64,24 @@ def _mail_options(client: PhasedSMTP, message: bytes, addresses: Sequence[str]) 
     if not plain_addresses or (not headers.isascii() and client.supports_extension("smtputf8")):
         options.append("SMTPUTF8")
     return options
+
+
+def _mail_wishes(dsn: DeliveryNotification) -> list[str]:
+    """Return the parameters of MAIL (RFC 3461 sections 4.3 and 4.4)."""
+    named = [] if dsn.envelope_id is None else [f"ENVID={_xtext(dsn.envelope_id)}"]
+    return ["RET=FULL" if dsn.full else "RET=HDRS", *named]
+
+
+def _recipient_wishes(dsn: DeliveryNotification) -> list[str]:
+    """Return the parameters of RCPT (RFC 3461 sections 4.1 and 4.2)."""
+    notify = [f"NOTIFY={','.join(dsn.notify).upper()}"] if dsn.notify else []
+    original = [] if dsn.original_recipient is None else [f"ORCPT=rfc822;{_xtext(dsn.original_recipient)}"]
+    return [*notify, *original]
+
+
+def _xtext(text: str) -> str:
+    """Return ASCII text in the alphabet of parameters (RFC 3461 section 4)."""
+    return "".join(each if "!" <= each <= "~" and each not in "+=" else f"+{ord(each):02X}" for each in text)
 
 
 def _ascii_domain(address: str) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.model.event import Event
 from gateway.model.submission import OutboxEntry
+from gateway.provider import DeliveryNotification
 from gateway.redis import Script, keys
 from gateway.store.events import MAX_EVENTS, event_fields
 from gateway.store.idempotency import REMEMBER, IdempotencyStore, KeyRecord, decoded, remembering
@@ -82,6 +83,7 @@ class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     raw: bytes
     sent_copy: bytes | None = None
     answered: Answered | None = None
+    dsn: DeliveryNotification | None = None
     draft: str | None = None
 
     def __repr__(self) -> str:

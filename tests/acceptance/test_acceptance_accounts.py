@@ -244,6 +244,8 @@ def test_mail_goes_through_a_relay_that_is_trusted(mailbox: PasswordMailbox, acc
         assert told("deliveries") == 0
         api.delete(f"/v1/outbox/{queued['queueId']}")
     else:
+        # It connects anew after the change of its server.
+        api.wait_for_state(account, "connected")
         api.wait_for_message(account, subject)
         wait_until(lambda: told("deliveries") == 1, "the relay has counted it", 30)
     shown = api.get(f"/v1/gateway/{relay}")

@@ -222,3 +222,21 @@ async def test_a_finished_message_is_sent_as_it_is(sender: httpx.AsyncClient) ->
     sent = base64.b64decode(answer["preview"])
     assert b"X-Odd:   1\r\n" in sent
     assert sent.endswith(b"\r\n\r\nbody \r\n")
+
+
+@pytest.mark.parametrize(
+    ("dsn", "key"),
+    [
+        ({"id": "7"}, "dsn.return"),
+        ({"return": "full", "notify": ["never", "success"]}, "dsn.notify"),
+        ({"return": "full", "notify": ["sometimes"]}, "dsn.notify[0]"),
+        ({"return": "headers", "id": "é"}, "dsn.id"),
+        ({"return": "headers", "recipient": "nobody"}, "dsn.recipient"),
+    ],
+)
+async def test_delivery_notifications_that_cannot_be_asked_for_are_refused(
+    sender: httpx.AsyncClient, dsn: dict[str, Any], key: str
+) -> None:
+    answer = await sender.post("/v1/account/a/submit", json={**LETTER, "dsn": dsn})
+    assert answer.status_code == 400
+    assert key in {field["key"] for field in answer.json()["fields"]}

@@ -21,7 +21,7 @@ from gateway.errors import (
     ServiceUnavailableError,
 )
 from gateway.model.server import Security, Server
-from gateway.provider import NOBODY, Envelope, Login
+from gateway.provider import NOBODY, DeliveryNotification, Envelope, Login
 from gateway.smtp import SmtpConnection, Timeouts
 from gateway.testing.context import FixedCredentials
 from tests.rigs.certificates import Certificates
@@ -200,6 +200,25 @@ async def test_extensions_are_used_when_they_are_needed(
     assert {word for word in mail.split(b" ")[1:] if not word.lower().startswith((b"from:", b"size="))} == options
     assert b"size=%d" % (len(message) + 2) in mail
     assert (b"a@xn--4ca.test" in mail) is (sender == "a@ä.test")
+
+
+WISHES = DeliveryNotification(
+    full=False, envelope_id="order 7+a=b", notify=("success", "delay"), original_recipient="a=b@example.org"
+)
+
+
+@pytest.mark.parametrize("offered", [True, False], ids=["offered", "not-offered"])
+async def test_delivery_notifications_are_asked_for_where_there_are_any(offered: bool) -> None:
+    """In the alphabet of RFC 3461; elsewhere the message is sent without."""
+    extensions = (*EXTENSIONS, b"DSN") if offered else EXTENSIONS
+    async with SmtpSink(extensions=extensions) as sink:
+        await connection(sink).submit(MESSAGE, msgspec.structs.replace(ENVELOPE, dsn=WISHES))
+        (mail,) = [command for command in sink.commands if command.startswith(b"MAIL")]
+        rcpt = [command for command in sink.commands if command.startswith(b"RCPT")]
+    assert (b" RET=HDRS ENVID=order+207+2Ba+3Db" in mail) == offered
+    asked = [b"NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+3Db@example.org" in command for command in rcpt]
+    assert asked == [offered] * 2
+    assert len(sink.received) == 1
 
 
 async def test_address_that_needs_an_extension_the_server_lacks_is_refused() -> None:
