@@ -72,6 +72,9 @@ async def submit(call: Call, query: SubmitQuery, body: SubmitRequest) -> SubmitR
     what became of each. With `listId` as well, messages carry List-ID, List-Unsubscribe and, where links are https,
     List-Unsubscribe-Post; who has left the list is skipped.
 
+    With `trackOpens` or `trackClicks`, or the settings of these names, HTML that is not `raw` gets a picture or links
+    of this gateway, which tell by the events `trackOpen` and `trackClick` when a recipient loads or follows them.
+
     The header fields `X-EE-Send-At`, `X-EE-Delivery-Attempts` and `X-EE-Gateway` of `raw` stand for `sendAt`,
     `deliveryAttempts` and `gateway` where these are missing; they are not sent.
 

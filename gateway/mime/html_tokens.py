@@ -7,11 +7,11 @@ kilobytes keeps it busy for minutes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from html import unescape
+from collections.abc import Callable, Iterator
+from html import escape, unescape
 from typing import NamedTuple
 
-__all__ = ["RAW", "VOID", "Tag", "tokens"]
+__all__ = ["RAW", "VOID", "Tag", "tokens", "with_attributes"]
 
 #: Elements that have no end.
 VOID = frozenset(
@@ -42,7 +42,7 @@ class Tag(NamedTuple):
         """Return the value of an attribute, decoded; the first of its name counts."""
         for found in _ATTRIBUTES.finditer(self.rest):
             if found[1].lower() == name:
-                return unescape(found[2] or found[3] or found[4] or "")
+                return _value(found)
         return None
 
     def attribute_count(self) -> int:
@@ -52,25 +52,59 @@ class Tag(NamedTuple):
 
 def tokens(html: str) -> Iterator[Tag | str]:
     """Yield tags and the text between them, undecoded; the content of raw elements is one text."""
-    position = 0
-    while True:
-        found = _MARKUP.search(html, position)
+    for found, start, end in _pieces(html):
         if found is None:
-            break
-        if found.start() > position:
-            yield html[position : found.start()]
-        position = found.end()
-        name = found["name"]
-        if name is None:
+            yield html[start:end]
+        elif found["name"] is not None:
+            yield _tag(found)
+
+
+def with_attributes(html: str, name: str, attribute: str, change: Callable[[str], str | None]) -> str:
+    """Return HTML with other values of an attribute of all start tags of a name; all else is as it was, octet by octet.
+
+    Args:
+        html: a page or a part of one.
+        name: of the elements, in lower case.
+        attribute: its name, in lower case.
+        change: gets a value, decoded, and returns another one, or None to leave it as it is written.
+    """
+    made, kept = [], 0
+    for found, _, _ in _pieces(html):
+        if found is None or found["end"] or (found["name"] or "").lower() != name:
             continue
-        # A letter of another alphabet may have a lower case in ASCII.
-        tag = Tag(name.lower() if name.isascii() else name, bool(found["end"]), found["rest"])
-        yield tag
-        if tag.name in RAW and not tag.is_end:
-            end = _RAW_END[tag.name].search(html, position)
+        offset = found.start("rest")
+        # The first of its name counts.
+        each = next((one for one in _ATTRIBUTES.finditer(found["rest"]) if one[1].lower() == attribute), None)
+        value = None if each is None else change(_value(each))
+        if each is not None and value is not None:
+            made += [html[kept : offset + each.start()], f'{each[1]}="{escape(value)}"']
+            kept = offset + each.end()
+    return "".join((*made, html[kept:]))
+
+
+def _pieces(html: str) -> Iterator[tuple[re.Match[str] | None, int, int]]:
+    """Yield markup, and text as None, each with where it begins and ends."""
+    position = 0
+    while (found := _MARKUP.search(html, position)) is not None:
+        if found.start() > position:
+            yield None, position, found.start()
+        position = found.end()
+        yield found, found.start(), position
+        if found["name"] is not None and not found["end"] and (name := _tag(found).name) in RAW:
+            end = _RAW_END[name].search(html, position)
             stop = len(html) if end is None else end.start()
             if stop > position:
-                yield html[position:stop]
+                yield None, position, stop
             position = stop
     if position < len(html):
-        yield html[position:]
+        yield None, position, len(html)
+
+
+def _tag(found: re.Match[str]) -> Tag:
+    name = found["name"]
+    # A letter of another alphabet may have a lower case in ASCII.
+    return Tag(name.lower() if name.isascii() else name, bool(found["end"]), found["rest"])
+
+
+def _value(attribute: re.Match[str]) -> str:
+    return unescape(attribute[2] or attribute[3] or attribute[4] or "")

@@ -137,6 +137,8 @@ class SubmitRequest(ComposeFields, frozen=True, kw_only=True):
     mail_merge: Annotated[tuple[MailMergeEntry, ...], Meta(max_length=MOST_MERGED)] | None = None
     list_id: ListId | None = None
     dsn: DeliveryNotificationPayload | None = None
+    track_opens: bool | None = None
+    track_clicks: bool | None = None
     base_url: Annotated[str, Meta(max_length=1024, description="Where links lead, in place of serviceUrl")] | None = (
         None
     )

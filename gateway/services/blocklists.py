@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from gateway.errors import ResourceNotFoundError
 from gateway.model.blocklist import (
     BlockDeleted,
@@ -19,22 +17,13 @@ from gateway.model.blocklist import (
 )
 from gateway.model.event import ListData
 from gateway.provider import Clock
+from gateway.services.callers import Caller
 from gateway.services.events import EventService
 from gateway.services.paging import page_of
 from gateway.services.runtime_settings import RuntimeSettingsService, origin
 from gateway.services.unsubscribe_link import Subscription, make_link, read_link
 from gateway.store.accounts import AccountStore
 from gateway.store.blocklists import BlocklistStore
-
-#: Characters of what a browser says of itself.
-_LONGEST_AGENT = 512
-
-
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a request came from."""
-
-    remote_address: str | None = None
-    user_agent: str | None = None
 
 
 class BlocklistService:
@@ -122,7 +111,6 @@ class BlocklistService:
 
     async def unsubscribe(self, subscription: Subscription, source: Source, caller: Caller) -> None:
         """Put a recipient who wants so on the blocklist, and tell it the first time."""
-        agent = caller.user_agent[:_LONGEST_AGENT] if caller.user_agent else None
         entry = Blocked(
             recipient=subscription.recipient.lower(),
             account=subscription.account,
@@ -130,7 +118,7 @@ class BlocklistService:
             source=source,
             reason="unsubscribe",
             remote_address=caller.remote_address,
-            user_agent=agent,
+            user_agent=caller.user_agent,
             created=self._clock(),
         )
         if await self._blocklists.add(subscription.list_id.lower(), entry):
@@ -150,5 +138,5 @@ def _told(subscription: Subscription, caller: Caller) -> ListData:
         message_id=subscription.message_id,
         list_id=subscription.list_id.lower(),
         remote_address=caller.remote_address,
-        user_agent=caller.user_agent[:_LONGEST_AGENT] if caller.user_agent else None,
+        user_agent=caller.user_agent,
     )

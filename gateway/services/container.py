@@ -50,6 +50,7 @@ from gateway.services.submissions import SubmissionService
 from gateway.services.sync import AccountSync, Batches, Content, Reports, Tools
 from gateway.services.templates import TemplateService
 from gateway.services.tokens import TokenService
+from gateway.services.tracking import TrackingService
 from gateway.services.unknown_sends import UnknownSends
 from gateway.services.verification import ProbeService, VerificationService
 from gateway.services.webhooks.service import Webhooks, build_webhooks
@@ -115,6 +116,7 @@ class Services:
     drafts: DraftService
     templates: TemplateService
     blocklists: BlocklistService
+    tracking: TrackingService
     relays: RelayService
     deliveries: DeliveryService
     unknown_sends: UnknownSends
@@ -262,6 +264,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         blocklists=BlocklistStore(store), accounts=account_store, settings=runtime_settings, events=events, clock=clock
     )
     idempotency = IdempotencyService(IdempotencyStore(store), clock)
+    tracking = TrackingService(settings=runtime_settings, events=events)
     submissions = SubmissionService(
         accounts=account_store,
         outbox=outbox,
@@ -271,6 +274,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         rendering=rendering,
         merging=MergeService(rendering, blocklists),
         relays=relays,
+        tracking=tracking,
         idempotency=idempotency,
         sender=dispatcher,
         clock=clock,
@@ -334,6 +338,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
             clock=clock,
         ),
         blocklists=blocklists,
+        tracking=tracking,
         relays=relays,
         templates=TemplateService(templates=template_store, accounts=account_store, clock=clock),
         deliveries=DeliveryService(

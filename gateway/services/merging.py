@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import msgspec
 
 from gateway.errors import InvalidRequestError
-from gateway.mime.addresses import ascii_domain
 from gateway.model.blocklist import Blocked
 from gateway.model.submission import MailMergeEntry, SubmitRequest, SubmitResult
 from gateway.services.account_payload import invalid
 from gateway.services.blocklists import BlocklistService
+from gateway.services.outgoing import new_message_id
 from gateway.services.rendering import RenderingService
 from gateway.services.unsubscribe_link import Subscription
 from gateway.store.accounts import AccountConfig
@@ -94,9 +93,7 @@ def _named(entry: MailMergeEntry, request: SubmitRequest, config: AccountConfig)
     """Return the entry with a Message-ID, as links carry it."""
     if entry.message_id is not None:
         return entry
-    author = request.from_.address if request.from_ is not None else config.email or ""
-    domain = ascii_domain(author).rpartition("@")[2] or "localhost"
-    return msgspec.structs.replace(entry, message_id=f"<{uuid4()}@{domain}>")
+    return msgspec.structs.replace(entry, message_id=new_message_id(config, request))
 
 
 def _context(entry: MailMergeEntry, link: str | None) -> dict[str, Any]:

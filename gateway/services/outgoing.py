@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime
+from uuid import uuid4
 
+from gateway.mime.addresses import ascii_domain
 from gateway.mime.compose import Outgoing, OutgoingAttachment
 from gateway.mime.preview import with_preview
 from gateway.model.message import Address
@@ -59,6 +61,12 @@ def outgoing(request: ComposeFields, config: AccountConfig, now: datetime) -> Ou
         raw=raw,
         envelope=envelope,
     )
+
+
+def new_message_id(config: AccountConfig, request: ComposeFields) -> str:
+    """Return a Message-ID for a message that is still to be made (RFC 5322 section 3.6.4)."""
+    author = request.from_.address if request.from_ is not None else config.email or ""
+    return f"<{uuid4()}@{ascii_domain(author).rpartition('@')[2] or 'localhost'}>"
 
 
 def notification(dsn: DeliveryNotificationPayload | None) -> DeliveryNotification | None:

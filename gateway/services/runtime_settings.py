@@ -75,6 +75,19 @@ class RuntimeSettings(Payload, frozen=True, kw_only=True):
     notify_calendar_events: (
         Annotated[bool, Meta(description="Adds `calendarEvents` to `messageNew`")] | None | UnsetType
     ) = UNSET
+    track_opens: Annotated[bool, Meta(description="Tell when sent HTML is opened (`trackOpen`)")] | None | UnsetType = (
+        UNSET
+    )
+    track_clicks: (
+        Annotated[bool, Meta(description="Tell which links of sent HTML are followed (`trackClick`)")]
+        | None
+        | UnsetType
+    ) = UNSET
+    track_sent_messages: (
+        Annotated[bool, Meta(description="What `trackOpens` and `trackClicks` are where they are not set")]
+        | None
+        | UnsetType
+    ) = UNSET
     imap_indexer: Indexer | None | UnsetType = UNSET
     logs: LogSettings | None | UnsetType = UNSET
 

@@ -45,6 +45,7 @@ from gateway.services.references import ReferenceService, Referred
 from gateway.services.relays import RelayService
 from gateway.services.rendering import RenderingService
 from gateway.services.runtime_settings import RuntimeSettingsService
+from gateway.services.tracking import TrackingService
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
 from gateway.store.idempotency import KeyRecord
@@ -100,6 +101,7 @@ class SubmissionService:
         rendering: RenderingService,
         merging: MergeService,
         relays: RelayService,
+        tracking: TrackingService,
         idempotency: IdempotencyService,
         sender: Sender,
         clock: Clock,
@@ -112,6 +114,7 @@ class SubmissionService:
         self._rendering = rendering
         self._merging = merging
         self._relays = relays
+        self._tracking = tracking
         self._idempotency = idempotency
         self._sender = sender
         self._clock = clock
@@ -225,6 +228,8 @@ class SubmissionService:
     ) -> SubmitResult:
         """Queue one message; `alone` if the key is of this one message."""
         account = config.account
+        if not request.dry_run:
+            request = await self._tracking.tracked(config, request)
         referred = await references.resolve(config, request)
         composed = compose(self._outgoing(referred, config), now=self._clock)
         if request.dry_run:

@@ -17,6 +17,7 @@ from gateway.web import accounts, assets
 from gateway.web.apps import AppPages
 from gateway.web.dashboard import show_dashboard, show_nothing
 from gateway.web.failures import HANDLERS
+from gateway.web.following import follow_link, show_point
 from gateway.web.hosted import HostedForm
 from gateway.web.injected import dependencies
 from gateway.web.leaving import finish_sign_in
@@ -54,7 +55,7 @@ def web_routes(services: WebServices, *, clock: Clock = utc_now) -> list[Control
     )
     signed = Router(
         "/",
-        route_handlers=[show_subscription, unsubscribe_at_once],
+        route_handlers=[show_subscription, unsubscribe_at_once, show_point, follow_link],
         guards=[guard(gatekeeper.signed)],
         dependencies=needed,
         exception_handlers=HANDLERS,

@@ -32,7 +32,7 @@ from gateway.model.webhook import (
     WebhookDeliveryList,
 )
 from gateway.provider import AppGuide
-from gateway.services.blocklists import Caller
+from gateway.services.callers import Caller
 from gateway.services.sign_in import BegunSignIn, ImapFormData, SignInForm, SignInOutcome
 from gateway.services.unsubscribe_link import Subscription
 from gateway.store.signs import Signs
@@ -214,6 +214,16 @@ class Blocklists(Protocol):
         """Send a recipient the mail of a list again."""
 
 
+class Tracking(Protocol):
+    """What recipients do with mail that was sent."""
+
+    async def opened(self, data: str, sig: str, caller: Caller, /) -> None:
+        """Tell that a message was opened; raises `RequestError` with the code InvalidLink."""
+
+    async def followed(self, data: str, sig: str, caller: Caller, /) -> str:
+        """Tell that a link was followed and return where it leads; raises as `opened` does."""
+
+
 class Submissions(Protocol):
     """What is to be sent."""
 
@@ -260,6 +270,10 @@ class WebServices(Protocol):
     @property
     def webhooks(self) -> Webhooks:
         """Webhooks."""
+
+    @property
+    def tracking(self) -> Tracking:
+        """What recipients do with mail that was sent."""
 
     @property
     def blocklists(self) -> Blocklists:

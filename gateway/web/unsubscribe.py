@@ -9,8 +9,8 @@ from litestar import Request, Response, get, post
 from litestar.params import FromQuery, QueryParameter
 
 from gateway.errors import RequestError
-from gateway.services.blocklists import Caller
 from gateway.services.unsubscribe_link import Subscription
+from gateway.web.following import caller
 from gateway.web.forms import read_form
 from gateway.web.injected import Services
 from gateway.web.rendering import data, page
@@ -43,7 +43,7 @@ async def unsubscribe_at_once(
         # Whoever sends forgeries need not know; a mail program would try again for nothing.
         _log.info("web.unsubscribe_forged")
         return data({})
-    await services.blocklists.unsubscribe(found, "one-click", _caller(request))
+    await services.blocklists.unsubscribe(found, "one-click", caller(request))
     return data({})
 
 
@@ -55,9 +55,9 @@ async def change_subscription(request: Request[Any, Any, Any], services: Service
     found = await services.blocklists.open_link(signed, sig)
     subscribed = form.text("action") == "subscribe"
     if subscribed:
-        await services.blocklists.subscribe(found, _caller(request))
+        await services.blocklists.subscribe(found, caller(request))
     else:
-        await services.blocklists.unsubscribe(found, "form", _caller(request))
+        await services.blocklists.unsubscribe(found, "form", caller(request))
     return _subscription_page(request, found, signed, sig, subscribed=subscribed, changed=True)
 
 
@@ -73,8 +73,3 @@ def _subscription_page(
     return page(
         request, "unsubscribe.html", subscription=found, data=signed, sig=sig, subscribed=subscribed, changed=changed
     )
-
-
-def _caller(request: Request[Any, Any, Any]) -> Caller:
-    client = request.client
-    return Caller(remote_address=client.host if client else None, user_agent=request.headers.get("user-agent"))

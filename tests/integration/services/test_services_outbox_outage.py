@@ -158,6 +158,7 @@ async def test_a_message_that_is_accepted_is_not_refused_because_its_job_was_not
         rendering=rendering,
         merging=MergeService(rendering, services.blocklists),
         relays=services.relays,
+        tracking=services.tracking,
         idempotency=IdempotencyService(IdempotencyStore(services.store), world.clock),
         sender=KillingSender(durable_redis),
         clock=world.clock,
