@@ -47,7 +47,10 @@ Actor = Literal["user", "tenant_admin", "app_owner", "gateway", "microsoft", "op
 
 
 class Remedy(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What went wrong, who has to act and how: fit to be shown to that person."""
+    """What went wrong, who has to act and how: fit to be shown to that person.
+
+    `base_scopes` tells that an account of an OAuth2 app with these base scopes would not meet the problem.
+    """
 
     code: str
     title: str
@@ -56,6 +59,7 @@ class Remedy(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     retryable: bool = False
     raw: str | None = None
     url: str | None = None
+    base_scopes: str | None = None
 
 
 class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

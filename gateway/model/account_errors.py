@@ -54,6 +54,9 @@ class RemedyInfo(Resource, frozen=True, kw_only=True):
     retryable: bool = False
     raw: str | None = None
     url: str | None = None
+    base_scopes: (
+        Annotated[str, Meta(description="An OAuth2 app with these base scopes would not meet the problem")] | None
+    ) = None
 
 
 class LastError(Resource, frozen=True, kw_only=True):
@@ -85,4 +88,5 @@ class SmtpStatus(Resource, frozen=True, kw_only=True):
     response_code: int | None = None
     code: str | None = None
     command: str | None = None
+    remedy: RemedyInfo | None = None
     network_routing: Annotated[dict[str, Any], Meta(description=_NEVER)] | None = None

@@ -21,7 +21,7 @@ from gateway.model.account import (
 )
 from gateway.model.oauth2 import MASK
 from gateway.provider import Grant
-from gateway.store.accounts import AccountConfig, AccountSecrets, StoredOAuth2
+from gateway.store.accounts import AccountConfig, AccountSecrets, StoredAccount, StoredOAuth2
 
 ServerConfig = TypeVar("ServerConfig", ImapConfig, SmtpConfig)
 
@@ -142,6 +142,31 @@ def parse_since(value: str | None, now: datetime) -> datetime | None:
         return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise invalid("notifyFrom", 'must be a time (ISO 8601) or "now"') from error
+
+
+def nothing_to_connect(config: AccountConfig) -> bool:
+    """Tell whether an account has no mailbox that could be opened."""
+    if config.oauth2 is not None or config.provider is not None:
+        return False
+    return config.imap is None or bool(config.imap.disabled)
+
+
+def connection_changed(old: StoredAccount, config: AccountConfig, before: AccountSecrets, new: AccountSecrets) -> bool:
+    """Tell whether a change needs a new connection; an account in an error state always gets one."""
+    was = old.config
+    same = (was.imap, was.smtp, was.oauth2, was.provider, was.settings, was.path, was.subconnections, was.logs) == (
+        config.imap,
+        config.smtp,
+        config.oauth2,
+        config.provider,
+        config.settings,
+        config.path,
+        config.subconnections,
+        config.logs,
+    )
+    if not same or old.state in ("authenticationError", "connectError", "disconnected", "unset"):
+        return True
+    return merged_secrets(before, new, config) != before
 
 
 def _paths(value: Any) -> tuple[str, ...] | None:

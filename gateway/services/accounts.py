@@ -39,11 +39,13 @@ from gateway.model.webhook import DEFAULT_ENDPOINT
 from gateway.provider import Clock, Grant
 from gateway.services import account_view
 from gateway.services.account_payload import (
+    connection_changed,
     given_grant,
     invalid,
     keeps_refresh_token,
     merged_config,
     merged_secrets,
+    nothing_to_connect,
     parse_since,
 )
 from gateway.services.apps import AppService
@@ -236,8 +238,7 @@ class AccountService:
         )
         await self._accounts.save(config, None, stored.state)
         await self._accounts.forget_connections(account)
-        await self._accounts.set_index(account, "none")
-        await self._index.erase(account)
+        await self._forget_mail(account)
         await self.reconnect(account)
 
     async def reconnect_app(self, app: str) -> None:
@@ -326,11 +327,16 @@ class AccountService:
             await self._grants.store(config.account, grant)
         elif config.oauth2 is None:
             await self._grants.forget(config.account)
-        state: AccountState = "unset" if _nothing_to_connect(config) else "init"
-        reconnect = old is None or grant is not None or _connection_changed(old, config, before, secrets)
+        state: AccountState = "unset" if nothing_to_connect(config) else "init"
+        reconnect = old is None or grant is not None or connection_changed(old, config, before, secrets)
         if old is not None and not reconnect and state != "unset":
             state = old.state
+        moved = old is not None and await self._served_by(old.config) != await self._served_by(config)
         await self._accounts.save(config, merged_secrets(before, secrets, config), state)
+        if moved:
+            # Ids and positions of one provider mean nothing to another; nor how sending ended there.
+            await self._forget_mail(config.account)
+            await self._accounts.set_smtp_status(config.account, None)
         if request.webhooks and old is not None:
             # Whoever edits the URL has mended it, most likely.
             await self._due.hasten("webhook.deliver", DEFAULT_ENDPOINT, self._clock(), account=config.account)
@@ -341,6 +347,18 @@ class AccountService:
             if old is not None:
                 await self._connector.disconnect(config.account)
             await self._connector.connect(config.account)
+
+    async def _forget_mail(self, account: str) -> None:
+        await self._accounts.set_index(account, "none")
+        await self._index.erase(account)
+
+    async def _served_by(self, config: AccountConfig) -> str | None:
+        """Return the name of the provider; None where there is none (any more)."""
+        try:
+            _, provider = await self._sessions.provider(config)
+        except GatewayError:
+            return None
+        return provider.name
 
     async def _check(self, config: AccountConfig, grant: Grant | None, old: StoredAccount | None) -> None:
         if config.oauth2 is not None:
@@ -353,7 +371,7 @@ class AccountService:
             lent = is_service_account(app.record.provider) or config.oauth2.delegated_account is not None
             if not lent and not known and grant is None:
                 raise invalid("oauth2", "needs authorize, a refreshToken or an accessToken")
-        elif not _nothing_to_connect(config):
+        elif not nothing_to_connect(config):
             key = "provider" if config.provider is not None else "imap"
             try:
                 _, provider = await self._sessions.provider(config)
@@ -424,27 +442,3 @@ def _user_key(config: AccountConfig) -> str:
     if config.oauth2 is None:
         raise RequestError("the account has no OAuth2 user")
     return f"{config.oauth2.user}>{config.oauth2.shared}" if config.oauth2.shared else config.oauth2.user
-
-
-def _nothing_to_connect(config: AccountConfig) -> bool:
-    if config.oauth2 is not None or config.provider is not None:
-        return False
-    return config.imap is None or bool(config.imap.disabled)
-
-
-def _connection_changed(old: StoredAccount, config: AccountConfig, before: AccountSecrets, new: AccountSecrets) -> bool:
-    """Tell whether a change needs a new connection; an account in an error state always gets one."""
-    was = old.config
-    same = (was.imap, was.smtp, was.oauth2, was.provider, was.settings, was.path, was.subconnections, was.logs) == (
-        config.imap,
-        config.smtp,
-        config.oauth2,
-        config.provider,
-        config.settings,
-        config.path,
-        config.subconnections,
-        config.logs,
-    )
-    if not same or old.state in ("authenticationError", "connectError", "disconnected", "unset"):
-        return True
-    return merged_secrets(before, new, config) != before

@@ -23,7 +23,6 @@ from gateway.errors import (
     GatewayError,
     NotFoundError,
     OutcomeUnknownError,
-    RateLimitError,
     ServiceUnavailableError,
     TransientError,
     UnsupportedOperationError,
@@ -37,7 +36,7 @@ from gateway.provider import Clock, Envelope, Provider, Session, SubmitReceipt
 from gateway.redis import UNREACHABLE
 from gateway.services import delivery_events
 from gateway.services.events import EventService
-from gateway.services.last_error import last_error
+from gateway.services.last_error import smtp_status
 from gateway.services.relays import RelayService
 from gateway.services.submissions import KEPT, WAITING
 from gateway.services.unknown_sends import FIRST_LOOK, resolving
@@ -199,11 +198,12 @@ class DeliveryService:
 
     async def _failed(self, entry: OutboxEntry, work: DueWork, error: GatewayError, begun: str) -> None:
         """Note a failure, unless another worker has begun since the one whose transition is marked `begun`."""
-        remedy = last_error(error, self._clock()).remedy
-        described = OutboxProgressError(message=error.message, code=error.error_code, remedy=remedy)
+        status = smtp_status(error, self._clock())
+        described = OutboxProgressError(
+            message=error.message, code=error.error_code, status_code=status.response_code, remedy=status.remedy
+        )
         progress = OutboxProgress(status="error", error=described)
         entry = msgspec.structs.replace(entry, progress=progress, next_attempt=False)
-        status = SmtpStatus(created=self._clock(), status="error", description=error.message, code=error.error_code)
         if entry.gateway is None:
             await _until_noted(partial(self._accounts.set_smtp_status, entry.account, status))
         if isinstance(error, OutcomeUnknownError | WorkerLostError):
@@ -223,8 +223,8 @@ class DeliveryService:
 
     async def _postponed(self, entry: OutboxEntry, work: DueWork, error: TransientError, begun: str) -> None:
         wait = retry_delay(entry.attempts_made)
-        if isinstance(error, RateLimitError):
-            wait = max(wait, timedelta(seconds=error.retry_after))
+        # What the service asked for, or what its refusal is known to need.
+        wait = max(wait, timedelta(seconds=error.details.get("retry_after") or 0))
         at = self._clock() + wait
         entry = msgspec.structs.replace(entry, state="retrying", next_attempt=at)
         if await self._moved(entry, begun):

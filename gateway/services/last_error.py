@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.errors import AccountError, GatewayError, MailboxUnavailableError, ProviderError
 from gateway.model.account import AccountState
-from gateway.model.account_errors import LastError, RemedyInfo, TokenRequestInfo
+from gateway.model.account_errors import LastError, RemedyInfo, SmtpStatus, TokenRequestInfo
 
 #: The response code of every refused token request; which one it was stands in its description.
 RENEWAL_REFUSED = "OauthRenewError"
@@ -26,6 +26,20 @@ def last_error(error: GatewayError, at: datetime) -> LastError:
         token_request=msgspec.convert(request, TokenRequestInfo) if request else None,
         remedy=msgspec.convert(msgspec.to_builtins(remedy), RemedyInfo) if remedy is not None else None,
         time=at,
+    )
+
+
+def smtp_status(error: GatewayError, at: datetime) -> SmtpStatus:
+    """Return what an account or relay shows of a submission that failed."""
+    return SmtpStatus(
+        created=at,
+        status="error",
+        description=error.message,
+        code=error.error_code,
+        response=error.details.get("smtp_response"),
+        response_code=error.details.get("smtp_response_code"),
+        command=error.details.get("smtp_command"),
+        remedy=last_error(error, at).remedy,
     )
 
 

@@ -26,6 +26,7 @@ from gateway.model.server import Server
 from gateway.provider import Clock, Envelope, Login, SubmitReceipt
 from gateway.redis import UNREACHABLE
 from gateway.services.account_payload import invalid
+from gateway.services.last_error import smtp_status
 from gateway.services.paging import page_of
 from gateway.smtp import SmtpConnection
 from gateway.store.relays import RelayStore, RelayUse, StoredRelay
@@ -126,17 +127,7 @@ class RelayService:
         try:
             receipt = await connection.submit(message, envelope)
         except GatewayError as error:
-            await self._note(
-                id,
-                SmtpStatus(
-                    created=self._clock(),
-                    status="error",
-                    description=error.message,
-                    code=error.error_code,
-                    response=error.details.get("smtp_response"),
-                    response_code=error.details.get("smtp_response_code"),
-                ),
-            )
+            await self._note(id, smtp_status(error, self._clock()))
             raise
         finally:
             idle.append(connection)

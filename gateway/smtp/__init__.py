@@ -4,13 +4,15 @@
 - `client`: aiosmtplib's client, extended by how far a transaction has come.
 - `transaction`: one message: extensions, limits, the receipt.
 - `transcript`: what goes over a connection, for a protocol log.
+- `answers`, ``answers.json``: what refusals mean, who must act, whether and when to try again. Shared with plugins.
 - `errors`: every failure as one of `gateway.errors`, by phase and answer.
 - `server_text`: what may be quoted of a server's words; never an address. Shared with the IMAP plugin.
 - `socket_codes`: names of network errors. Shared with the IMAP plugin.
 - `tls`: TLS contexts for a `gateway.model.server.Server`. Shared with the IMAP plugin.
 """
 
+from gateway.smtp.answers import Phase
 from gateway.smtp.connection import LoginSource, SmtpConnection, Timeouts
-from gateway.smtp.errors import Explain, Phase, smtp_error
+from gateway.smtp.errors import Explain, smtp_error
 
 __all__ = ["Explain", "LoginSource", "Phase", "SmtpConnection", "Timeouts", "smtp_error"]

@@ -9,7 +9,7 @@ import aiosmtplib
 from aiosmtplib.protocol import normalize_message_line_endings
 from aiosmtplib.typing import Default
 
-from gateway.smtp.errors import Phase
+from gateway.smtp.answers import Phase
 from gateway.smtp.transcript import Transcript
 
 # Slowest upload that is waited for, octets per second.

@@ -13,8 +13,9 @@ import msgspec
 from gateway.errors import MailboxUnavailableError, ProviderError, ReauthorizationError, TransientError
 from gateway.model.server import Server
 from gateway.provider import NOBODY, Envelope, Login, ProtocolLog, SubmitReceipt
+from gateway.smtp.answers import Phase
 from gateway.smtp.client import PhasedSMTP
-from gateway.smtp.errors import Explain, Phase, smtp_error
+from gateway.smtp.errors import Explain, smtp_error
 from gateway.smtp.tls import client_context
 from gateway.smtp.transaction import transact
 from gateway.smtp.transcript import Transcript

@@ -7,8 +7,8 @@ import re
 _MAX_LENGTH = 300
 # Anything in angle brackets (paths, message ids) and every word with an at sign, also percent-encoded.
 _PRIVATE = re.compile(r"""<[^<>]*>|(?:"[^"]*")?\S*(?:@|%40)\S*""")
-# RFC 3463 section 2; Microsoft's details go to four digits.
-_ENHANCED_STATUS = re.compile(r"\b([245]\.\d{1,3}\.\d{1,4})\b")
+# RFC 3463 section 2; Microsoft's details go to four digits. Part of no address: 5.1.2.3 is none.
+_ENHANCED_STATUS = re.compile(r"(?<![\w.])([245]\.\d{1,3}\.\d{1,4})(?![\w]|\.\d)")
 
 
 def masked(text: str) -> str:

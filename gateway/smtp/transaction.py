@@ -9,8 +9,8 @@ from aiosmtplib.email import parse_address
 
 from gateway.errors import MessageTooLargeError
 from gateway.provider import DeliveryNotification, Envelope, SubmitReceipt
+from gateway.smtp.answers import Phase
 from gateway.smtp.client import PhasedSMTP
-from gateway.smtp.errors import Phase
 from gateway.smtp.server_text import masked
 
 # Exchange Online answers `250 2.0.0 OK <id> [Hostname=...]` with the Message-ID that the message has from then on.

@@ -202,9 +202,10 @@ class AccountStore:
         """Set the number of failures in a row."""
         await _SET_FIELDS.run(self._store.data, [keys.account(account)], "failures", count)
 
-    async def set_smtp_status(self, account: str, status: SmtpStatus) -> None:
-        """Remember how the last submission ended."""
-        await _SET_FIELDS.run(self._store.data, [keys.account(account)], "smtp_status", to_json(status))
+    async def set_smtp_status(self, account: str, status: SmtpStatus | None) -> None:
+        """Remember how the last submission ended; None forgets it."""
+        told = "" if status is None else to_json(status)
+        await _SET_FIELDS.run(self._store.data, [keys.account(account)], "smtp_status", told)
 
     async def set_sync_error(self, account: str, error: SyncError | None) -> None:
         """Remember which mailbox the last pass had to leave out, if it had to."""
@@ -251,6 +252,6 @@ def _stored(fields: Fields) -> StoredAccount:
         last_error=msgspec.json.decode(fields["error"], type=LastError) if fields.get("error") else None,
         connected=int(fields.get("connected", 0)),
         index=msgspec.convert(fields.get("index", "none"), IndexState),
-        smtp_status=msgspec.json.decode(fields["smtp_status"], type=SmtpStatus) if "smtp_status" in fields else None,
+        smtp_status=msgspec.json.decode(fields["smtp_status"], type=SmtpStatus) if fields.get("smtp_status") else None,
         sync_error=msgspec.json.decode(fields["sync_error"], type=SyncError) if fields.get("sync_error") else None,
     )

@@ -10,8 +10,8 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from gateway.errors import InvalidRequestError, ResourceNotFoundError
 from gateway.model.account import AccountDetail, AccountState, FormRequest
-from gateway.model.account_errors import LastError
-from gateway.model.oauth2 import SERVICE_PROVIDERS
+from gateway.model.account_errors import LastError, RemedyInfo
+from gateway.model.oauth2 import SERVICE_PROVIDERS, AppDetail
 from gateway.services.sign_in import IMAP_TYPE
 from gateway.web.addresses import account_path, with_parameters
 from gateway.web.forms import decode, field_errors, read_form
@@ -22,6 +22,8 @@ from gateway.web.rendering import data, fragment, page, see_other
 from gateway.web.words import DONE, STATES
 
 PAGE_SIZE = 20
+#: Apps that are looked through for one that would help an account.
+MOST_APPS = 100
 #: Events that the page of an account shows.
 RECENT = 10
 
@@ -75,12 +77,15 @@ async def _account_page(
 ) -> Response[str]:
     detail = await services.accounts.get(account)
     problem = detail.last_error if isinstance(detail.last_error, LastError) else None
+    sending = detail.smtp_status if detail.smtp_status is not None and detail.smtp_status.status == "error" else None
     return page(
         request,
         "account.html",
         account=detail,
         app=await _app_name(services, detail),
         can_sign_in=_can_sign_in(detail),
+        sending=sending,
+        other_apps=await _other_apps(services, detail, *(each.remedy for each in (problem, sending) if each)),
         done=DONE.get(done),
         signs=await services.overview.signs(account),
         events=await _recent(services, account),
@@ -111,12 +116,13 @@ async def reconnect(request: Request[Any, Any, Any], services: Services) -> Resp
 
 @post("/account-sign-in")
 async def sign_in_again(request: Request[Any, Any, Any], services: Services) -> Response[str]:
-    """Lead to the hosted form for an account that exists."""
-    detail = await services.accounts.get((await read_form(request)).secret("account"))
+    """Lead to the hosted form for an account that exists, for its own app or another one."""
+    form = await read_form(request)
+    detail = await services.accounts.get(form.secret("account"))
     wanted: dict[str, Any] = {"redirectUrl": "", "account": detail.account, "name": detail.name}
     if detail.email:
         wanted["email"] = detail.email
-    wanted["type"] = (detail.app or False) if detail.oauth2 is not None else IMAP_TYPE
+    wanted["type"] = (form.text("app") or detail.app or False) if detail.oauth2 is not None else IMAP_TYPE
     if detail.oauth2 is not None and detail.oauth2.auth is not None and detail.oauth2.auth.delegated_user:
         wanted["delegated"] = True
     link = await services.sign_in.form_link(decode(wanted, FormRequest))
@@ -167,6 +173,21 @@ def _can_sign_in(detail: AccountDetail) -> bool:
     if detail.oauth2 is None:
         return detail.type == "imap"
     return detail.type not in (*SERVICE_PROVIDERS, "delegated", "invalid")
+
+
+async def _other_apps(
+    services: WebServices, detail: AccountDetail, *remedies: RemedyInfo | None
+) -> list[AppDetail] | None:
+    """Return the apps through which the account would not meet its problem; None where no app would help."""
+    wanted = {remedy.base_scopes for remedy in remedies if remedy is not None and remedy.base_scopes}
+    if not wanted or not _can_sign_in(detail):
+        return None
+    found = await services.apps.list(0, MOST_APPS)
+    return [
+        app
+        for app in found.apps
+        if app.include_in_listing and app.provider == detail.type and app.base_scopes in wanted
+    ]
 
 
 async def _recent(services: WebServices, account: str) -> list[ShownEvent]:

@@ -203,10 +203,39 @@ def test_switched_off_submission_ends_the_send_and_says_who_must_act(
         assert entry["progress"]["error"]["remedy"]["who"] == "tenant_admin"
         assert entry["progress"]["error"]["remedy"]["steps"]
         status = client.account(account)["smtpStatus"]
-        assert status["status"] == "error"
+        assert (status["status"], status["responseCode"], status["command"]) == ("error", 535, "AUTH")
         assert status["code"]
+        assert status["remedy"]["baseScopes"] == "api"
+        assert entry["progress"]["error"]["remedy"] == status["remedy"]
+        assert entry["progress"]["error"]["statusCode"] == 535
         assert client.account(account)["state"] == "connected"
         assert client.messages(account)["messages"]
+
+
+def test_an_account_that_may_not_use_smtp_sends_over_graph_once_it_has_moved(
+    sandbox_stack: GatewayStack, client: Client, switches: Switches
+) -> None:
+    """The way that the remedy offers: the same account, signed in through another app."""
+    graph = sandbox_stack.create_app(name="Graph", baseScopes="api")
+    subject = f"Moved {secrets.token_hex(6)}"
+    with sandbox_stack.connected(CAROL) as account:
+        switches.switch("smtp_auth_disabled", user=CAROL)
+        payload = {"to": [{"address": CAROL}], "subject": subject, "text": "x"}
+        queued = client.post(f"{account_path(account)}/submit", payload)
+        outbox_state(client, queued["queueId"], "failed")
+        sandbox_stack.sign_in(CAROL, account, app=graph)
+        found = client.wait_for_state(account, "connected")
+        assert (found["app"], found["baseScopes"]) == (graph, "api")
+        assert "smtpStatus" not in found
+        client.post(f"{account_path(account)}/submit", payload)
+        client.wait_for_message(account, subject)
+        ids = {each["id"] for each in client.messages(account)["messages"]}
+        assert ids
+        for each in ids:
+            client.get(f"{account_path(account)}/message/{each}")
+        told = [each["event"] for each in client.get("/v1/events", account=account, pageSize=1000)["events"]]
+        assert "messageNew" in told
+        assert not {"messageDeleted", "mailboxReset"}.intersection(told), "what was there before is not told anew"
 
 
 def test_a_send_that_met_a_passing_failure_is_tried_again(

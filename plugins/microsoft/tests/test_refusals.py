@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 
 from gateway.errors import (
+    AccountError,
     Actor,
     ConnectError,
     MailboxUnavailableError,
@@ -16,7 +17,8 @@ from gateway.errors import (
     ReauthorizationError,
     ServiceUnavailableError,
 )
-from gateway.smtp.errors import Phase, answer_error
+from gateway.smtp.answers import Phase, find
+from gateway.smtp.errors import answer_error
 from gateway_microsoft import imap_refusal, smtp_refusal
 from gateway_microsoft.refusals import refusals
 
@@ -106,6 +108,42 @@ SMTP: tuple[tuple[int, str, type[ProviderError], str, str], ...] = (
         "user",
     ),
     (554, "5.2.2 mailbox full; STOREDRV.Deliver", MessageRefusedError, "mailbox_full", "user"),
+    (
+        554,
+        "5.2.0 STOREDRV.Submission; the submission quota for this mailbox is exceeded",
+        RateLimitError,
+        "quota_exceeded",
+        "user",
+    ),
+    (
+        550,
+        "5.1.90 Your message can't be sent because you've reached your daily limit for message recipients",
+        RateLimitError,
+        "quota_exceeded",
+        "user",
+    ),
+    (
+        550,
+        "5.1.8 Access denied, bad outbound sender. For more information please go to Error Codes",
+        MailboxUnavailableError,
+        "sender_blocked",
+        "tenant_admin",
+    ),
+    (
+        550,
+        "5.7.501 Access denied, spam abuse detected",
+        MailboxUnavailableError,
+        "sender_blocked",
+        "tenant_admin",
+    ),
+    (550, "5.7.705 Access denied, tenant has exceeded threshold", RateLimitError, "tenant_quota", "tenant_admin"),
+    (
+        421,
+        "4.3.2 The maximum number of concurrent server connections has exceeded a limit, closing transmission channel",
+        RateLimitError,
+        "too_many_connections",
+        "nobody",
+    ),
 )
 
 
@@ -138,6 +176,42 @@ def test_the_daily_quota_rests_a_day_and_a_full_pipe_half_a_minute() -> None:
     assert isinstance(day, RateLimitError)
     assert isinstance(pipe, RateLimitError)
     assert (day.retry_after, pipe.retry_after) == (86400, 30)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind", "pause"),
+    [
+        (550, "5.1.10 Recipient not found", "recipient_unknown", None),
+        (552, "5.3.4 Message size exceeds fixed maximum message size", "too_large", None),
+        (451, "4.7.500 Server busy. Please try again later", "ip_throttled", 300),
+        (451, "4.7.0 Temporary server error. Please try again later. PRX5", "passing_fault", None),
+        (454, "4.7.0 Temporary authentication failure", "passing_fault", None),
+        (550, "5.7.606 Access denied, banned sending IP", "policy", None),
+    ],
+)
+def test_the_general_table_explains_the_rest(code: int, text: str, kind: str, pause: float | None) -> None:
+    """Exchange's rows are asked first, and hold only what Exchange means differently."""
+    failure = answer_error(code, text, phase=Phase.CONTENT, explain=smtp_refusal)
+    assert failure.remedy is not None
+    assert failure.remedy.code == kind
+    assert failure.details.get("retry_after") == pause
+
+
+def test_no_row_is_hidden_behind_an_earlier_one() -> None:
+    """A row that nothing reaches would promise what never happens."""
+    reached = {id(find(refusals().smtp, text, code=code)) for code, text, *_ in SMTP}
+    assert [row.code for row in refusals().smtp if id(row) not in reached] == []
+
+
+@pytest.mark.parametrize("text", [AUTH + "SmtpClientAuthentication is disabled for the Mailbox.", TENANT_OFF])
+def test_switched_off_smtp_offers_the_way_over_graph(text: str) -> None:
+    """SMTP AUTH stays off in most organisations; a person who may not change that can still send."""
+    failure = smtp_refusal(535, text)
+    assert isinstance(failure, AccountError)
+    assert failure.remedy is not None
+    assert failure.remedy.base_scopes == "api"
+    assert any("Graph" in step for step in failure.remedy.steps)
+    assert not failure.remedy.retryable
 
 
 @pytest.mark.parametrize("text", ["5.1.10 Recipient not found", "5.3.4 Message size exceeds fixed limit", ""])
@@ -198,3 +272,5 @@ def test_every_refusal_can_be_shown_and_found() -> None:
         assert row.title
         assert row.steps
         assert row.phrases == tuple(phrase.casefold() for phrase in row.phrases)
+        assert row.any_phrase == tuple(phrase.casefold() for phrase in row.any_phrase)
+        assert row.base_scopes in (None, "api")

@@ -18,7 +18,8 @@ from gateway.errors import (
 from gateway.model.account import FlushRequest
 from gateway.model.submission import SubmitRequest
 from gateway.provider import Envelope, SubmitReceipt
-from gateway.smtp.errors import Phase, answer_error
+from gateway.smtp.answers import Phase
+from gateway.smtp.errors import answer_error
 from tests.integration.services.outbox import WORKER
 from tests.integration.services.world import World
 

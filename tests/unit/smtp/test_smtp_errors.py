@@ -20,7 +20,8 @@ from gateway.errors import (
     ReauthorizationError,
     ServiceUnavailableError,
 )
-from gateway.smtp.errors import Phase, answer_error, smtp_error
+from gateway.smtp.answers import Phase
+from gateway.smtp.errors import answer_error, smtp_error
 
 ADDRESS = "bob@example.org"
 _ANSWERS = (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from gateway.model.account import AccountDetail, OAuth2AuthInfo, OAuth2Info
+from gateway.model.account_errors import RemedyInfo, SmtpStatus
 from gateway.model.event import Event
 from gateway.model.oauth2 import MASK, AppDetail
 from tests.unit.web.conftest import Browser
@@ -171,6 +172,46 @@ def test_signing_in_again_keeps_account_and_app(admin: Browser, services: FakeSe
     [request] = services.sign_in.requests
     assert (request.account, request.email, request.type) == ("alice", "alice@contoso.test", "a")
     assert request.redirect_url == ""
+
+
+SMTP_OFF = SmtpStatus(
+    created=NOW,
+    status="error",
+    code="MailboxUnavailable",
+    remedy=RemedyInfo(
+        code="smtp_auth_disabled_tenant",
+        title="Sending over SMTP is switched off in the organisation",
+        who="tenant_admin",
+        steps=("Switch it on.", "Or move the account to Microsoft Graph."),
+        base_scopes="api",
+    ),
+)
+
+
+def test_failed_submission_says_who_acts_and_offers_the_app_that_helps(
+    admin: Browser, services: FakeServices, alice: str
+) -> None:
+    """Reading works, so the account's state says nothing; the sender waits all the same."""
+    change(services, state="connected", smtp_status=SMTP_OFF)
+    for id, provider, scopes in (("a", "outlook", "imap"), ("g", "outlook", "api"), ("s", "outlookService", "api")):
+        services.apps.details[id] = AppDetail(
+            id=id, name=f"App {id}", provider=provider, base_scopes=scopes, include_in_listing=True
+        )
+    text = admin.get(alice).text
+    assert "Sending over SMTP is switched off" in text
+    assert "An administrator of the organisation" in text
+    assert re.findall(r"Sign in through (.*?) \(", text) == ["App g"]
+    admin.submit(alice, "/admin/account-sign-in", {"account": "alice", "app": "g"})
+    [request] = services.sign_in.requests
+    assert (request.account, request.type) == ("alice", "g")
+
+
+def test_without_an_app_that_helps_one_can_be_registered(admin: Browser, services: FakeServices, alice: str) -> None:
+    """The offer would end nowhere otherwise."""
+    change(services, state="connected", smtp_status=SMTP_OFF)
+    assert "Register an application for Microsoft Graph" in admin.get(alice).text
+    change(services, smtp_status=SmtpStatus(created=NOW, status="ok"))
+    assert "Register an application" not in admin.get(alice).text
 
 
 def test_an_account_with_a_password_signs_in_again_with_a_password(admin: Browser, services: FakeServices) -> None:
