@@ -45,6 +45,7 @@ class BoxRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         count: messages that are known; tells an index that was lost from an empty mailbox.
         announce: what is news when the mailbox is first read: all of it, recent mail only as the account is new, what
             lies above `top` as the rest was known under another name, or nothing as it was known and got lost.
+        renamed_from: the name under which it was known, until that is forgotten; that it was renamed is told.
     """
 
     path: str
@@ -58,6 +59,7 @@ class BoxRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     top: int = 0
     count: int = 0
     announce: Announce = "all"
+    renamed_from: str | None = None
 
 
 class KnownState(msgspec.Struct, frozen=True, array_like=True):

@@ -65,6 +65,10 @@ class AccountSync:
         listed = {mailbox.path for mailbox in mailboxes if not mailbox.no_select}
         if not listed:
             raise ServiceUnavailableError("the server lists no mailbox")
+        for half in [box for box in known.values() if box.renamed_from is not None]:
+            # Told by an owner that got no further.
+            known.pop(half.renamed_from or "", None)
+            known[half.path] = await self._renaming.finish(owned, half)
         vanished = {path: box for path, box in known.items() if path not in listed}
         await self._forget_untracked(owned, known, synced, listed)
         revisions, failed = await session.revisions(), None

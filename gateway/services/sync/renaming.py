@@ -68,14 +68,23 @@ class Renaming:
         carried = found.uid_validity is None
         if not carried:
             await self._settle(owned, old, found, known)
-        deleted = self._fields(owned, "mailboxDeleted", payloads.mailbox_deleted(old, renamed_to=box.path), old)
-        await self._tools.index.forget(owned.account, owned.epoch, old.path, deleted)
         if carried:
             await self._carry(owned, box.path, known)
             box = msgspec.structs.replace(box, state=old.state, count=len(known))
+        box = msgspec.structs.replace(box, renamed_from=old.path)
+        deleted = self._fields(owned, "mailboxDeleted", payloads.mailbox_deleted(old, renamed_to=box.path), old)
         appeared = self._fields(owned, "mailboxNew", payloads.mailbox_new(box, renamed_from=old.path), box)
-        await self._tools.index.apply(owned.account, owned.epoch, box.path, box=box, events=[appeared])
+        # At once: with one of them told, the next owner would take the mailbox for a new one.
+        await self._tools.index.apply(owned.account, owned.epoch, box.path, box=box, events=[deleted, appeared])
         await self._tools.events.announce(owned.account)
+        return await self.finish(owned, box)
+
+    async def finish(self, owned: Owned, box: BoxRecord) -> BoxRecord:
+        """Forget the old name of a mailbox whose renaming is told, and return its record from then on."""
+        if box.renamed_from is not None:
+            await self._tools.index.forget(owned.account, owned.epoch, box.renamed_from)
+            box = msgspec.structs.replace(box, renamed_from=None)
+            await self._tools.index.apply(owned.account, owned.epoch, box.path, box=box)
         return box
 
     async def _carry(self, owned: Owned, path: str, known: dict[str, KnownState]) -> None:

@@ -68,6 +68,7 @@ class TakingIn:
         self._wanted: ContentSettings | None = None
         self._late: dict[str, int] = {}
         self._first: dict[str, bool] = {}
+        self._gone: set[str] = set()
         self.writer = Writer(tools.index, tools.events, owned, box.path)
         self.count = box.count
 
@@ -139,6 +140,8 @@ class TakingIn:
             return
         recent = await self._recent(new) if self._box.announce == "recent" else {}
         for message in new:
+            if message.id in self._gone:
+                continue
             entry = recent.get(message.id)
             if entry is None:
                 await self.writer.put(message, b"")
@@ -203,6 +206,7 @@ class TakingIn:
             absent = [id for id in read.asked if id not in read.entries and id not in read.quarantined]
             batch, gone = await self._asked_again(read, absent) if absent else (read, frozenset())
             self.count -= len(gone)
+            self._gone |= gone
             await self._see(batch)
             batch = await self._with_bounces(batch)
             yield batch, [by_id[id] for id in batch.asked if id not in gone]

@@ -46,6 +46,8 @@ class ScriptedSession(Session):
         read: ids that were read, in order.
         opened: attachments that were read, in order.
         on_read: awaited before each reading.
+        uid_validity: of every mailbox; None where mailboxes have ids that stay instead.
+        mailbox_ids: those ids, by path.
     """
 
     def __init__(self, world: World) -> None:
@@ -59,6 +61,8 @@ class ScriptedSession(Session):
         self.read: list[str] = []
         self.opened: list[str] = []
         self.on_read: Callable[[], Awaitable[None]] | None = None
+        self.uid_validity: int | None = 1
+        self.mailbox_ids: dict[str, str] = {}
         self._clock = world.clock
 
     def put(self, *ids: str, path: str = "INBOX", flags: tuple[str, ...] = ()) -> None:
@@ -67,7 +71,10 @@ class ScriptedSession(Session):
 
     async def mailboxes(self, *, counters: bool = False) -> Sequence[Mailbox]:
         """Every mailbox; the inbox has its use."""
-        return [Mailbox(path=path, name=path, delimiter="/", special_use=_USES.get(path)) for path in self.boxes]
+        return [
+            Mailbox(path=path, name=path, delimiter="/", special_use=_USES.get(path), id=self.mailbox_ids.get(path))
+            for path in self.boxes
+        ]
 
     async def changes(self, mailbox: str, since: str | None) -> Changes:
         """Everything."""
@@ -77,7 +84,7 @@ class ScriptedSession(Session):
             raise CursorExpiredError("not a state")
         box = self.boxes[mailbox]
         changed = tuple(MessageState(id=id, position=int(id), flags=flags) for id, flags in box.items())
-        return Changes(state=f"s{len(box)}", changed=changed, complete=True, uid_validity=1)
+        return Changes(state=f"s{len(box)}", changed=changed, complete=True, uid_validity=self.uid_validity)
 
     async def entries(self, mailbox: str, ids: Sequence[str]) -> Sequence[MessageEntry]:
         """Those that are asked for, unless one of them is deadly."""

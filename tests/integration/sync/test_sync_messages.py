@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -229,3 +231,57 @@ async def test_a_death_while_a_lost_index_is_read_again_makes_no_old_mail_news(t
     taking.session.put("3")
     await taking.take()
     assert len(await taking.ids()) == before + 1
+
+
+async def test_a_message_that_goes_while_a_new_account_is_read_is_never_told_of(taking: Taking) -> None:
+    taking.session.boxes |= {"Archive": {}}
+    taking.session.put("1", "2", path="Archive")
+
+    async def take_away() -> None:
+        taking.session.boxes["Archive"].pop("1", None)
+
+    taking.session.on_read = take_away
+    await taking.take()
+    taking.session.put("3", path="Archive")
+    await taking.take()
+    assert await taking.ids() == ["2", "3"]
+    assert await taking.events("messageDeleted") == []
+
+
+@pytest.mark.parametrize("stays", [False, True], ids=["by_validity", "by_id"])
+@pytest.mark.parametrize("after", [False, True], ids=["before_the_write", "after_the_write"])
+@pytest.mark.parametrize("write", range(1, 6))
+async def test_a_death_while_a_renamed_mailbox_is_followed_tells_nothing_twice(
+    taking: Taking, monkeypatch: pytest.MonkeyPatch, write: int, *, after: bool, stays: bool
+) -> None:
+    session, index = taking.session, taking.services.index
+    if stays:
+        session.uid_validity, session.mailbox_ids = None, {"INBOX": "i", "Old": "o", "New": "o"}
+    await taking.take()
+    session.boxes["Old"] = {"1": (), "2": ()}
+    await taking.take()
+    session.boxes["New"] = session.boxes.pop("Old")
+    writes = 0
+
+    def dying(call: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        async def write_and_die(*arguments: Any, **members: Any) -> None:
+            nonlocal writes
+            writes += 1
+            if writes == write and not after:
+                raise DeathError
+            await call(*arguments, **members)
+            if writes == write and after:
+                raise DeathError
+
+        return write_and_die
+
+    monkeypatch.setattr(index, "apply", dying(index.apply))
+    monkeypatch.setattr(index, "forget", dying(index.forget))
+    await taking.take_whatever_dies()
+    await taking.take()
+    assert await taking.ids() == ["1", "2"]
+    (deleted,) = await taking.events("mailboxDeleted")
+    _, appeared = await taking.events("mailboxNew")
+    assert (deleted["path"], deleted["data"]["renamedTo"]) == ("Old", "New")
+    assert (appeared["path"], appeared["data"]["renamedFrom"]) == ("New", "Old")
+    assert set(await index.boxes(ACCOUNT)) == {"INBOX", "New"}
