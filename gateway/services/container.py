@@ -35,6 +35,7 @@ from gateway.services.merging import MergeService
 from gateway.services.metrics import MetricsService
 from gateway.services.originals import Originals
 from gateway.services.overview import OverviewService
+from gateway.services.pacing import PaceService
 from gateway.services.protocol_logs import ProtocolLogs
 from gateway.services.queues import QueueService
 from gateway.services.references import ReferenceService
@@ -64,6 +65,7 @@ from gateway.store.grants import GrantStore
 from gateway.store.index import IndexStore
 from gateway.store.metrics import MetricsStore
 from gateway.store.outbox import OutboxStore
+from gateway.store.pace import PaceStore
 from gateway.store.protocol_logs import ProtocolLogStore
 from gateway.store.relays import RelayStore
 from gateway.store.runtime_settings import RuntimeSettingsStore
@@ -322,7 +324,13 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         relays=relays,
         templates=TemplateService(templates=template_store, accounts=account_store, clock=clock),
         deliveries=DeliveryService(
-            accounts=account_store, outbox=outbox, due=due, events=events, relays=relays, clock=clock
+            accounts=account_store,
+            outbox=outbox,
+            due=due,
+            events=events,
+            relays=relays,
+            pace=PaceService(account_store, sessions, PaceStore(store), clock),
+            clock=clock,
         ),
         unknown_sends=UnknownSends(accounts=account_store, outbox=outbox, due=due, events=events, clock=clock),
         exports=exports,

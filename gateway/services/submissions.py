@@ -133,13 +133,13 @@ class SubmissionService:
                 told.append(Merged(entry, found))
                 continue
             try:
-                told.append(Merged(entry, await self._accept(config, found, references)))
+                told.append(Merged(entry, await self._accept(config, found, references, bulk=True)))
             except InvalidRequestError as error:
                 told.append(Merged(entry, error))
         return told
 
     async def _accept(
-        self, config: AccountConfig, request: SubmitRequest, references: ReferenceService
+        self, config: AccountConfig, request: SubmitRequest, references: ReferenceService, *, bulk: bool = False
     ) -> SubmitResult:
         account = config.account
         referred = await references.resolve(config, request)
@@ -152,7 +152,7 @@ class SubmissionService:
         entry = await self._entry(account, request, composed)
         copy = composed.sent_copy()
         message = OutboxMessage(
-            raw=composed.raw, sent_copy=copy if copy != composed.raw else None, answered=referred.answered
+            raw=composed.raw, sent_copy=copy if copy != composed.raw else None, answered=referred.answered, bulk=bulk
         )
         later = entry.scheduled > self._clock()
         work = DueWork("outbox.send", account, entry.queue_id)

@@ -65,11 +65,15 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The octets to send, and those to file under Sent where they differ (they name the Bcc recipients)."""
+    """The octets to send, and those to file under Sent where they differ (they name the Bcc recipients).
+
+    `bulk` is one of a mail merge: others go before it.
+    """
 
     raw: bytes
     sent_copy: bytes | None = None
     answered: Answered | None = None
+    bulk: bool = False
 
     def __repr__(self) -> str:
         return f"OutboxMessage({len(self.raw)} octets)"
