@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.api.call import Call
-from gateway.api.errors import status_of
+from gateway.api.errors import ForbiddenError, status_of
 from gateway.api.operation import operation
 from gateway.api.paging import Paging
 from gateway.errors import GatewayError
@@ -57,6 +57,8 @@ async def submit(call: Call, body: SubmitRequest) -> SubmitResult:
     what became of each. With `listId` as well, messages carry List-ID, List-Unsubscribe and, where links are https,
     List-Unsubscribe-Post; who has left the list is skipped.
     """
+    if body.proxy and call.token.permissions is not None:
+        raise ForbiddenError("A narrowed token may not choose a proxy")
     if body.mail_merge is None:
         return await call.services.submissions.submit(call.account, body)
     merged = await call.services.submissions.submit_merge(call.account, body)

@@ -29,6 +29,7 @@ from gateway.model.submission import (
     SubmitResult,
 )
 from gateway.provider import Clock
+from gateway.services.account_payload import checked_address, checked_proxy
 from gateway.services.merging import Merged, MergeService, check_members
 from gateway.services.outgoing import outgoing
 from gateway.services.paging import page_of
@@ -36,6 +37,7 @@ from gateway.services.references import ReferenceService, Referred
 from gateway.services.relays import RelayService
 from gateway.services.rendering import RenderingService
 from gateway.services.runtime_settings import RuntimeSettingsService
+from gateway.smtp.proxies import masked_proxy
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
 from gateway.store.outbox import OutboxMessage, OutboxStore
@@ -152,7 +154,11 @@ class SubmissionService:
         entry = await self._entry(account, request, composed)
         copy = composed.sent_copy()
         message = OutboxMessage(
-            raw=composed.raw, sent_copy=copy if copy != composed.raw else None, answered=referred.answered, bulk=bulk
+            raw=composed.raw,
+            sent_copy=copy if copy != composed.raw else None,
+            answered=referred.answered,
+            bulk=bulk,
+            proxy=request.proxy or None,
         )
         later = entry.scheduled > self._clock()
         work = DueWork("outbox.send", account, entry.queue_id)
@@ -274,6 +280,8 @@ class SubmissionService:
         if stored is None:
             raise ResourceNotFoundError("no such account", code="AccountNotFound")
         config = stored.config
+        checked_proxy("proxy", request.proxy)
+        checked_address("localAddress", request.local_address)
         if request.gateway is not None:
             await self._relays.require(request.gateway)
             return config
@@ -298,6 +306,8 @@ class SubmissionService:
             attempts=attempts,
             progress=QUEUED,
             gateway=request.gateway,
+            proxy=masked_proxy(request.proxy) if request.proxy else None,
+            local_address=request.local_address,
             copy=request.copy,
             sent_mail_path=request.sent_mail_path or msgspec.UNSET,
         )

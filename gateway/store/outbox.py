@@ -67,13 +67,14 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The octets to send, and those to file under Sent where they differ (they name the Bcc recipients).
 
-    `bulk` is one of a mail merge: others go before it.
+    `bulk` is one of a mail merge: others go before it. `proxy` is the URL of the one to send through, with the login.
     """
 
     raw: bytes
     sent_copy: bytes | None = None
     answered: Answered | None = None
     bulk: bool = False
+    proxy: str | None = None
 
     def __repr__(self) -> str:
         return f"OutboxMessage({len(self.raw)} octets)"
