@@ -44,7 +44,7 @@ class DeliveryNotificationPayload(Payload, frozen=True, kw_only=True):
     return_: Annotated[Literal["headers", "full"], Meta(description="What of the message a report has with it")] = (
         field(name="return")
     )
-    id: Annotated[str, Meta(max_length=256, description="Names the submission in reports (ENVID); ASCII")] | None = None
+    id: Annotated[str, Meta(max_length=100, description="Names the submission in reports (ENVID); ASCII")] | None = None
     notify: (
         Annotated[
             tuple[Literal["never", "success", "failure", "delay"], ...]

@@ -47,9 +47,10 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def take_controls(raw: bytes) -> Controls:
-    """Take the control headers off a message. What a message is tracked for is nothing: it is sent as it is.
+    """Take the control headers off a message; of several of one name the first counts.
 
-    Of several of one name the first counts.
+    `TRACKING_ENABLED` and `ACCOUNT` are taken off without effect: a finished message is sent as it is, and whoever
+    sends it has logged in.
 
     Raises:
         InvalidRequestError: a value makes no sense; its details name the header.

@@ -6,6 +6,7 @@ signed: nothing is stored, and they lead nowhere but where the sender wanted.
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -23,6 +24,8 @@ from gateway.store.accounts import AccountConfig
 
 _OPENED, _FOLLOWED = b"gateway.opened", b"gateway.followed"
 _SETTINGS = ("trackOpens", "trackClicks", "trackSentMessages")
+
+_BODY_END = re.compile("</body", re.IGNORECASE)
 
 #: Characters of a link; longer ones stay as they are, as browsers and proxies refuse much longer addresses.
 _LONGEST = 2000
@@ -120,8 +123,6 @@ def _followed(root: str, key: bytes, message: Sent, url: str) -> str | None:
 
 def _with_picture(html: str, address: str) -> str:
     picture = f'<img src="{address.replace("&", "&amp;")}" alt="" width="1" height="1" style="border:0" />'
-    at = html.lower().rfind("</body")
-    # A letter may become longer in lower case.
-    if at < 0 or html[at : at + 6].lower() != "</body":
-        return html + picture
+    ends = [found.start() for found in _BODY_END.finditer(html)]
+    at = ends[-1] if ends else len(html)
     return html[:at] + picture + html[at:]
