@@ -170,22 +170,25 @@ class Flagger:
     """Sets and takes off a flag of the newest message of accounts that nobody else touches.
 
     Attributes:
+        messages: account -> id of the message.
         acknowledged: account -> whether the flag is set, by the last change that was answered with 200; None after one
             that was not.
     """
 
-    def __init__(self, balancer: Balancer, messages: dict[str, str]) -> None:
-        """Take account -> message id."""
+    def __init__(self, balancer: Balancer, newest: dict[str, Any]) -> None:
+        """Take account -> message as it is listed now."""
         self._balancer = balancer
-        self._messages = messages
-        self.acknowledged: dict[str, bool | None] = dict.fromkeys(messages, False)
+        self.messages: dict[str, str] = {account: message["id"] for account, message in newest.items()}
+        self.acknowledged: dict[str, bool | None] = {
+            account: "\\Flagged" in message.get("flags", ()) for account, message in newest.items()
+        }
 
     def __call__(self, load: Load) -> None:
         """Do one call."""
-        account = random.choice(list(self._messages))
+        account = random.choice(list(self.messages))
         wanted = not self.acknowledged[account]
         change = {"flags": {"add" if wanted else "delete": ["\\Flagged"]}}
-        path = message_path(account, self._messages[account])
+        path = message_path(account, self.messages[account])
         answer = load.note(self._balancer.call("PUT", path, change))
         self.acknowledged[account] = wanted if answer.status == 200 else None
 

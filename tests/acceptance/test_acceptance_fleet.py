@@ -26,6 +26,9 @@ from tests.acceptance.stack import GatewayStack
 from tests.rigs.processes import wait_until
 from tests.rigs.real_lab import RealLab
 
+# One gateway for all of them: it takes longer to start than the tests do.
+pytestmark = pytest.mark.xdist_group("fleet")
+
 ACCOUNTS = int(os.environ.get("FLEET_ACCOUNTS", "150"))
 
 #: Seconds in which every mailbox of a killed worker answers again.
@@ -80,9 +83,8 @@ def test_a_restart_of_every_process_one_by_one_fails_no_call(settled: Fleet) -> 
     urls = [stack.url, stack.start_server()]
     wait_until(lambda: _healthy(urls[1]), "the other API process", 30)
     flagged = sorted(fleet.users)[:20]
-    messages = {account: stack.api.messages(account)["messages"][0]["id"] for account in flagged}
     balancers = [Balancer(urls, stack.token) for _ in range(6)]
-    flagger = Flagger(balancers[0], messages)
+    flagger = Flagger(balancers[0], {account: stack.api.messages(account)["messages"][0] for account in flagged})
     others = sorted(set(fleet.users) - set(flagged))
     readers = [Reader(balancer, others) for balancer in balancers[1:]]
     with Load([flagger, *readers]) as load:
@@ -98,7 +100,7 @@ def test_a_restart_of_every_process_one_by_one_fails_no_call(settled: Fleet) -> 
     print(dict(load.outcomes), f"slowest {load.slowest:.1f} s")
     assert not load.failures
     assert set(load.outcomes) == {(200, "")}
-    wait_until(lambda: _flags(fleet, messages) == flagger.acknowledged, "the last flags show")
+    wait_until(lambda: _flags(fleet, flagger.messages) == flagger.acknowledged, "the last flags show")
 
 
 def test_accounts_whose_index_is_lost_read_their_mail_again_and_announce_none_of_it(settled: Fleet) -> None:
@@ -132,9 +134,8 @@ def test_nothing_acknowledged_is_lost_when_redis_is_killed_in_mid_load(settled: 
     fleet, stack = settled, settled.stack
     recipient, *accounts = sorted(fleet.users)[:31]
     before, since = fleet.content([recipient, *accounts]), fleet.ends()
-    flagged = {account: stack.api.messages(account)["messages"][0]["id"] for account in accounts[:10]}
     balancers = [Balancer([stack.url], stack.token) for _ in range(5)]
-    flagger = Flagger(balancers[0], flagged)
+    flagger = Flagger(balancers[0], {account: stack.api.messages(account)["messages"][0] for account in accounts[:10]})
     submitters = [
         Submitter(balancers[number], accounts[10:20], fleet.users[recipient], f"sent-{number}") for number in (1, 2)
     ]
@@ -159,7 +160,7 @@ def test_nothing_acknowledged_is_lost_when_redis_is_killed_in_mid_load(settled: 
     wait_until(lambda: set(accepted) <= _subjects(fleet, recipient).keys(), "delivery of all that was accepted", 60)
     assert {count for subject, count in _subjects(fleet, recipient).items() if subject in tried} == {1}
     after = fleet.content([recipient, *accounts])
-    for account, message in flagged.items():
+    for account, message in flagger.messages.items():
         flags = after[account]["INBOX"][_uid(stack, account, message)]
         assert flagger.acknowledged[account] in (None, "\\Flagged" in flags)
     # The copies of what was sent lie in mailboxes that nobody watches.
