@@ -41,7 +41,7 @@ from gateway.provider.protocol_log import ProtocolLog, Speaker
 from gateway.provider.sandbox import Sandbox, SandboxInfo
 from gateway.provider.service import Provider
 from gateway.provider.session import Session
-from gateway.provider.structs import Capability, Clock, Environment, Service, utc_now
+from gateway.provider.structs import Capability, Clock, Environment, Service, SubmissionLimits, utc_now
 from gateway.provider.watch import PollWatch, PushWatch, SocketWatch, Watch
 
 __all__ = [
@@ -84,6 +84,7 @@ __all__ = [
     "SignedInUser",
     "SocketWatch",
     "Speaker",
+    "SubmissionLimits",
     "SubmitReceipt",
     "Watch",
     "cursors",

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.provider.account import Account, SessionContext
 from gateway.provider.session import Session
-from gateway.provider.structs import Capability
+from gateway.provider.structs import Capability, SubmissionLimits
 
 
 class Provider(ABC):
@@ -24,6 +24,8 @@ class Provider(ABC):
         settings_type: connection settings of one account, validated when an account is created; None for none.
         settings_key: the member of the account payload that holds them, e.g. "imap"; None for OAuth2 providers.
         saves_sent_copy: the service files a copy of submitted mail under ``\\Sent`` by itself.
+        submission_limits: how much the service takes from one mailbox; None for no limit. The gateway keeps to it, and
+            calls `Session.submit` no earlier.
         cursor_kind: of the cursors of listings, when `gateway.provider.cursors` makes them of `MessageState.position`
             and `Changes.uid_validity`; the gateway can answer for it only then.
     """
@@ -34,6 +36,7 @@ class Provider(ABC):
     settings_type: ClassVar[type[msgspec.Struct] | None] = None
     settings_key: ClassVar[str | None] = None
     saves_sent_copy: ClassVar[bool] = False
+    submission_limits: ClassVar[SubmissionLimits | None] = None
     cursor_kind: ClassVar[str | None] = None
 
     @abstractmethod

@@ -69,3 +69,28 @@ class Environment(Struct, frozen=True, kw_only=True):
 
     data_dir: Path | None = None
     clock: Clock = utc_now
+
+
+class SubmissionLimits(Struct, frozen=True, kw_only=True):
+    """How much a service takes from one mailbox; what is more waits in the outbox, at no cost of an attempt.
+
+    Counted by service and login name (`Account.user`), over all accounts, providers and workers.
+
+    Attributes:
+        service: a name; providers that lead to the same mailboxes give the same.
+        messages: handed over within `seconds`, at most.
+        seconds: length of the window, which slides.
+        connections: to the submission server at once, at most; None for no limit. An account has one.
+        kept: seconds for which a session keeps its connection after a message.
+    """
+
+    service: str
+    messages: int
+    seconds: float = 60.0
+    connections: int | None = None
+    kept: float = 60.0
+
+    @property
+    def bulk_messages(self) -> int:
+        """Of `messages`, those that may be of a mail merge: a fifth is kept for mail that somebody waits for."""
+        return max(1, self.messages * 4 // 5)

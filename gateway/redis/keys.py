@@ -329,6 +329,11 @@ def live(account: str) -> str:
     return _account(account, "live")
 
 
+def pace(mailbox: str, name: str) -> str:
+    """Sorted set of what is sent, waits or is connected, of a mailbox that is known by a digest; not of one account."""
+    return f"{{p:{mailbox}}}:{name}"
+
+
 def boxes(account: str) -> str:
     """Hash path -> record of every mailbox that is synced."""
     return _account(account, "boxes")

@@ -37,6 +37,7 @@ from gateway.services.merging import MergeService
 from gateway.services.metrics import MetricsService
 from gateway.services.originals import Originals
 from gateway.services.overview import OverviewService
+from gateway.services.pacing import PaceService
 from gateway.services.protocol_logs import ProtocolLogs
 from gateway.services.queues import QueueService
 from gateway.services.references import ReferenceService
@@ -68,6 +69,7 @@ from gateway.store.idempotency import IdempotencyStore
 from gateway.store.index import IndexStore
 from gateway.store.metrics import MetricsStore
 from gateway.store.outbox import OutboxStore
+from gateway.store.pace import PaceStore
 from gateway.store.protocol_logs import ProtocolLogStore
 from gateway.store.relays import RelayStore
 from gateway.store.runtime_settings import RuntimeSettingsStore
@@ -342,7 +344,13 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         relays=relays,
         templates=TemplateService(templates=template_store, accounts=account_store, clock=clock),
         deliveries=DeliveryService(
-            accounts=account_store, outbox=outbox, due=due, events=events, relays=relays, clock=clock
+            accounts=account_store,
+            outbox=outbox,
+            due=due,
+            events=events,
+            relays=relays,
+            pace=PaceService(account_store, sessions, PaceStore(store), clock),
+            clock=clock,
         ),
         unknown_sends=UnknownSends(accounts=account_store, outbox=outbox, due=due, events=events, clock=clock),
         exports=exports,

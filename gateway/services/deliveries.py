@@ -37,6 +37,7 @@ from gateway.redis import UNREACHABLE
 from gateway.services import delivery_events
 from gateway.services.events import EventService
 from gateway.services.last_error import smtp_status
+from gateway.services.pacing import PaceService
 from gateway.services.relays import RelayService
 from gateway.services.submissions import KEPT, WAITING
 from gateway.services.unknown_sends import FIRST_LOOK, resolving
@@ -75,6 +76,7 @@ class DeliveryService:
         due: DueStore,
         events: EventService,
         relays: RelayService,
+        pace: PaceService,
         clock: Clock,
     ) -> None:
         self._accounts = accounts
@@ -82,6 +84,7 @@ class DeliveryService:
         self._due = due
         self._events = events
         self._relays = relays
+        self._pace = pace
         self._clock = clock
 
     async def deliver(
@@ -125,6 +128,10 @@ class DeliveryService:
             await self._due.put(work, entry.next_attempt)
             return
         message = await self._outbox.message(account, queue_id)
+        room = None if message is None else await self._pace.claim(entry, bulk=message.bulk)
+        if isinstance(room, timedelta):
+            await self._wait_for_room(entry, work, room)
+            return
         entry, begun = self._begun(entry), new_mark(worker)
         if message is None or not await _until_noted(
             partial(self._outbox.transition, entry, since=WAITING, mark=begun)
@@ -144,8 +151,21 @@ class DeliveryService:
             # Nothing needs Redis once a message is on its way.
             await self._failed(entry, work, ServiceUnavailableError("the gateway cannot reach its state"), begun)
             return
+        finally:
+            await self._pace.release(room)
         await self._sent(entry, receipt)
         await self._finish(entry, work, message, file_copy)
+
+    async def _wait_for_room(self, entry: OutboxEntry, work: DueWork, wait: timedelta) -> None:
+        """Put an entry off until the mailbox may send again; no attempt is made, and none is counted."""
+        at = self._clock() + wait
+        progress = entry.progress
+        if progress.error is None:
+            progress = OutboxProgress(status="queued", response="waits, as the mailbox may not send more at present")
+        if await self._outbox.transition(
+            msgspec.structs.replace(entry, next_attempt=at, progress=progress), since=(entry.state,)
+        ):
+            await self._due.put(work, at)
 
     def _begun(self, entry: OutboxEntry) -> OutboxEntry:
         return msgspec.structs.replace(

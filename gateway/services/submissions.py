@@ -226,7 +226,7 @@ class SubmissionService:
         alone: bool,
         draft: str | None = None,
     ) -> SubmitResult:
-        """Queue one message; `alone` if the key is of this one message."""
+        """Queue one message; `alone` unless it is one of a merge."""
         account = config.account
         if not request.dry_run:
             request = await self._tracking.tracked(config, request)
@@ -246,6 +246,7 @@ class SubmissionService:
             answered=referred.answered,
             draft=draft,
             dsn=notification(request.dsn),
+            bulk=not alone,
         )
         later = entry.scheduled > self._clock()
         work = DueWork("outbox.send", account, entry.queue_id)

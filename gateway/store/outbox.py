@@ -77,7 +77,8 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The octets to send, and those to file under Sent where they differ (they name the Bcc recipients).
 
-    `draft` is the id of the draft that the message was until it is sent.
+    `draft` is the id of the draft that the message was until it is sent. Others go before one that is `bulk`, of a mail
+    merge.
     """
 
     raw: bytes
@@ -85,6 +86,7 @@ class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     answered: Answered | None = None
     dsn: DeliveryNotification | None = None
     draft: str | None = None
+    bulk: bool = False
 
     def __repr__(self) -> str:
         return f"OutboxMessage({len(self.raw)} octets)"

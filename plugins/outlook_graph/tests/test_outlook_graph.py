@@ -96,6 +96,13 @@ def calls(outlook: World, what: str = "requests") -> int:
     return int(outlook.sandbox.statistics()["graph"][what].get(ALICE, 0))
 
 
+async def test_the_limits_of_exchange_for_sending_are_declared(outlook: World) -> None:
+    """The gateway keeps to them; one mailbox has one limit, whichever way it sends."""
+    limits = outlook.provider.submission_limits
+    assert limits is not None
+    assert (limits.service, limits.messages, limits.seconds, limits.connections) == ("exchange", 30, 60, None)
+
+
 async def test_exchange_files_the_sent_copy_itself(outlook: World, session: Session) -> None:
     """`saves_sent_copy` says so; a gateway that appends one as well makes two."""
     assert outlook.provider.saves_sent_copy

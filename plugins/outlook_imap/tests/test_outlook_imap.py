@@ -87,6 +87,13 @@ async def test_folders_without_mail_are_not_listed(outlook: World) -> None:
     assert uses["\\Archive"] == "Archive"
 
 
+async def test_the_limits_of_exchange_for_sending_are_declared(outlook: World) -> None:
+    """The gateway keeps to them; one mailbox has one limit, whichever way it sends."""
+    limits = outlook.provider.submission_limits
+    assert limits is not None
+    assert (limits.service, limits.messages, limits.seconds, limits.connections) == ("exchange", 30, 60, 3)
+
+
 async def test_exchange_files_the_sent_copy_itself(outlook: World) -> None:
     """`saves_sent_copy` says so; a gateway that appends one as well makes two."""
     account = await outlook.account()

@@ -11,9 +11,20 @@ from typing import ClassVar
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from gateway.errors import AppRefusedError, MailboxUnavailableError, Remedy
-from gateway.provider import Account, Capability, Environment, OAuth2App, Provider, Session, SessionContext
-from gateway_microsoft import cloud_of
+from gateway.provider import (
+    Account,
+    Capability,
+    Environment,
+    OAuth2App,
+    Provider,
+    Session,
+    SessionContext,
+    SubmissionLimits,
+)
+from gateway_microsoft import EXCHANGE_LIMITS, cloud_of
 from gateway_outlook_graph.client import GraphClient
 from gateway_outlook_graph.gate import Gate
 from gateway_outlook_graph.limits import Limits
@@ -50,6 +61,8 @@ class OutlookGraphProvider(Provider):
     )
     # https://learn.microsoft.com/graph/api/user-sendmail: saveToSentItems is true by default.
     saves_sent_copy: ClassVar[bool] = True
+    # Of one mailbox, whichever way it sends. What is at once is up to `gate`: there is no connection for sending.
+    submission_limits: ClassVar[SubmissionLimits | None] = msgspec.structs.replace(EXCHANGE_LIMITS, connections=None)
 
     def __init__(
         self,

@@ -12,9 +12,10 @@ from gateway.provider import (
     Provider,
     Session,
     SessionContext,
+    SubmissionLimits,
 )
 from gateway_imap import ImapProvider, open_session
-from gateway_microsoft import cloud_of, imap_refusal, smtp_refusal
+from gateway_microsoft import EXCHANGE_LIMITS, cloud_of, imap_refusal, smtp_refusal
 from gateway_outlook_imap.quirks import EXCHANGE
 
 # Where accounts are whose access tokens come from elsewhere, without an app.
@@ -31,6 +32,7 @@ class OutlookImapProvider(Provider):
     # https://learn.microsoft.com/exchange/clients-and-mobile-in-exchange-online/authenticated-client-smtp-submission:
     # a copy that is appended as well would be a duplicate.
     saves_sent_copy: ClassVar[bool] = True
+    submission_limits: ClassVar[SubmissionLimits | None] = EXCHANGE_LIMITS
 
     def __init__(self, environment: Environment) -> None:
         """Prepare.

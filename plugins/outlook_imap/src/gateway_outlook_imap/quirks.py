@@ -6,7 +6,7 @@
 | Folders are named in the language in which the mailbox was opened first. | https://learn.microsoft.com/powershell/module/exchange/set-mailboxregionalconfiguration (LocalizeDefaultFolderName) | 2025 |
 | Calendar, contacts, journal, notes, tasks, outbox and sync issues are in LIST and can be selected, but hold no mail. | transcripts, as above | 2013-2025 |
 | A copy of submitted mail is filed under Sent Items by the service. | https://learn.microsoft.com/exchange/clients-and-mobile-in-exchange-online/authenticated-client-smtp-submission | 2025 |
-| Three SMTP connections at once and 30 messages a minute for one mailbox; more are refused with 432 4.3.2. A session has one. | https://learn.microsoft.com/office365/servicedescriptions/exchange-online-service-description/exchange-online-limits | 2025 |
+| Three SMTP connections at once and 30 messages a minute for one mailbox; more are refused with 432 4.3.2. A session has one; the gateway counts (`submission_limits`). | https://learn.microsoft.com/office365/servicedescriptions/exchange-online-service-description/exchange-online-limits | 2025 |
 | After a login with the wrong right, every command is answered BAD "User is authenticated but not connected." | transcripts, as above; `gateway_microsoft.refusals` | 2013-2025 |
 | A session ends when its token does: BYE "Session invalidated - AccessTokenExpired". | imapsync issue 250; `gateway_microsoft.refusals` | 2021-2025 |
 """  # noqa: E501 - a table
