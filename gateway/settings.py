@@ -32,7 +32,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class Egress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where outbound HTTP may go: to public addresses, and to these.
+    """Where outbound HTTP may go, and connections to proxies: to public addresses, and to these.
 
     Attributes:
         private: loopback and private networks, too.
@@ -54,7 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         runtime_settings: members of ``POST /v1/settings`` that are applied at every start.
         prepared_token: the value of an API token that always exists.
         data_dir: the directory of this installation's own files.
-        egress: the addresses that outbound HTTP may connect to.
+        egress: the addresses that outbound HTTP may connect to, and at which proxies may be.
         worker_memory: mebibytes that a worker may reserve, 0 for no limit.
         smtp_host, smtp_port: where ``gateway smtp`` listens; STARTTLS is required if there is a certificate.
         smtp_tls_port: where it listens with TLS from the beginning; 0 for nowhere.

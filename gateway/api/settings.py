@@ -12,6 +12,7 @@ from gateway.api.operation import operation
 from gateway.model.base import Payload, Resource
 from gateway.model.event import EVENT_TYPES
 from gateway.services.runtime_settings import RuntimeSettings
+from gateway.smtp.proxies import masked_proxy
 from gateway.store.runtime_settings import SECRET_SETTINGS
 
 #: What clients of the wire API may set. Those that mean something here are members of `RuntimeSettings`.
@@ -115,6 +116,8 @@ async def get_settings(call: Call, query: SettingsQuery) -> SettingsShown:
             found[name] = list(EVENT_TYPES)
         elif name in SECRET_SETTINGS:
             found[name] = name in stored
+        elif name == "proxyUrl" and stored.get(name):
+            found[name] = masked_proxy(stored[name])
         else:
             found[name] = stored.get(name)
     return SettingsShown(**found)

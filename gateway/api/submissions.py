@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.api.call import Call
-from gateway.api.errors import status_of
+from gateway.api.errors import ForbiddenError, status_of
 from gateway.api.operation import operation
 from gateway.api.paging import Paging
 from gateway.api.requests import read_idempotency_key
@@ -84,6 +84,8 @@ async def submit(call: Call, query: SubmitQuery, body: SubmitRequest) -> SubmitR
     (409, IdempotencyKeyInUse) until all of its messages are queued; should the gateway die in between, it stays so for
     the 24 hours, and `/v1/outbox` shows by `idempotencyKey` what was queued.
     """
+    if body.proxy and call.token.permissions is not None:
+        raise ForbiddenError("A narrowed token may not choose a proxy")
     value = read_idempotency_key(call.headers)
     key = idempotency_key(value, "submit", body) if value is not None else None
     if body.mail_merge is None:

@@ -1,4 +1,4 @@
-"""Which addresses outbound HTTP may connect to.
+"""Which addresses outbound HTTP may connect to, and connections to proxies.
 
 The rules look at the address that a socket is about to be connected to, never at a name: a name may resolve to one
 address when it is checked and to another when it is used (DNS rebinding).

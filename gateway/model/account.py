@@ -36,6 +36,8 @@ Url = Annotated[str, Meta(max_length=8192)]
 #: Empty clears the member.
 WebhookUrl = Annotated[str, Meta(max_length=8192, pattern=r"^(https?://\S+)?$")]
 ProxyUrl = Annotated[str, Meta(max_length=8192, pattern=r"^((https?|socks(4a?|5h?)?)://\S+)?$")]
+#: Of IP; what it is, is checked where it is used.
+IpAddress = Annotated[str, Meta(max_length=45, pattern=r"^[0-9A-Fa-f:.]+$")]
 #: A host name or an address literal (RFC 5321 section 4.1.1.1); it is sent to the server as it is.
 EhloName = Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9._:\[\]-]*$")]
 TlsVersion = Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]

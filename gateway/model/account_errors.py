@@ -78,6 +78,15 @@ class SyncError(Resource, frozen=True, kw_only=True):
     error: str
 
 
+class NetworkRouting(Resource, frozen=True, kw_only=True):
+    """The way that a message took, where it was not left to the system."""
+
+    local_address: Annotated[str, Meta(description="IP address that the connection came from")] | None = None
+    requested_local_address: Annotated[str, Meta(description="IP address that was asked for")] | None = None
+    name: Annotated[str, Meta(description="Name that the server was greeted with (EHLO)")] | None = None
+    proxy: Annotated[str, Meta(description="URL of the proxy, without user and password")] | None = None
+
+
 class SmtpStatus(Resource, frozen=True, kw_only=True):
     """How the last submission ended."""
 
@@ -89,4 +98,4 @@ class SmtpStatus(Resource, frozen=True, kw_only=True):
     code: str | None = None
     command: str | None = None
     remedy: RemedyInfo | None = None
-    network_routing: Annotated[dict[str, Any], Meta(description=_NEVER)] | None = None
+    network_routing: NetworkRouting | None = None

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from gateway.model.account_errors import RemedyInfo, TokenRequestInfo
+from gateway.model.account_errors import NetworkRouting, RemedyInfo, TokenRequestInfo
 from gateway.model.base import Resource
 from gateway.model.message import (
     Attachment,
@@ -122,6 +122,7 @@ class MessageSentData(Resource, frozen=True, kw_only=True):
     response: str
     queue_id: str
     envelope: OutboxEnvelope
+    network_routing: NetworkRouting | None = None
 
 
 class DeliveryJob(Resource, omit_defaults=False, frozen=True, kw_only=True):
@@ -144,6 +145,7 @@ class MessageDeliveryErrorData(Resource, frozen=True, kw_only=True):
     smtp_response: str | None = None
     smtp_response_code: int | None = None
     smtp_command: str | None = None
+    network_routing: NetworkRouting | None = None
     job: DeliveryJob
 
 
@@ -153,6 +155,7 @@ class MessageFailedData(Resource, frozen=True, kw_only=True):
     message_id: str
     queue_id: str
     error: str
+    network_routing: NetworkRouting | None = None
 
 
 class MailboxNewData(Resource, frozen=True, kw_only=True):

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from gateway.model.account import Email
-from gateway.model.account_errors import RemedyInfo
+from gateway.model.account import Email, IpAddress, ProxyUrl
+from gateway.model.account_errors import NetworkRouting, RemedyInfo
 from gateway.model.base import Payload, Resource
 from gateway.model.blocklist import ListId
 from gateway.model.mailbox import MailboxPath
@@ -134,6 +134,8 @@ class SubmitRequest(ComposeFields, frozen=True, kw_only=True):
     template: Annotated[str, Meta(max_length=256, description="Id of a template")] | None = None
     render: RenderOptions | bool | None = None
     gateway: Annotated[str, Meta(max_length=256, description="Id of a relay to send through")] | None = None
+    proxy: Annotated[ProxyUrl, Meta(description="Proxy to the submission server, for this message")] | None = None
+    local_address: Annotated[IpAddress, Meta(description="Address of the gateway's machine to send from")] | None = None
     mail_merge: Annotated[tuple[MailMergeEntry, ...], Meta(max_length=MOST_MERGED)] | None = None
     list_id: ListId | None = None
     dsn: DeliveryNotificationPayload | None = None
@@ -216,6 +218,7 @@ class OutboxProgressError(Resource, frozen=True, kw_only=True):
     code: str | None = None
     status_code: int | None = None
     remedy: RemedyInfo | None = None
+    network_routing: NetworkRouting | None = None
 
 
 class OutboxProgress(Resource, frozen=True, kw_only=True):
@@ -246,6 +249,8 @@ class OutboxEntry(Resource, omit_defaults=False, frozen=True, kw_only=True):
     subject: str | None = None
     gateway: str | None = None
     idempotency_key: str | None = None
+    proxy: Annotated[str, Meta(description="Without user and password")] | None = None
+    local_address: str | None = None
     state: OutboxState
     created: datetime
     scheduled: datetime

@@ -38,6 +38,7 @@ from gateway.provider.mail import (
     SubmitReceipt,
 )
 from gateway.provider.protocol_log import ProtocolLog, Speaker
+from gateway.provider.route import DIRECT, Route
 from gateway.provider.sandbox import Sandbox, SandboxInfo
 from gateway.provider.service import Provider
 from gateway.provider.session import Session
@@ -46,6 +47,7 @@ from gateway.provider.watch import PollWatch, PushWatch, SocketWatch, Watch
 
 __all__ = [
     "CONSENT_STATE",
+    "DIRECT",
     "NOBODY",
     "Account",
     "AppGuide",
@@ -75,6 +77,7 @@ __all__ = [
     "PushWatch",
     "Quota",
     "Remedy",
+    "Route",
     "Sandbox",
     "SandboxInfo",
     "Service",

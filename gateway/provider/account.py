@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from gateway.provider.route import Route
 from gateway.provider.structs import SecretStruct, Service, Struct
 
 
@@ -108,10 +109,12 @@ class SessionContext(Struct, frozen=True, kw_only=True):
     """What the gateway lends to a session: credentials, the account's numbering, and its OAuth2 app if it has one.
 
     Attributes:
+        routes: which way connections to each service take; absent means a direct one.
         protocol_log: takes what goes over the session's connections; None when nobody wants to know.
     """
 
     credentials: Any  # Credentials; a protocol is not a msgspec type
     numbers: Any  # Numbers
     app: OAuth2App | None = None
+    routes: Mapping[Service, Route] = msgspec.field(default_factory=dict)
     protocol_log: Any = None  # ProtocolLog | None

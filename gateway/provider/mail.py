@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from gateway.model.account_errors import NetworkRouting
 from gateway.model.message import MessageEntry
+from gateway.provider.route import Route
 from gateway.provider.structs import SecretStruct, Struct
 
 
@@ -58,12 +60,15 @@ class DeliveryNotification(SecretStruct, frozen=True, kw_only=True, omit_default
 class Envelope(SecretStruct, frozen=True, kw_only=True):
     """Sender and recipients of a submission (RFC 5321 section 2.3.1).
 
-    What `dsn` asks for is said where the service can be told; elsewhere the message is sent without.
+    What `dsn` asks for is said where the service can be told; elsewhere the message is sent without. `route` is the way
+    that this one message takes, in place of the session's own; it says nothing to services that are not spoken to over
+    SMTP.
     """
 
     mail_from: str
     rcpt_to: tuple[str, ...]
     dsn: DeliveryNotification | None = None
+    route: Route | None = None
 
 
 class SubmitReceipt(Struct, frozen=True, kw_only=True):
@@ -73,11 +78,13 @@ class SubmitReceipt(Struct, frozen=True, kw_only=True):
         response: its text.
         message_id: the Message-ID it will use, if it rewrote it.
         refused: recipients refused while others were accepted, with the reason.
+        network_routing: the way it took, where that was not left to the system.
     """
 
     response: str
     message_id: str | None = None
     refused: Mapping[str, str] = msgspec.field(default_factory=dict)
+    network_routing: NetworkRouting | None = None
 
 
 class MessageState(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from gateway.model.account import (
 )
 from gateway.model.oauth2 import MASK
 from gateway.provider import Grant
+from gateway.smtp.proxies import masked_proxy, parse_proxy
 from gateway.store.accounts import AccountConfig, AccountSecrets, StoredAccount, StoredOAuth2
 
 ServerConfig = TypeVar("ServerConfig", ImapConfig, SmtpConfig)
@@ -35,7 +37,6 @@ _PLAIN: Mapping[str, Any] = {
     "webhooks_custom_headers": (),
     "copy": None,
     "logs": False,
-    "proxy": None,
     "smtp_ehlo_name": None,
     "imap_indexer": None,
     "locale": None,
@@ -65,6 +66,9 @@ def merged_config(
         changes["webhooks_edited"] = now
         if not old.webhooks:
             changes["webhooks_since"] = now
+    proxy = request.proxy
+    if not isinstance(proxy, msgspec.UnsetType):
+        changes["proxy"] = masked_proxy(checked_proxy("proxy", proxy)) if proxy else None
     if request.path is not UNSET:
         changes["path"] = _paths(request.path)
     since = request.notify_from
@@ -80,6 +84,8 @@ def merged_config(
         imap_token=imap_auth.access_token if imap_auth else None,
         smtp_password=smtp_auth.pass_ if smtp_auth else None,
         smtp_token=smtp_auth.access_token if smtp_auth else None,
+        # One that comes back as it was shown stays as it is.
+        proxy=proxy or None if proxy is not UNSET and proxy != old.proxy else None,
     )
     changes |= {"imap": imap, "smtp": smtp, "oauth2": _oauth2(old.account, old.oauth2, request)}
     if isinstance(request, AccountCreate):
@@ -102,6 +108,7 @@ def merged_secrets(old: AccountSecrets, new: AccountSecrets, config: AccountConf
         imap_token=pick("imap_token", config.imap),
         smtp_password=pick("smtp_password", config.smtp),
         smtp_token=pick("smtp_token", config.smtp),
+        proxy=None if config.proxy is None else new.proxy or old.proxy,
     )
 
 
@@ -125,6 +132,33 @@ def keeps_refresh_token(request: AccountSettings) -> bool:
     if not isinstance(oauth2, OAuth2Config):
         return False
     return oauth2.refresh_token == MASK or (oauth2.partial and not oauth2.refresh_token)
+
+
+def checked_proxy(key: str, url: str | None) -> str:
+    """Return the URL of a proxy, empty for none.
+
+    Raises:
+        InvalidRequestError: there is no proxy of this kind; nothing of the URL is repeated.
+    """
+    if not url:
+        return ""
+    try:
+        parse_proxy(url)
+    except ValueError as error:
+        raise invalid(key, str(error)) from None
+    return url
+
+
+def checked_address(key: str, address: str | None) -> None:
+    """Make sure that an IP address is one.
+
+    Raises:
+        InvalidRequestError: it is none.
+    """
+    try:
+        ipaddress.ip_address(address or "::")
+    except ValueError:
+        raise invalid(key, "must be an IP address") from None
 
 
 def parse_since(value: str | None, now: datetime) -> datetime | None:
@@ -154,7 +188,19 @@ def nothing_to_connect(config: AccountConfig) -> bool:
 def connection_changed(old: StoredAccount, config: AccountConfig, before: AccountSecrets, new: AccountSecrets) -> bool:
     """Tell whether a change needs a new connection; an account in an error state always gets one."""
     was = old.config
-    same = (was.imap, was.smtp, was.oauth2, was.provider, was.settings, was.path, was.subconnections, was.logs) == (
+    # A proxy with another password looks the same, and is among the secrets.
+    same = (
+        was.imap,
+        was.smtp,
+        was.oauth2,
+        was.provider,
+        was.settings,
+        was.path,
+        was.subconnections,
+        was.logs,
+        was.proxy,
+        was.smtp_ehlo_name,
+    ) == (
         config.imap,
         config.smtp,
         config.oauth2,
@@ -163,6 +209,8 @@ def connection_changed(old: StoredAccount, config: AccountConfig, before: Accoun
         config.path,
         config.subconnections,
         config.logs,
+        config.proxy,
+        config.smtp_ehlo_name,
     )
     if not same or old.state in ("authenticationError", "connectError", "disconnected", "unset"):
         return True

@@ -43,6 +43,7 @@ from gateway.services.queues import QueueService
 from gateway.services.references import ReferenceService
 from gateway.services.relays import RelayService
 from gateway.services.rendering import RenderingService
+from gateway.services.routing import RoutingService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.sessions import SessionService
 from gateway.services.sign_in import SignInService
@@ -105,6 +106,7 @@ class Services:
     apps: AppService
     grants: GrantService
     protocol_logs: ProtocolLogs
+    routing: RoutingService
     sessions: SessionService
     accounts: AccountService
     overview: OverviewService
@@ -225,7 +227,8 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     apps = AppService(AppStore(store), plugins, runtime_settings, clock)
     grants = GrantService(GrantStore(store), account_store, apps, due, clock)
     protocol_logs = ProtocolLogs(ProtocolLogStore(store), runtime_settings, clock)
-    sessions = SessionService(store, account_store, apps, grants, protocol_logs, plugins)
+    routing = RoutingService(account_store, runtime_settings, settings.egress)
+    sessions = SessionService(store, account_store, apps, grants, protocol_logs, routing, plugins)
     account_health = HealthService(account_store, signs, due, events, clock)
     export_store = ExportStore(store)
     exports = ExportService(accounts=account_store, exports=export_store, due=due, exporter=dispatcher, clock=clock)
@@ -314,6 +317,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         apps=apps,
         grants=grants,
         protocol_logs=protocol_logs,
+        routing=routing,
         sessions=sessions,
         accounts=accounts,
         overview=overview,
@@ -350,6 +354,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
             events=events,
             relays=relays,
             pace=PaceService(account_store, sessions, PaceStore(store), clock),
+            routing=routing,
             clock=clock,
         ),
         unknown_sends=UnknownSends(accounts=account_store, outbox=outbox, due=due, events=events, clock=clock),

@@ -39,6 +39,7 @@ from gateway.services.events import EventService
 from gateway.services.last_error import smtp_status
 from gateway.services.pacing import PaceService
 from gateway.services.relays import RelayService
+from gateway.services.routing import RoutingService
 from gateway.services.submissions import KEPT, WAITING
 from gateway.services.unknown_sends import FIRST_LOOK, resolving
 from gateway.store.accounts import AccountConfig, AccountStore
@@ -77,6 +78,7 @@ class DeliveryService:
         events: EventService,
         relays: RelayService,
         pace: PaceService,
+        routing: RoutingService,
         clock: Clock,
     ) -> None:
         self._accounts = accounts
@@ -85,6 +87,7 @@ class DeliveryService:
         self._events = events
         self._relays = relays
         self._pace = pace
+        self._routing = routing
         self._clock = clock
 
     async def deliver(
@@ -139,7 +142,8 @@ class DeliveryService:
             return
         await _until_noted(partial(self._due.put, work, self._clock() + LOOK))
         try:
-            envelope = Envelope(mail_from=entry.envelope.from_, rcpt_to=entry.envelope.to, dsn=message.dsn)
+            route = await self._routing.of_entry(entry, message)
+            envelope = Envelope(mail_from=entry.envelope.from_, rcpt_to=entry.envelope.to, dsn=message.dsn, route=route)
             if entry.gateway is None:
                 receipt = await hand_over(message.raw, envelope)
             else:
@@ -177,7 +181,13 @@ class DeliveryService:
         )
 
     async def _sent(self, entry: OutboxEntry, receipt: SubmitReceipt) -> None:
-        status = SmtpStatus(created=self._clock(), status="ok", response=receipt.response, response_code=250)
+        status = SmtpStatus(
+            created=self._clock(),
+            status="ok",
+            response=receipt.response,
+            response_code=250,
+            network_routing=receipt.network_routing,
+        )
         told = self._events.make("messageSent", entry.account, delivery_events.sent(entry, receipt))
         progress = OutboxProgress(status="submitted", response=receipt.response, message_id=receipt.message_id)
         ended = msgspec.structs.replace(entry, state="sent", next_attempt=False, progress=progress, ended=self._clock())
@@ -220,7 +230,11 @@ class DeliveryService:
         """Note a failure, unless another worker has begun since the one whose transition is marked `begun`."""
         status = smtp_status(error, self._clock())
         described = OutboxProgressError(
-            message=error.message, code=error.error_code, status_code=status.response_code, remedy=status.remedy
+            message=error.message,
+            code=error.error_code,
+            status_code=status.response_code,
+            remedy=status.remedy,
+            network_routing=status.network_routing,
         )
         progress = OutboxProgress(status="error", error=described)
         entry = msgspec.structs.replace(entry, progress=progress, next_attempt=False)

@@ -19,6 +19,7 @@ def sent(entry: OutboxEntry, receipt: SubmitReceipt) -> MessageSentData:
         response=receipt.response,
         queue_id=entry.queue_id,
         envelope=entry.envelope,
+        network_routing=receipt.network_routing,
     )
 
 
@@ -33,6 +34,7 @@ def attempt_failed(entry: OutboxEntry, error: GatewayError, next_attempt: dateti
         smtp_response=error.details.get("smtp_response"),
         smtp_response_code=error.details.get("smtp_response_code"),
         smtp_command=error.details.get("smtp_command"),
+        network_routing=error.details.get("network_routing"),
         job=DeliveryJob(
             id=entry.queue_id,
             attempts_made=entry.attempts_made,
@@ -44,4 +46,9 @@ def attempt_failed(entry: OutboxEntry, error: GatewayError, next_attempt: dateti
 
 def failed(entry: OutboxEntry, error: GatewayError) -> MessageFailedData:
     """Return what is told of a message that will not be sent."""
-    return MessageFailedData(message_id=entry.message_id, queue_id=entry.queue_id, error=error.message)
+    return MessageFailedData(
+        message_id=entry.message_id,
+        queue_id=entry.queue_id,
+        error=error.message,
+        network_routing=error.details.get("network_routing"),
+    )

@@ -40,6 +40,7 @@ def smtp_status(error: GatewayError, at: datetime) -> SmtpStatus:
         response_code=error.details.get("smtp_response_code"),
         command=error.details.get("smtp_command"),
         remedy=last_error(error, at).remedy,
+        network_routing=error.details.get("network_routing"),
     )
 
 

@@ -23,13 +23,16 @@ from gateway.model.relay import (
     RelayUpdated,
 )
 from gateway.model.server import Server
-from gateway.provider import Clock, Envelope, Login, SubmitReceipt
+from gateway.provider import DIRECT, Clock, Envelope, Login, Route, SubmitReceipt
 from gateway.redis import UNREACHABLE
 from gateway.services.account_payload import invalid
 from gateway.services.last_error import smtp_status
 from gateway.services.paging import page_of
 from gateway.smtp import SmtpConnection
 from gateway.store.relays import RelayStore, RelayUse, StoredRelay
+
+#: Pairs of a relay and a way to it whose connections are kept.
+_MOST_WAYS = 64
 
 
 class RelayService:
@@ -38,8 +41,8 @@ class RelayService:
     def __init__(self, relays: RelayStore, clock: Clock) -> None:
         self._relays = relays
         self._clock = clock
-        #: Connections that nobody uses, by relay and the time of its last change.
-        self._idle: dict[tuple[str, datetime], list[SmtpConnection]] = {}
+        #: Connections that nobody uses, by relay, the time of its last change, and the way they take.
+        self._idle: dict[tuple[str, datetime, Route], list[SmtpConnection]] = {}
 
     async def list(self, page: int, page_size: int) -> RelayList:
         """Return one page of the relays."""
@@ -121,9 +124,9 @@ class RelayService:
 
     async def submit(self, id: str, message: bytes, envelope: Envelope) -> SubmitReceipt:
         """Send a message through a relay, and note what became of it; raises as `SmtpConnection.submit` does."""
-        relay = await self.require(id)
-        idle = self._idle.setdefault((id, relay.updated), [])
-        connection = idle.pop() if idle else _connection(relay)
+        relay, route = await self.require(id), envelope.route or DIRECT
+        idle = self._idle.setdefault((id, relay.updated, route), [])
+        connection = idle.pop() if idle else _connection(relay, route)
         try:
             receipt = await connection.submit(message, envelope)
         except GatewayError as error:
@@ -131,6 +134,7 @@ class RelayService:
             raise
         finally:
             idle.append(connection)
+            await self._leave_oldest()
         await self._note(id, None)
         return receipt
 
@@ -138,6 +142,12 @@ class RelayService:
         """Leave every connection."""
         for key in list(self._idle):
             for connection in self._idle.pop(key):
+                await connection.close()
+
+    async def _leave_oldest(self) -> None:
+        """Keep connections for a bounded number of ways; every message may take one of its own."""
+        while len(self._idle) > _MOST_WAYS:
+            for connection in self._idle.pop(next(iter(self._idle))):
                 await connection.close()
 
     async def _save(self, relay: StoredRelay) -> None:
@@ -151,16 +161,16 @@ class RelayService:
             await self._relays.used(id, self._clock(), error)
 
 
-def _connection(relay: StoredRelay) -> SmtpConnection:
+def _connection(relay: StoredRelay, route: Route) -> SmtpConnection:
     server = Server(host=relay.host, port=relay.port, security="tls" if relay.secure else "opportunistic")
     if relay.user is None:
-        return SmtpConnection(server, None)
+        return SmtpConnection(server, None, route=route)
     known = Login(user=relay.user, password=relay.password)
 
     async def login(_: Login | None) -> Login:
         return known
 
-    return SmtpConnection(server, login)
+    return SmtpConnection(server, login, route=route)
 
 
 def _password(given: str | None, old: StoredRelay | None) -> str | None:

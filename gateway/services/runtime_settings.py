@@ -5,18 +5,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.errors import InvalidRequestError, MissingSettingError
-from gateway.model.account import Indexer, WebhookUrl
+from gateway.model.account import EhloName, Indexer, IpAddress, ProxyUrl, WebhookUrl
 from gateway.model.base import Payload
 from gateway.model.webhook import Headers
 from gateway.provider import Clock, utc_now
+from gateway.services.account_payload import checked_address, checked_proxy
 from gateway.services.webhooks.requests import new_secret, secret_key
+from gateway.smtp.proxies import masked_proxy
 from gateway.store.runtime_settings import RuntimeSettingsStore
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -26,6 +28,8 @@ _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 EventNames = Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=256)]
 #: ``*`` is all of them.
 HeaderNames = Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=256)]
+#: Which of `localAddresses` a connection comes from: the system's choice, always the same for an account, or any.
+Strategy = Literal["default", "dedicated", "random"]
 #: Octets.
 Size = Annotated[int, Meta(ge=0, le=1_073_741_824)]
 #: Standard Webhooks, newest first; 24 to 64 octets each.
@@ -89,6 +93,16 @@ class RuntimeSettings(Payload, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     imap_indexer: Indexer | None | UnsetType = UNSET
+    proxy_enabled: Annotated[bool, Meta(description="Use `proxyUrl`")] | None | UnsetType = UNSET
+    proxy_url: (
+        Annotated[ProxyUrl, Meta(description="To IMAP and SMTP servers; shown without user and password")]
+        | None
+        | UnsetType
+    ) = UNSET
+    smtp_ehlo_name: EhloName | None | UnsetType = UNSET
+    imap_strategy: Strategy | None | UnsetType = UNSET
+    smtp_strategy: Strategy | None | UnsetType = UNSET
+    local_addresses: Annotated[tuple[IpAddress, ...], Meta(max_length=1024)] | None | UnsetType = UNSET
     logs: LogSettings | None | UnsetType = UNSET
 
 
@@ -112,12 +126,16 @@ class RuntimeSettingsService:
             InvalidRequestError: a name is unknown or a value has the wrong form.
         """
         wire = checked(values)
+        names = sorted(wire)
+        if wire.get("proxyUrl") and wire["proxyUrl"] == masked_proxy(await self._store.get("proxyUrl") or ""):
+            # It comes back as it was shown.
+            del wire["proxyUrl"]
         before = await self._store.many(tuple(SINCE))
         begun = {SINCE[name]: self._clock() for name in SINCE if wire.get(name) and not before[name]}
         await self._store.save({**wire, **begun})
         if not wire.keys().isdisjoint(SINCE) and self.webhooks_edited is not None:
             await self.webhooks_edited()
-        return sorted(wire)
+        return names
 
     async def many(self, names: Sequence[str]) -> dict[str, Any]:
         """Return some settings by their wire names; one that was never made is None."""
@@ -185,6 +203,9 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     wire: dict[str, Any] = msgspec.to_builtins(settings)
     if wire.get("serviceUrl"):
         wire["serviceUrl"] = origin(wire["serviceUrl"])
+    checked_proxy("proxyUrl", wire.get("proxyUrl"))
+    for address in wire.get("localAddresses") or ():
+        checked_address("localAddresses", address)
     for secret in wire.get("webhookSecrets", ()):
         try:
             secret_key(secret)

@@ -16,6 +16,7 @@ from gateway.provider import Account, Credentials, Numbers, OAuth2App, ProtocolL
 from gateway.services.apps import AppService
 from gateway.services.grants import AccountCredentials, GrantService
 from gateway.services.protocol_logs import ProtocolLogs
+from gateway.services.routing import RoutingService
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.numbers import AccountNumbers
 from gateway.store.store import Store
@@ -42,6 +43,7 @@ class SessionService:
         apps: AppService,
         grants: GrantService,
         logs: ProtocolLogs,
+        routing: RoutingService,
         plugins: Plugins,
     ) -> None:
         self._store = store
@@ -49,6 +51,7 @@ class SessionService:
         self._apps = apps
         self._grants = grants
         self._logs = logs
+        self._routing = routing
         self._plugins = plugins
 
     async def open(self, account: str) -> AbstractAsyncContextManager[Session]:
@@ -68,14 +71,16 @@ class SessionService:
         credentials: Credentials | None = None,
         numbers: Numbers | None = None,
         *,
+        proxy: str | None = None,
         log: ProtocolLog | None = None,
     ) -> AbstractAsyncContextManager[Session]:
-        """Return the context of a session for an account that need not be stored."""
+        """Return the context of a session for an account that need not be stored; then it brings its proxy."""
         app, provider = await self.provider(config)
         context = SessionContext(
             credentials=credentials or AccountCredentials(self._grants, config),
             numbers=numbers or AccountNumbers(self._store, config.account),
             app=app,
+            routes=await self._routing.of_account(config, proxy),
             protocol_log=log,
         )
         return provider.open(contract_account(config, provider), context)
@@ -126,7 +131,6 @@ def provider_settings(config: AccountConfig, provider: Provider) -> Any:
         wire = {
             "imap": _server(config.imap) if config.imap and not config.imap.disabled else None,
             "smtp": _server(config.smtp) if config.smtp else None,
-            "ehlo_name": config.smtp_ehlo_name,
         }
     try:
         return msgspec.convert(wire, provider.settings_type, dec_hook=decode_path)

@@ -36,6 +36,7 @@ from gateway.model.submission import (
     SubmitResult,
 )
 from gateway.provider import Clock
+from gateway.services.account_payload import checked_address, checked_proxy
 from gateway.services.controls import with_controls
 from gateway.services.idempotency import IdempotencyKey, IdempotencyService, again, first
 from gateway.services.merging import Merged, MergeService, check_members
@@ -46,6 +47,7 @@ from gateway.services.relays import RelayService
 from gateway.services.rendering import RenderingService
 from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.services.tracking import TrackingService
+from gateway.smtp.proxies import masked_proxy
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
 from gateway.store.idempotency import KeyRecord
@@ -247,6 +249,7 @@ class SubmissionService:
             draft=draft,
             dsn=notification(request.dsn),
             bulk=not alone,
+            proxy=request.proxy or None,
         )
         later = entry.scheduled > self._clock()
         work = DueWork("outbox.send", account, entry.queue_id)
@@ -376,6 +379,8 @@ class SubmissionService:
         if stored is None:
             raise ResourceNotFoundError("no such account", code="AccountNotFound")
         config = stored.config
+        checked_proxy("proxy", request.proxy)
+        checked_address("localAddress", request.local_address)
         if request.gateway is not None:
             await self._relays.require(request.gateway)
             return config
@@ -409,6 +414,8 @@ class SubmissionService:
             progress=QUEUED,
             gateway=request.gateway,
             idempotency_key=key.value if key is not None else None,
+            proxy=masked_proxy(request.proxy) if request.proxy else None,
+            local_address=request.local_address,
             copy=request.copy,
             sent_mail_path=request.sent_mail_path or msgspec.UNSET,
         )

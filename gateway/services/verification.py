@@ -18,7 +18,7 @@ from gateway.provider import Identity, Login, Service, Session
 from gateway.queue.client import JobClient
 from gateway.queue.operations import ACCOUNT_VERIFY
 from gateway.queue.operations import VerifyAccount as VerifyArguments
-from gateway.services.account_payload import invalid
+from gateway.services.account_payload import checked_proxy, invalid
 from gateway.services.sessions import SessionService
 from gateway.store.accounts import AccountConfig
 from gateway.store.store import Store, to_json
@@ -40,7 +40,7 @@ class VerificationService:
         """Try the servers of a request and tell how each did.
 
         Raises:
-            InvalidRequestError: a server has no host, port or login.
+            InvalidRequestError: a server has no host, port or login, or the proxy is none.
         """
         for key, server in (("imap", request.imap), ("smtp", request.smtp)):
             if server is True:
@@ -49,6 +49,7 @@ class VerificationService:
                 for name in ("host", "port"):
                     if not getattr(server, name):
                         raise invalid(f"{key}.{name}", "is required")
+        checked_proxy("proxy", request.proxy)
         sealed = self._store.cipher.seal(to_json(request), _IDENTITY).encode()
         answer = await self._jobs.call(ACCOUNT_VERIFY, "", VerifyArguments(sealed=sealed), timeout=TIMEOUT)
         return msgspec.json.decode(answer, type=VerifyResult)
@@ -96,7 +97,9 @@ class ProbeService:
             smtp=request.smtp if isinstance(request.smtp, SmtpConfig) else None,
             smtp_ehlo_name=request.smtp_ehlo_name,
         )
-        return await self._sessions.open_config(config, GivenCredentials(config), ForgetfulNumbers())
+        return await self._sessions.open_config(
+            config, GivenCredentials(config), ForgetfulNumbers(), proxy=request.proxy or None
+        )
 
 
 class GivenCredentials:

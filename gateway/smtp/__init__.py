@@ -6,6 +6,7 @@
 - `transcript`: what goes over a connection, for a protocol log.
 - `answers`, ``answers.json``: what refusals mean, who must act, whether and when to try again. Shared with plugins.
 - `errors`: every failure as one of `gateway.errors`, by phase and answer.
+- `dial`: connections through a proxy or from an address; `proxies`: their URLs. Shared with the IMAP plugin.
 - `server_text`: what may be quoted of a server's words; never an address. Shared with the IMAP plugin.
 - `socket_codes`: names of network errors. Shared with the IMAP plugin.
 - `tls`: TLS contexts for a `gateway.model.server.Server`. Shared with the IMAP plugin.

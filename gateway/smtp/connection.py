@@ -10,12 +10,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import aiosmtplib
 import msgspec
 
-from gateway.errors import MailboxUnavailableError, ProviderError, ReauthorizationError, TransientError
+from gateway.errors import (
+    GatewayError,
+    MailboxUnavailableError,
+    ProviderError,
+    ReauthorizationError,
+    TransientError,
+)
+from gateway.model.account_errors import NetworkRouting
 from gateway.model.server import Server
-from gateway.provider import NOBODY, Envelope, Login, ProtocolLog, SubmitReceipt
+from gateway.provider import DIRECT, NOBODY, Envelope, Login, ProtocolLog, Route, SubmitReceipt
 from gateway.smtp.answers import Phase
 from gateway.smtp.client import PhasedSMTP
+from gateway.smtp.dial import dial
 from gateway.smtp.errors import Explain, smtp_error
+from gateway.smtp.proxies import masked_proxy
 from gateway.smtp.tls import client_context
 from gateway.smtp.transaction import transact
 from gateway.smtp.transcript import Transcript
@@ -47,7 +56,7 @@ class SmtpConnection:
         login: LoginSource | None,
         *,
         user: str | None = None,
-        ehlo_name: str | None = None,
+        route: Route = DIRECT,
         explain: Explain | None = None,
         timeouts: Timeouts | None = None,
         idle: float = 60.0,
@@ -59,7 +68,7 @@ class SmtpConnection:
             server: where to submit.
             login: hands out the login; None submits without one.
             user: name to log in with instead of the login's own.
-            ehlo_name: name to greet with; the socket's own address without it (RFC 5321 section 4.1.3).
+            route: which way to take, and how to greet.
             explain: consulted first about each refusal.
             timeouts: see `Timeouts`.
             idle: seconds after which an unused connection is left with QUIT.
@@ -68,12 +77,13 @@ class SmtpConnection:
         self._server = server
         self._login = login
         self._user = user
-        self._ehlo_name = ehlo_name
+        self._route = route
         self._explain = explain
         self._timeouts = timeouts or Timeouts()
         self._idle = idle
         self._log = log
         self._client: PhasedSMTP | None = None
+        self._routing: NetworkRouting | None = None
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.Task[None] | None = None
@@ -82,6 +92,19 @@ class SmtpConnection:
     def connected(self) -> bool:
         """Whether a connection is open, as far as is known here."""
         return self._client is not None and self._client.is_connected
+
+    def by(self, route: Route) -> SmtpConnection:
+        """Return another connection to the same server, with the same login, that takes another way."""
+        return SmtpConnection(
+            self._server,
+            self._login,
+            user=self._user,
+            route=route,
+            explain=self._explain,
+            timeouts=self._timeouts,
+            idle=self._idle,
+            log=self._log,
+        )
 
     async def check(self) -> None:
         """Connect and log in, or prove that the kept connection still works.
@@ -102,6 +125,8 @@ class SmtpConnection:
     async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
         """Hand over a message, octet for octet, except that bare line ends become CRLF.
 
+        Where the route is not a direct one, the receipt, or the details of an error, tell it as `network_routing`.
+
         Raises:
             MessageRefusedError: sender, all recipients or content were refused for good.
             MessageTooLargeError: over the server's limit.
@@ -110,14 +135,13 @@ class SmtpConnection:
             ReauthorizationError: the login was refused.
         """
         async with self._used():
-            kept = self.connected
             try:
-                return await self._transact(message, envelope)
-            except TransientError:
-                # A kept connection may have died unnoticed; nothing is lost as long as no content was sent.
-                if not kept or self.connected or self._phase > Phase.ENVELOPE:
-                    raise
-            return await self._transact(message, envelope)
+                receipt = await self._submitted(message, envelope)
+            except GatewayError as error:
+                if self._routing is not None:
+                    error.details["network_routing"] = self._routing
+                raise
+            return msgspec.structs.replace(receipt, network_routing=self._routing)
 
     async def close(self) -> None:
         """Leave with QUIT, without insisting on an answer."""
@@ -154,6 +178,16 @@ class SmtpConnection:
     @property
     def _phase(self) -> Phase:
         return Phase.CONNECT if self._client is None else self._client.phase
+
+    async def _submitted(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+        kept = self.connected
+        try:
+            return await self._transact(message, envelope)
+        except TransientError:
+            # A kept connection may have died unnoticed; nothing is lost as long as no content was sent.
+            if not kept or self.connected or self._phase > Phase.ENVELOPE:
+                raise
+        return await self._transact(message, envelope)
 
     async def _transact(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
         client = await self._ready()
@@ -192,7 +226,12 @@ class SmtpConnection:
                 server = self._server
                 client.transcript.happened(f"no connection to {server.host}:{server.port}: {found.error_code}")
             raise found from error
-        except (asyncio.CancelledError, ProviderError):
+        except ProviderError as error:
+            client.close()
+            if client.transcript is not None:
+                client.transcript.happened(f"no connection: {error.error_code}")
+            raise
+        except asyncio.CancelledError:
             client.close()
             raise
         return client
@@ -201,9 +240,10 @@ class SmtpConnection:
         server = self._server
         client = PhasedSMTP(
             hostname=server.host,
-            port=server.port,
+            # Of a socket that is connected already it must not be told.
+            port=server.port if self._route.direct else None,
             # Replaced after connecting; without a name aiosmtplib would ask the resolver for one.
-            local_hostname=self._ehlo_name or "localhost",
+            local_hostname=self._route.ehlo_name or "localhost",
             timeout=self._timeouts.command,
             use_tls=server.security == "tls",
             start_tls=False,
@@ -214,13 +254,20 @@ class SmtpConnection:
         return client
 
     async def _greet(self, client: PhasedSMTP) -> None:
-        greeting = await client.connect(timeout=self._timeouts.connect)
+        server, route, seconds = self._server, self._route, self._timeouts.connect
+        self._routing = None if route.direct else _routing(route, None)
+        if not route.direct:
+            client.sock = await dial(server.host, server.port, route, timeout=seconds)
+        greeting = await client.connect(timeout=seconds)
         if client.transcript is not None:
-            client.transcript.happened(f"connected to {self._server.host}:{self._server.port}")
+            way = "" if route.proxy is None else " through a proxy"
+            client.transcript.happened(f"connected to {server.host}:{server.port}{way}")
             client.transcript.heard(greeting)
-        if self._ehlo_name is None:
-            address = ipaddress.ip_address(client.get_transport_info("sockname")[0].partition("%")[0])
+        address = ipaddress.ip_address(client.get_transport_info("sockname")[0].partition("%")[0])
+        if route.ehlo_name is None:
             client.local_hostname = f"[{'IPv6:' if address.version == 6 else ''}{address}]"
+        if not route.direct:
+            self._routing = _routing(route, str(address))
         await client.ehlo()
         security = self._server.security
         if security == "starttls" or (security == "opportunistic" and client.supports_extension("starttls")):
@@ -248,3 +295,13 @@ class SmtpConnection:
                     await authenticate(user, login.password)
                     return
         raise ReauthorizationError("the submission server offers no way to use this login", native_code="AUTH")
+
+
+def _routing(route: Route, local_address: str | None) -> NetworkRouting:
+    """Return what is told of a route, once it is known from where it goes."""
+    return NetworkRouting(
+        local_address=local_address,
+        requested_local_address=route.local_address,
+        name=route.ehlo_name,
+        proxy=None if route.proxy is None else masked_proxy(route.proxy),
+    )

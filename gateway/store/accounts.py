@@ -27,7 +27,7 @@ class StoredOAuth2(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything an account was given, without its secrets. `imap` and `smtp` hold no password."""
+    """Everything an account was given, without its secrets. `imap` and `smtp` hold no password, `proxy` no login."""
 
     account: str
     name: str = ""
@@ -61,12 +61,13 @@ class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class AccountSecrets(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Passwords and ready tokens of the IMAP and SMTP logins."""
+    """Passwords and ready tokens of the IMAP and SMTP logins, and the URL of the proxy with the login at it."""
 
     imap_password: str | None = None
     imap_token: str | None = None
     smtp_password: str | None = None
     smtp_token: str | None = None
+    proxy: str | None = None
 
     def __repr__(self) -> str:
         return "AccountSecrets()"

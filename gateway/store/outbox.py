@@ -78,7 +78,7 @@ class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """The octets to send, and those to file under Sent where they differ (they name the Bcc recipients).
 
     `draft` is the id of the draft that the message was until it is sent. Others go before one that is `bulk`, of a mail
-    merge.
+    merge. `proxy` is the URL of the one to send through, with the login.
     """
 
     raw: bytes
@@ -87,6 +87,7 @@ class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     dsn: DeliveryNotification | None = None
     draft: str | None = None
     bulk: bool = False
+    proxy: str | None = None
 
     def __repr__(self) -> str:
         return f"OutboxMessage({len(self.raw)} octets)"

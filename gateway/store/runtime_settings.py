@@ -14,7 +14,7 @@ from gateway.store.store import Store, text_fields, to_json
 SECRET_SETTINGS: frozenset[str] = frozenset({"serviceSecret", "webhookSecrets"})
 
 #: Settings that may hold a secret in a part that is shown to those who may read settings.
-SEALED_SETTINGS = SECRET_SETTINGS | {"webhooks", "webhooksCustomHeaders"}
+SEALED_SETTINGS = SECRET_SETTINGS | {"webhooks", "webhooksCustomHeaders", "proxyUrl"}
 
 
 class RuntimeSettingsStore:

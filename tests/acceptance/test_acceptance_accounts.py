@@ -13,7 +13,9 @@ from tests.acceptance.client import Client, RefusedError, account_path, client_p
 from tests.acceptance.letters import letter
 from tests.acceptance.stack import GatewayStack
 from tests.rigs.dovecot import GUEST_PASSWORD
+from tests.rigs.loop_thread import LoopThread
 from tests.rigs.processes import wait_until
+from tests.rigs.proxies import SmallProxy
 from tests.rigs.real_lab import RealLab
 
 MASK = "******"
@@ -213,6 +215,44 @@ def test_apps_show_no_secret(gateway_stack: GatewayStack, api: Client) -> None:
     assert api.put(f"/v1/oauth2/{gateway_stack.app}", {"clientSecret": MASK})["updated"] is True
     with gateway_stack.connected(gateway_stack.lab.users[2]):
         pass
+
+
+@pytest.fixture
+def small_proxy(loop_thread: LoopThread, mailbox: PasswordMailbox) -> Iterator[SmallProxy]:
+    """A proxy on loopback whose login must stand in no log."""
+    proxy = SmallProxy(login=("gate", "pr0xy-s3cret"))
+    mailbox.stack.scan.plant("pr0xy-s3cret")
+    loop_thread.run(proxy.__aenter__())
+    yield proxy
+    loop_thread.run(proxy.__aexit__(None, None, None))
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "http"])
+def test_a_mailbox_behind_a_proxy_is_read_and_sent_from(
+    mailbox: PasswordMailbox, account: str, small_proxy: SmallProxy, scheme: str
+) -> None:
+    """IMAP and SMTP go through it; a message can choose another way, and is told of the way that failed."""
+    api, subject = mailbox.stack.api, f"Through a proxy {secrets.token_hex(6)}"
+    url, shown = small_proxy.url(scheme, "gate:pr0xy-s3cret"), small_proxy.url(scheme, "******")
+    api.put(account_path(account), {"proxy": url})
+    api.wait_for_state(account, "connected")
+    assert api.account(account)["proxy"] == shown
+    payload = {"to": [{"address": mailbox.user}], "subject": subject, "text": "x"}
+    api.post(f"{account_path(account)}/submit", payload)
+    api.wait_for_message(account, subject)
+    servers = {(scheme, server["host"], server["port"]) for server in (mailbox.imap, mailbox.smtp)}
+    assert set(small_proxy.asked) == servers
+    assert api.account(account)["smtpStatus"]["networkRouting"]["proxy"] == shown
+    wrong = small_proxy.url(scheme, "gate:wr0ng")
+    queued = api.post(f"{account_path(account)}/submit", {**payload, "proxy": wrong, "deliveryAttempts": 1})
+
+    def failed() -> Any:
+        return api.get(f"/v1/outbox/{queued['queueId']}")["progress"].get("error")
+
+    wait_until(failed, "the proxy's refusal is told", 30)
+    assert (failed()["code"], failed()["networkRouting"]["proxy"]) == ("ProxyRefused", shown)
+    verified = api.post("/v1/verifyAccount", {"imap": mailbox.imap, "smtp": mailbox.smtp, "proxy": wrong})
+    assert (verified["imap"]["success"], verified["smtp"]["success"]) == (False, False)
 
 
 @pytest.fixture

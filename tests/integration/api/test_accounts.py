@@ -175,6 +175,7 @@ async def test_times_are_shown_in_utc(client: httpx.AsyncClient) -> None:
         ({"settings": {}}, "settings"),
         ({"webhooks": "client.example/hook"}, "webhooks"),
         ({"proxy": "proxy.example:1080"}, "proxy"),
+        ({"proxy": "https://proxy.example:3128"}, "proxy"),
         ({"webhooksCustomHeaders": [{"key": "X-A\r\nX-B", "value": "b"}]}, "webhooksCustomHeaders[0].key"),
         ({"webhooksCustomHeaders": [{"key": "X-A", "value": "b\r\nX-C: d"}]}, "webhooksCustomHeaders[0].value"),
         ({"smtpEhloName": "me\r\nMAIL FROM:<>"}, "smtpEhloName"),

@@ -55,6 +55,23 @@ async def test_a_message_is_in_the_outbox_when_it_was_accepted(
     assert entry["progress"] == {"status": "queued"}
 
 
+async def test_a_message_may_choose_its_way_and_the_login_of_a_proxy_is_sealed(
+    gateway: Installation, sender: httpx.AsyncClient
+) -> None:
+    """A token that is narrowed may send, and not choose a proxy."""
+    way = {"proxy": "http://gate:s3cret@proxy.example:3128", "localAddress": "127.0.0.5"}
+    queued = await submit(sender, **way)
+    entry = (await sender.get(f"/v1/outbox/{queued['queueId']}")).json()
+    assert (entry["proxy"], entry["localAddress"]) == ("http://******@proxy.example:3128", "127.0.0.5")
+    assert "s3cret" not in repr(gateway.keyspace())
+    wanted = {"description": "sends", "scopes": ["api"], "permissions": {"actions": ["send"]}}
+    token = (await sender.post("/v1/tokens", json=wanted)).json()["token"]
+    async with gateway.client(token) as narrowed:
+        refused = await narrowed.post("/v1/account/a/submit", json={**LETTER, **way})
+        assert (refused.status_code, "proxy" in refused.text) == (403, True)
+        assert (await narrowed.post("/v1/account/a/submit", json=LETTER)).status_code == 200
+
+
 async def test_the_body_of_a_queued_message_is_sealed(gateway: Installation, sender: httpx.AsyncClient) -> None:
     """It is the one mail body that is stored, and only until it is sent."""
     await submit(sender, text="VERY-PRIVATE", attachments=[{"content": base64.b64encode(b"ALSO-PRIVATE").decode()}])

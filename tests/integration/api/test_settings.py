@@ -51,6 +51,31 @@ async def test_of_a_secret_it_is_told_only_whether_there_is_one(
     assert "a secret to sign with" not in repr(gateway.keyspace())
 
 
+async def test_the_login_of_a_proxy_is_not_shown(gateway: Installation, client: httpx.AsyncClient) -> None:
+    made = {"proxyEnabled": True, "proxyUrl": "socks5://gate:s3cret@proxy.example:1080", "smtpStrategy": "dedicated"}
+    assert (await client.post(SETTINGS, json=made)).json()["updated"] == sorted(made)
+    shown = {**made, "proxyUrl": "socks5://******@proxy.example:1080"}
+    assert await read(client, *made) == shown
+    assert "s3cret" not in repr(gateway.keyspace())
+    assert (await client.post(SETTINGS, json=shown)).status_code == 200
+    assert await gateway.services.runtime_settings.get("proxyUrl") == made["proxyUrl"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"proxyUrl": "https://proxy.example"},
+        {"proxyUrl": "proxy.example:1080"},
+        {"localAddresses": ["localhost"]},
+        {"smtpStrategy": "fastest"},
+    ],
+)
+async def test_a_way_that_cannot_be_taken_is_refused(client: httpx.AsyncClient, wrong: dict[str, Any]) -> None:
+    answer = await client.post(SETTINGS, json=wrong)
+    assert answer.status_code == 400
+    assert await read(client, *wrong) == dict.fromkeys(wrong)
+
+
 async def test_settings_that_mean_nothing_here_are_named_and_not_stored(
     gateway: Installation, client: httpx.AsyncClient
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -11,9 +12,10 @@ import pytest
 from gateway.errors import ServiceUnavailableError
 from gateway.model.account import AccountCreate, OAuth2Auth, OAuth2Config
 from gateway.model.relay import RelayCreate
-from gateway.model.submission import OutboxEntry, SubmitRequest
+from gateway.model.submission import OutboxEntry, SubmitRequest, SubmitResult
 from gateway.provider import Envelope, SubmissionLimits, SubmitReceipt
 from gateway.redis import keys
+from gateway.services.merging import Merged
 from gateway.store.outbox import OutboxMessage
 from tests.integration.services.world import ScriptedProvider, World, open_world
 
@@ -49,7 +51,13 @@ class Postbox:
         """Queue a mail merge."""
         recipients = [{"to": {"address": f"r{number}@example.test"}} for number in range(count)]
         wire = {"subject": "merge", "text": "t", "mailMerge": recipients}
-        told = await self.world.services.submissions.submit_merge("ann", msgspec.convert(wire, SubmitRequest))
+        told: list[Merged] = []
+
+        def answer(merged: Sequence[Merged]) -> SubmitResult:
+            told.extend(merged)
+            return SubmitResult(response="Queued for delivery")
+
+        await self.world.services.submissions.submit_merge("ann", msgspec.convert(wire, SubmitRequest), answer)
         return [str(each.found.queue_id) for each in told]  # type: ignore[union-attr]
 
     async def deliver(self, queue_id: str, account: str = "ann") -> None:

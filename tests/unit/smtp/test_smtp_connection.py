@@ -21,7 +21,7 @@ from gateway.errors import (
     ServiceUnavailableError,
 )
 from gateway.model.server import Security, Server
-from gateway.provider import NOBODY, DeliveryNotification, Envelope, Login
+from gateway.provider import NOBODY, DeliveryNotification, Envelope, Login, Route
 from gateway.smtp import SmtpConnection, Timeouts
 from gateway.testing.context import FixedCredentials
 from tests.rigs.certificates import Certificates
@@ -299,7 +299,7 @@ async def test_submission_without_login(sink: SmtpSink) -> None:
 async def test_greeting_names_the_own_address_or_what_was_configured(sink: SmtpSink) -> None:
     """RFC 5321 section 4.1.3: an address literal when there is no better name."""
     await connection(sink).check()
-    await connection(sink, ehlo_name="gw.test").check()
+    await connection(sink, route=Route(ehlo_name="gw.test")).check()
     greetings = [line for line in sink.commands if line.startswith(b"EHLO")]
     assert greetings in ([b"EHLO [127.0.0.1]", b"EHLO gw.test"], [b"EHLO [IPv6:::1]", b"EHLO gw.test"])
 

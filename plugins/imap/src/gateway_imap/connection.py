@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from gateway.errors import NotFoundError, ProviderError, ReauthorizationError
 from gateway.model.server import Server
-from gateway.provider import Login, ProtocolLog
+from gateway.provider import DIRECT, Login, ProtocolLog, Route
 from gateway.smtp.tls import client_context
 from gateway_imap.dialing import ImapTimeouts, connect, goodbye_greeting, read_line
 from gateway_imap.errors import FAILURES, ExplainImap, OutOfStepError, answer_error, connection_error
@@ -56,6 +56,7 @@ class Connection:
         *,
         timeouts: ImapTimeouts | None = None,
         explain: ExplainImap | None = None,
+        route: Route = DIRECT,
         log: ProtocolLog | None = None,
     ) -> None:
         """Connect and encrypt as `server` says.
@@ -64,6 +65,7 @@ class Connection:
             server: where to.
             timeouts: see `ImapTimeouts`.
             explain: consulted first about each refusal.
+            route: which way to take.
             log: takes what goes over the connection.
 
         Raises:
@@ -79,7 +81,7 @@ class Connection:
         self.last_used = time.monotonic()
         self.transcript = None if log is None else Transcript(log)
         try:
-            self._client = connect(server, timeouts or ImapTimeouts())
+            self._client = connect(server, timeouts or ImapTimeouts(), route)
         except FAILURES as error:
             found = connection_error(error, goodbye=goodbye_greeting(error), explain=explain)
             if self.transcript is not None:

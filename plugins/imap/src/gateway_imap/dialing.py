@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import imaplib
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from imapclient import IMAPClient, SocketTimeout
+from imapclient.imap4 import IMAP4WithTimeout
 
 from gateway.model.server import Server
+from gateway.provider import DIRECT, Route
+from gateway.smtp.dial import dial_blocking
 from gateway.smtp.tls import client_context
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
@@ -22,15 +26,61 @@ class ImapTimeouts(msgspec.Struct, frozen=True, kw_only=True):
     read: float = 60.0
 
 
-def connect(server: Server, timeouts: ImapTimeouts) -> IMAPClient:
-    """Connect, with TLS if it is on from the start. Raises whatever imaplib, imapclient and the network raise."""
+class _Dialed(IMAP4WithTimeout):  # type: ignore[misc]
+    """A connection over a socket that somebody else connects."""
+
+    def __init__(self, host: str, port: int, dial: Callable[[], socket.socket]) -> None:
+        self._dial = dial
+        super().__init__(host, port, None)
+
+    def _create_socket(self, timeout: float | None = None) -> socket.socket:
+        return self._dial()
+
+
+class _RoutedClient(IMAPClient):  # type: ignore[misc]
+    """imapclient, which always connects by itself, on a way of its own."""
+
+    def __init__(self, server: Server, timeouts: ImapTimeouts, route: Route) -> None:
+        self._server, self._connecting, self._route = server, timeouts.connect, route
+        super().__init__(
+            server.host,
+            server.port,
+            ssl=server.security == "tls",
+            timeout=SocketTimeout(timeouts.connect, timeouts.read),
+        )
+
+    def _create_IMAP4(self) -> IMAP4WithTimeout:  # noqa: N802 - imapclient's name
+        return _Dialed(self._server.host, self._server.port, self._dialed)
+
+    def _dialed(self) -> socket.socket:
+        server = self._server
+        connected = dial_blocking(server.host, server.port, self._route, timeout=self._connecting)
+        if server.security != "tls":
+            return connected
+        try:
+            return client_context(server).wrap_socket(connected, server_hostname=server.host)
+        except BaseException:
+            connected.close()
+            raise
+
+
+def connect(server: Server, timeouts: ImapTimeouts, route: Route = DIRECT) -> IMAPClient:
+    """Connect, with TLS if it is on from the start. Raises whatever imaplib, imapclient and the network raise.
+
+    Raises:
+        ConnectError: the route cannot be taken, see `gateway.smtp.dial`.
+    """
     encrypted = server.security == "tls"
-    client = IMAPClient(
-        server.host,
-        server.port,
-        ssl=encrypted,
-        ssl_context=client_context(server) if encrypted else None,
-        timeout=SocketTimeout(timeouts.connect, timeouts.read),
+    client = (
+        IMAPClient(
+            server.host,
+            server.port,
+            ssl=encrypted,
+            ssl_context=client_context(server) if encrypted else None,
+            timeout=SocketTimeout(timeouts.connect, timeouts.read),
+        )
+        if route.direct
+        else _RoutedClient(server, timeouts, route)
     )
     # imapclient sets 5: it would format every line, mail included, and pass it to the logger.
     client._imap.debug = 0  # noqa: SLF001

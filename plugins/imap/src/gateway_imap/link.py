@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from gateway.errors import AccountError, ConnectError, ReauthorizationError
 from gateway.model.server import Server
-from gateway.provider import Credentials, Login, ProtocolLog
+from gateway.provider import Credentials, Login, ProtocolLog, Route
 from gateway.smtp.socket_codes import TIMED_OUT
 from gateway_imap.connection import Connection
 from gateway_imap.dialing import ImapTimeouts
@@ -47,6 +47,7 @@ class Link:
         explain: ExplainImap | None,
         timeouts: ImapTimeouts | None,
         threads: Executor | None,
+        route: Route,
         log: ProtocolLog | None,
     ) -> None:
         """Prepare; no input or output happens.
@@ -58,6 +59,7 @@ class Link:
             explain: consulted first about each refusal.
             timeouts: see `ImapTimeouts`.
             threads: where to run; the process's shared threads without it.
+            route: which way to take.
             log: takes what goes over the connection.
         """
         self._server = server
@@ -66,6 +68,7 @@ class Link:
         self._explain = explain
         self._timeouts = timeouts
         self._threads = threads or shared_threads()
+        self._route = route
         self._log = log
         self._connection: Connection | None = None
 
@@ -117,7 +120,9 @@ class Link:
         return self._connection
 
     def _open(self, login: Login) -> Connection:
-        connection = Connection(self._server, timeouts=self._timeouts, explain=self._explain, log=self._log)
+        connection = Connection(
+            self._server, timeouts=self._timeouts, explain=self._explain, route=self._route, log=self._log
+        )
         try:
             connection.log_in(login, self._user)
         except Exception:

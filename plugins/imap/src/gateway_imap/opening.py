@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 
 from gateway.model.server import Server
-from gateway.provider import Account, Login, SessionContext
+from gateway.provider import DIRECT, Account, Login, SessionContext
 from gateway.smtp import Explain, SmtpConnection, Timeouts
 from gateway_imap.dialing import ImapTimeouts
 from gateway_imap.errors import ExplainImap
@@ -25,7 +25,6 @@ async def open_session(
     smtp: Server | None,
     imap_user: str | None = None,
     smtp_user: str | None = None,
-    ehlo_name: str | None = None,
     explain_imap: ExplainImap | None = None,
     explain_smtp: Explain | None = None,
     quirks: Quirks | None = None,
@@ -37,12 +36,11 @@ async def open_session(
 
     Args:
         account: whose mail it is.
-        context: credentials and numbering.
+        context: credentials, numbering, and which way connections take.
         imap: where the mailbox is; None for an account that only sends.
         smtp: where mail is submitted; None for an account that only reads.
         imap_user: name to log in to IMAP with instead of the login's own.
         smtp_user: name to log in to SMTP with instead of the login's own.
-        ehlo_name: how to greet the submission server.
         explain_imap: turns the text of a NO, BAD or BYE into an error of the service; None leaves it to the rules.
         explain_smtp: the same for SMTP's code and text.
         quirks: how the service differs from a plain server.
@@ -64,6 +62,7 @@ async def open_session(
             explain=explain_imap,
             timeouts=imap_timeouts,
             threads=threads,
+            route=context.routes.get("imap", DIRECT),
             log=context.protocol_log,
         )
     if smtp is not None:
@@ -71,7 +70,7 @@ async def open_session(
             smtp,
             smtp_login,
             user=smtp_user,
-            ehlo_name=ehlo_name,
+            route=context.routes.get("smtp", DIRECT),
             explain=explain_smtp,
             timeouts=smtp_timeouts,
             log=context.protocol_log,

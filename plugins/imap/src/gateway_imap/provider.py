@@ -16,15 +16,10 @@ from gateway_imap.opening import open_session
 
 
 class ImapAccountSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where an account's servers are; an account may have only one of them.
-
-    Attributes:
-        ehlo_name: how to greet the submission server; the connection's own address without it.
-    """
+    """Where an account's servers are; an account may have only one of them."""
 
     imap: Server | None = None
     smtp: Server | None = None
-    ehlo_name: str | None = None
 
 
 class ImapProvider(Provider):
@@ -63,7 +58,6 @@ class ImapProvider(Provider):
             context=context,
             imap=settings.imap,
             smtp=settings.smtp,
-            ehlo_name=settings.ehlo_name,
             imap_timeouts=self._imap_timeouts,
             smtp_timeouts=self._smtp_timeouts,
         )

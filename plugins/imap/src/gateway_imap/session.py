@@ -380,7 +380,13 @@ class ImapSession(Session):
 
     async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
         """See `Session.submit`."""
-        return await self._submission.submit(message, envelope)
+        if envelope.route is None:
+            return await self._submission.submit(message, envelope)
+        sender = self._submission.by(envelope.route)
+        try:
+            return await sender.submit(message, envelope)
+        finally:
+            await sender.close()
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
