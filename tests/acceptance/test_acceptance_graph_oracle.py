@@ -1,0 +1,87 @@
+"""As `test_acceptance_oracle`, over Microsoft Graph: workers are killed and stopped while a second client is busy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import time
+from collections.abc import Iterator
+from signal import SIGTERM
+from typing import Any
+
+import pytest
+
+from tests.acceptance.client import RefusedError, account_path
+from tests.acceptance.graph_telephone import GraphTelephone
+from tests.acceptance.replay import replay, without_empty
+from tests.acceptance.stack import GatewayStack, open_stack
+from tests.rigs.processes import wait_until
+from tests.rigs.sandbox_lab import SandboxLab
+
+OPERATIONS = int(os.environ.get("ORACLE_OPERATIONS", "150"))
+SEED = int(os.environ.get("ORACLE_SEED", "0")) or random.randrange(1, 1 << 31)
+
+#: Seconds between two looks at everything: the service allows 10,000 calls in ten minutes.
+_PATIENCE = 3.0
+
+
+@pytest.fixture
+def stack(graph_lab: SandboxLab) -> Iterator[GatewayStack]:
+    """A gateway of its own, as nothing else may be disturbed."""
+    with open_stack(graph_lab) as opened:
+        yield opened
+
+
+def test_the_log_tells_everything_once_whatever_happens_to_the_workers(
+    stack: GatewayStack, graph_lab: SandboxLab
+) -> None:
+    print(f"ORACLE_SEED={SEED} ORACLE_OPERATIONS={OPERATIONS}")
+    chance = random.Random(SEED)
+    user = graph_lab.users[2]
+    phone = GraphTelephone(graph_lab, user, chance)
+    phone.empty()
+    with stack.connected(user) as account:
+        chaos: list[str] = []
+        for number in range(OPERATIONS):
+            phone.act()
+            if number % 25 == 24:
+                worker = chance.choice(stack.running_workers)
+                chaos.append(chance.choice(("kill", "stop")))
+                worker.kill() if chaos[-1] == "kill" else worker.stop(SIGTERM)
+                stack.wait_for_worker(stack.start_worker())
+        print(phone.done, chaos)
+        there, asked = without_empty(phone.truth()), 0.0
+
+        def complete() -> bool:
+            nonlocal asked
+            if time.monotonic() - asked > _PATIENCE:
+                asked = time.monotonic()
+                with contextlib.suppress(RefusedError):
+                    stack.api.put(f"{account_path(account)}/sync", {"sync": True})
+            return without_empty(replay(_events(stack, account))) == there
+
+        try:
+            wait_until(complete, "the log tells what is there", 60)
+        except TimeoutError:
+            assert without_empty(replay(_events(stack, account))) == there
+    phone.close()
+
+
+def _events(stack: GatewayStack, account: str) -> list[dict[str, Any]]:
+    """Return the log; ids stand where IMAP has UIDs."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        query = {"account": account, "pageSize": 1000} | ({"cursor": cursor} if cursor else {})
+        page = stack.api.get("/v1/events", **query)
+        found += page["events"]
+        cursor = page["nextCursor"]
+        if not page["events"]:
+            break
+    return [
+        {**event, "data": {**event["data"], "uid": event["data"]["id"]}}
+        if event["event"].startswith("message") and "id" in event.get("data", {})
+        else event
+        for event in found
+    ]
