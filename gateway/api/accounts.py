@@ -29,11 +29,11 @@ from gateway.model.account import (
     QuotaInfo,
     ReconnectRequest,
     ReconnectResult,
-    SignatureList,
     SyncRequest,
     SyncResult,
 )
 from gateway.model.base import Payload
+from gateway.model.signature import SignatureList
 from gateway.model.verification import VerifyAccount, VerifyResult
 from gateway.queue import operations
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from gateway.model.account_errors import LastError, SmtpStatus, SyncError, TokenRequestFlag
 from gateway.model.base import Payload, Resource
+from gateway.model.push import OutlookSubscription, PushInfo
 
 AccountState = Literal[
     "init",
@@ -358,6 +359,8 @@ class AccountDetail(Resource, frozen=True, kw_only=True):
     quota: QuotaInfo | bool | UnsetType = UNSET
     sync_time: Annotated[datetime, Meta(description=_SYNCED)] | None = None
     alive_time: Annotated[datetime, Meta(description=_ALIVE)] | None = None
+    outlook_subscription: OutlookSubscription | None = None
+    push: Annotated[PushInfo, Meta(description="Of accounts whose service can call")] | None = None
     last_error: LastError | None | UnsetType = UNSET
 
 
@@ -410,20 +413,6 @@ class OAuthTokenInfo(Resource, omit_defaults=False, frozen=True, kw_only=True):
     registered_scopes: tuple[str, ...] = ()
     expires: datetime
     cached: bool
-
-
-class SignatureInfo(Resource, frozen=True, kw_only=True):
-    """A signature kept at the provider."""
-
-    address: str
-    signature: str
-
-
-class SignatureList(Resource, omit_defaults=False, frozen=True, kw_only=True):
-    """The signatures; none and `signatures_supported` false where the provider keeps none."""
-
-    signatures: tuple[SignatureInfo, ...]
-    signatures_supported: bool
 
 
 class FormRequest(Payload, frozen=True, kw_only=True):

@@ -38,12 +38,13 @@ from gateway.provider.mail import (
     SubmitReceipt,
 )
 from gateway.provider.protocol_log import ProtocolLog, Speaker
+from gateway.provider.push import Notification, NotificationKind, Push, PushSubscription
 from gateway.provider.route import DIRECT, Route
 from gateway.provider.sandbox import Sandbox, SandboxInfo
 from gateway.provider.service import Provider
 from gateway.provider.session import Session
 from gateway.provider.structs import Capability, Clock, Environment, Service, SubmissionLimits, utc_now
-from gateway.provider.watch import PollWatch, PushWatch, SocketWatch, Watch
+from gateway.provider.watch import PollWatch, SocketWatch, Watch
 
 __all__ = [
     "CONSENT_STATE",
@@ -67,6 +68,8 @@ __all__ = [
     "Login",
     "MessagePage",
     "MessageState",
+    "Notification",
+    "NotificationKind",
     "Numbers",
     "OAuth2App",
     "PageRequest",
@@ -74,7 +77,8 @@ __all__ = [
     "PollWatch",
     "ProtocolLog",
     "Provider",
-    "PushWatch",
+    "Push",
+    "PushSubscription",
     "Quota",
     "Remedy",
     "Route",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import ClassVar
 
 import msgspec
 
+from gateway.errors import UnsupportedOperationError
 from gateway.provider.account import Account, SessionContext
+from gateway.provider.push import Notification
 from gateway.provider.session import Session
 from gateway.provider.structs import Capability, SubmissionLimits
 
@@ -45,3 +48,11 @@ class Provider(ABC):
 
         It may connect here or at the first use; either way it raises as `Session.check` says.
         """
+
+    def notifications(self, body: bytes) -> Sequence[Notification]:
+        """Read what the service called with (`Capability.PUSH`); what cannot be understood is left out.
+
+        Raises:
+            InvalidRequestError: none of it can be read.
+        """
+        raise UnsupportedOperationError("the service does not call", capability=Capability.PUSH.value)

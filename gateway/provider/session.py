@@ -30,6 +30,7 @@ from gateway.provider.mail import (
     SubmitReceipt,
 )
 from gateway.provider.one_by_one import one_by_one
+from gateway.provider.push import Push
 from gateway.provider.structs import Capability
 from gateway.provider.watch import Watch
 
@@ -258,6 +259,14 @@ class Session(ABC):
             NotFoundError: there is no such mailbox.
         """
         raise UnsupportedOperationError("watching is not supported", capability=Capability.WATCH.value)
+
+    async def push(self) -> Push:
+        """Return the account's subscriptions at the service; good as long as the session.
+
+        Raises:
+            UnsupportedOperationError: the service does not call for this account; the text says why.
+        """
+        raise UnsupportedOperationError("the service does not call", capability=Capability.PUSH.value)
 
     async def quota(self) -> Quota | None:
         """Return the account's quota, None when it has none."""

@@ -37,6 +37,7 @@ class Capability(StrEnum):
     DRAFTS = "drafts"
     CHANGES = "changes"
     WATCH = "watch"
+    PUSH = "push"
     QUOTA = "quota"
     SIGNATURES = "signatures"
 

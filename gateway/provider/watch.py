@@ -1,10 +1,8 @@
-"""The three ways in which a service says that something may have changed."""
+"""The two ways in which a session learns that something may have changed; see `gateway.provider.push` for a third."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from datetime import datetime
 
 from gateway.provider.structs import Struct
 
@@ -42,30 +40,10 @@ class SocketWatch(ABC):
         """End the watch; unless it is dead, the session can be used again. Does no harm twice."""
 
 
-class PushWatch(ABC):
-    """A watch that is a subscription at the service, which calls us."""
-
-    @abstractmethod
-    async def create(self, notification_url: str) -> str:
-        """Subscribe and return the subscription's id."""
-
-    @abstractmethod
-    async def renew(self, subscription: str) -> datetime:
-        """Prolong it and return when it ends."""
-
-    @abstractmethod
-    async def delete(self, subscription: str) -> None:
-        """End it; one that is already gone is not an error."""
-
-    @abstractmethod
-    def verify(self, headers: Mapping[str, str], body: bytes) -> bool:
-        """Tell whether an incoming call is the service's, in constant time."""
-
-
 class PollWatch(Struct, frozen=True, kw_only=True):
-    """A watch that is only a period, in seconds, after which to ask again."""
+    """A watch that is only a period, in seconds, after which to ask again; where the service calls, later."""
 
     period: float
 
 
-Watch = SocketWatch | PushWatch | PollWatch
+Watch = SocketWatch | PollWatch

@@ -11,8 +11,9 @@ from gateway.redis.coalescer import Coalescer
 
 #: - drop: the account's connections have to be built anew, or are no longer wanted
 #: - kick: something was changed in the account by the gateway itself; look now
+#: - push: the account's service called
 #: - wake: accounts became free; adopt now
-SignalKind = Literal["drop", "kick", "wake"]
+SignalKind = Literal["drop", "kick", "push", "wake"]
 
 
 class Signal(msgspec.Struct, frozen=True, array_like=True):

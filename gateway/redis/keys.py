@@ -324,6 +324,16 @@ def protocol_log(account: str) -> str:
     return _account(account, "protocol-log")
 
 
+def push(account: str) -> str:
+    """What is known of the account's subscription at its service."""
+    return _account(account, "push")
+
+
+def push_hints(account: str) -> str:
+    """Set of what the account's service called for."""
+    return _account(account, "push-hints")
+
+
 def live(account: str) -> str:
     """Hash of the owner's epoch, the count of own changes, and the marks of mailboxes that the index may answer for."""
     return _account(account, "live")

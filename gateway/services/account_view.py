@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 from msgspec import UNSET
 
@@ -20,9 +22,11 @@ from gateway.model.account import (
 )
 from gateway.model.account_errors import TokenRequestFlag, TokenRequestInfo
 from gateway.model.oauth2 import MASK, AppRecord
+from gateway.model.push import OutlookSubscription, PushInfo, SubscriptionState
 from gateway.services.sessions import account_type
 from gateway.store.accounts import AccountConfig, StoredAccount
 from gateway.store.grants import StoredGrant
+from gateway.store.pushes import PushRecord
 from gateway.store.signs import Signs
 
 #: Seconds between two passes over an account's mailboxes, unless the account says otherwise.
@@ -59,6 +63,8 @@ def detail(
     grant: StoredGrant | None,
     delegation_error: str | None,
     events: dict[str, int],
+    push: PushRecord | None,
+    now: datetime,
 ) -> AccountDetail:
     """Return an account in full."""
     config = stored.config
@@ -96,8 +102,31 @@ def detail(
         counters=Counters(events=events),
         sync_time=signs.synced,
         alive_time=signs.alive,
+        outlook_subscription=_subscription(push),
+        push=_push(push, now),
         last_error=None if stored.state == "connected" else stored.last_error or UNSET,
     )
+
+
+def _subscription(record: PushRecord | None) -> OutlookSubscription | None:
+    if record is None or not record.url:
+        return None
+    failed = record.state == "error"
+    state = SubscriptionState(
+        state=record.state,
+        time=None if record.time is None else int(record.time.timestamp() * 1000),
+        error=record.text if failed else None,
+        retry_count=record.failures if record.id else 0,
+        create_retry_count=0 if record.id else record.failures,
+    )
+    return OutlookSubscription(id=record.id or None, expiration_date_time=record.expires, state=state)
+
+
+def _push(record: PushRecord | None, now: datetime) -> PushInfo | None:
+    if record is None:
+        return None
+    active = bool(record.id) and record.expires is not None and record.expires > now
+    return PushInfo(active=active, code=None if active else record.code, text=None if active else record.text)
 
 
 def _type(config: AccountConfig, app: AppRecord | None, delegation_error: str | None) -> str:

@@ -61,6 +61,7 @@ from gateway.store.accounts import AccountConfig, AccountSecrets, AccountStore, 
 from gateway.store.due import DueStore, DueWork
 from gateway.store.index import IndexStore
 from gateway.store.outbox import OutboxStore
+from gateway.store.pushes import PushStore
 from gateway.store.signs import SignStore
 from gateway.store.templates import TemplateStore
 from gateway.store.tokens import TokenStore
@@ -107,6 +108,7 @@ class AccountService:
         apps: AppService,
         grants: GrantService,
         sessions: SessionService,
+        pushes: PushStore,
         settings: RuntimeSettingsService,
         connector: Connector,
         health: HealthService,
@@ -124,6 +126,7 @@ class AccountService:
         self._apps = apps
         self._grants = grants
         self._sessions = sessions
+        self._pushes = pushes
         self._settings = settings
         self._connector = connector
         self._health = health
@@ -198,7 +201,8 @@ class AccountService:
         lost = await self._grants.delegation_error(stored.config)
         app, counts = await self._app(stored.config, {}), await self._events.counts(account)
         (signs,) = await self._signs.of([account])
-        return account_view.detail(stored, signs, app, grant, lost, counts)
+        push = await self._pushes.get(account)
+        return account_view.detail(stored, signs, app, grant, lost, counts, push, self._clock())
 
     async def recent_state(self, account: str) -> tuple[AccountState, LastError | None]:
         """Return state and last error."""

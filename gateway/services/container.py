@@ -39,6 +39,7 @@ from gateway.services.originals import Originals
 from gateway.services.overview import OverviewService
 from gateway.services.pacing import PaceService
 from gateway.services.protocol_logs import ProtocolLogs
+from gateway.services.push import PushService
 from gateway.services.queues import QueueService
 from gateway.services.references import ReferenceService
 from gateway.services.relays import RelayService
@@ -72,6 +73,7 @@ from gateway.store.metrics import MetricsStore
 from gateway.store.outbox import OutboxStore
 from gateway.store.pace import PaceStore
 from gateway.store.protocol_logs import ProtocolLogStore
+from gateway.store.pushes import PushStore
 from gateway.store.relays import RelayStore
 from gateway.store.runtime_settings import RuntimeSettingsStore
 from gateway.store.sign_ins import SignInStore
@@ -108,6 +110,7 @@ class Services:
     protocol_logs: ProtocolLogs
     routing: RoutingService
     sessions: SessionService
+    push: PushService
     accounts: AccountService
     overview: OverviewService
     metrics_store: MetricsStore
@@ -222,13 +225,23 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     ownership = OwnershipClient(store.control)
     pauses = Pauses(store.control)
     queues = QueueService(store, due, pauses, clock)
-    dispatcher = Dispatcher(jobs, due, ownership, Signals(store.control), pauses, clock)
+    signals = Signals(store.control)
+    dispatcher = Dispatcher(jobs, due, ownership, signals, pauses, clock)
     runtime_settings = RuntimeSettingsService(RuntimeSettingsStore(store), clock)
     apps = AppService(AppStore(store), plugins, runtime_settings, clock)
     grants = GrantService(GrantStore(store), account_store, apps, due, clock)
     protocol_logs = ProtocolLogs(ProtocolLogStore(store), runtime_settings, clock)
     routing = RoutingService(account_store, runtime_settings, settings.egress)
     sessions = SessionService(store, account_store, apps, grants, protocol_logs, routing, plugins)
+    pushes = PushStore(store)
+    push = PushService(
+        pushes=pushes,
+        accounts=account_store,
+        sessions=sessions,
+        settings=runtime_settings,
+        signals=signals,
+        clock=clock,
+    )
     account_health = HealthService(account_store, signs, due, events, clock)
     export_store = ExportStore(store)
     exports = ExportService(accounts=account_store, exports=export_store, due=due, exporter=dispatcher, clock=clock)
@@ -243,6 +256,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         apps=apps,
         grants=grants,
         sessions=sessions,
+        pushes=pushes,
         settings=runtime_settings,
         connector=dispatcher,
         health=account_health,
@@ -319,6 +333,7 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
         protocol_logs=protocol_logs,
         routing=routing,
         sessions=sessions,
+        push=push,
         accounts=accounts,
         overview=overview,
         metrics_store=metrics_store,

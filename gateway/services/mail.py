@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from gateway.errors import NotFoundError, UnsupportedOperationError
-from gateway.model.account import QuotaInfo, SignatureInfo, SignatureList
+from gateway.model.account import QuotaInfo
 from gateway.model.message import (
     AppendResult,
     DeleteResult,
@@ -22,6 +22,7 @@ from gateway.model.message import (
     MoveResult,
     SearchQuery,
 )
+from gateway.model.signature import SignatureInfo, SignatureList
 from gateway.provider import MessagePage, PageRequest, Session
 
 #: Mailboxes from which a message is deleted for good.

@@ -55,6 +55,11 @@ class RuntimeSettings(Payload, frozen=True, kw_only=True):
     """The settings that mean something to this gateway."""
 
     service_url: Annotated[str, Meta(max_length=8192)] | None | UnsetType = UNSET
+    notification_base_url: (
+        Annotated[str, Meta(max_length=8192, description="Where mail services call us, in place of serviceUrl")]
+        | None
+        | UnsetType
+    ) = UNSET
     service_secret: Annotated[str, Meta(min_length=8, max_length=1024)] | UnsetType = UNSET
     page_brand_name: Annotated[str, Meta(max_length=1024)] | None | UnsetType = UNSET
     template_header: Annotated[str, Meta(max_length=1048576)] | None | UnsetType = UNSET
@@ -203,6 +208,8 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     wire: dict[str, Any] = msgspec.to_builtins(settings)
     if wire.get("serviceUrl"):
         wire["serviceUrl"] = origin(wire["serviceUrl"])
+    if wire.get("notificationBaseUrl"):
+        wire["notificationBaseUrl"] = base_url(wire["notificationBaseUrl"], "notificationBaseUrl")
     checked_proxy("proxyUrl", wire.get("proxyUrl"))
     for address in wire.get("localAddresses") or ():
         checked_address("localAddresses", address)
@@ -225,8 +232,14 @@ def origin(url: str, key: str = "serviceUrl") -> str:
     Raises:
         InvalidRequestError: it is not an absolute http or https URL.
     """
+    parts = urlsplit(base_url(url, key))
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def base_url(url: str, key: str) -> str:
+    """Return an address without what follows its path, and without a slash at the end. Takes and raises as `origin`."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         field = {"message": "must be an http or https URL", "key": key}
         raise InvalidRequestError("not an absolute http or https URL", fields=[field])
-    return f"{parts.scheme}://{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"

@@ -8,6 +8,7 @@ and the events that tell of it are written together or not at all.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Iterable, Sequence
@@ -172,6 +173,14 @@ class IndexStore:
             answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
         )
         return {id.decode(): _decode_state(state) for id, state in pairs}
+
+    async def holding(self, account: str, ids: Sequence[str]) -> set[str]:
+        """Return the paths of the mailboxes that are known to hold some of these messages."""
+        paths = list(await self.boxes(account)) if ids else []
+        found = await asyncio.gather(
+            *(self._data.call("HMGET", keys.box_states(account, box_key(path)), *ids) for path in paths)
+        )
+        return {path for path, states in zip(paths, found, strict=True) if any(state is not None for state in states)}
 
     async def entries(self, account: str, path: str, ids: Sequence[str]) -> dict[str, bytes]:
         """Return the entries that are held of some messages, JSON."""

@@ -4,6 +4,7 @@ One request: a guard of `visit` decides who is looking and refuses forms from el
 `dashboard`, `accounts`, `apps`, `tokens`, `webhooks`, `hosted`, `leaving`, `unsubscribe`) reads its form and calls a
 service through `ports`; `rendering` turns a template into a response that may load nothing but our own files;
 `failures` does that for errors.
+`callbacks` is for mail services that call us, who see no page.
 Everything works without scripts; the few in ``static/`` only save reloads.
 """
 
@@ -15,6 +16,7 @@ from litestar.types import ControllerRouterHandler
 from gateway.provider import Clock, utc_now
 from gateway.web import accounts, assets
 from gateway.web.apps import AppPages
+from gateway.web.callbacks import take_call
 from gateway.web.dashboard import show_dashboard, show_nothing
 from gateway.web.failures import HANDLERS
 from gateway.web.following import follow_link, show_point
@@ -62,6 +64,7 @@ def web_routes(services: WebServices, *, clock: Clock = utc_now) -> list[Control
         include_in_schema=False,
         request_max_body_size=_MAX_BODY,
     )
+    called = Router("/", route_handlers=[take_call], dependencies=needed, include_in_schema=False)
     front = Router(
         "/",
         route_handlers=[show_dashboard],
@@ -95,4 +98,14 @@ def web_routes(services: WebServices, *, clock: Clock = utc_now) -> list[Control
         include_in_schema=False,
         request_max_body_size=_MAX_BODY,
     )
-    return [assets.show_front, assets.robots, assets.favicon, assets.static_files(), public, signed, front, admin]
+    return [
+        assets.show_front,
+        assets.robots,
+        assets.favicon,
+        assets.static_files(),
+        public,
+        signed,
+        called,
+        front,
+        admin,
+    ]

@@ -63,6 +63,13 @@ class SignIn(Protocol):
         """Test the servers and create the account; raises `InvalidRequestError` naming the server that refused."""
 
 
+class Push(Protocol):
+    """Calls of mail services."""
+
+    async def called(self, account: str, body: bytes, /) -> None:
+        """Take a call for an account."""
+
+
 class Accounts(Protocol):
     """Accounts as the administrator sees them."""
 
@@ -246,6 +253,10 @@ class WebServices(Protocol):
     @property
     def sign_in(self) -> SignIn:
         """Hosted form and OAuth2 callback."""
+
+    @property
+    def push(self) -> Push:
+        """Calls of mail services."""
 
     @property
     def accounts(self) -> Accounts:

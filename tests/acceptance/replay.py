@@ -86,6 +86,16 @@ def truth(imap: imaplib.IMAP4) -> Content:
     return content
 
 
+def with_ids(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put ids where IMAP has UIDs, for services that have none."""
+    return [
+        {**event, "data": {**event["data"], "uid": event["data"]["id"]}}
+        if event["event"].startswith("message") and "id" in event.get("data", {})
+        else event
+        for event in events
+    ]
+
+
 def without_empty(content: Content) -> Content:
     """Leave out mailboxes without messages: those that were there from the start are never announced."""
     return {path: box for path, box in content.items() if box}

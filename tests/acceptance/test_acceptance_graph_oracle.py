@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.client import RefusedError, account_path
-from tests.acceptance.graph_telephone import GraphTelephone
-from tests.acceptance.replay import replay, without_empty
+from tests.acceptance.graph_telephone import telephone_of
+from tests.acceptance.replay import replay, with_ids, without_empty
 from tests.acceptance.stack import GatewayStack, open_stack
 from tests.rigs.processes import wait_until
 from tests.rigs.sandbox_lab import SandboxLab
@@ -39,7 +39,7 @@ def test_the_log_tells_everything_once_whatever_happens_to_the_workers(
     print(f"ORACLE_SEED={SEED} ORACLE_OPERATIONS={OPERATIONS}")
     chance = random.Random(SEED)
     user = graph_lab.users[2]
-    phone = GraphTelephone(graph_lab, user, chance)
+    phone = telephone_of(graph_lab, user, chance)
     phone.empty()
     with stack.connected(user) as account:
         chaos: list[str] = []
@@ -69,7 +69,7 @@ def test_the_log_tells_everything_once_whatever_happens_to_the_workers(
 
 
 def _events(stack: GatewayStack, account: str) -> list[dict[str, Any]]:
-    """Return the log; ids stand where IMAP has UIDs."""
+    """Return the log."""
     found: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
@@ -79,9 +79,4 @@ def _events(stack: GatewayStack, account: str) -> list[dict[str, Any]]:
         cursor = page["nextCursor"]
         if not page["events"]:
             break
-    return [
-        {**event, "data": {**event["data"], "uid": event["data"]["id"]}}
-        if event["event"].startswith("message") and "id" in event.get("data", {})
-        else event
-        for event in found
-    ]
+    return with_ids(found)

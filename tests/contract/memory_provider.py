@@ -6,7 +6,6 @@ import base64
 import hashlib
 import re
 import secrets
-import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
@@ -50,19 +49,22 @@ from gateway.provider import (
     IdentityProvider,
     MessagePage,
     MessageState,
+    Notification,
     OAuth2App,
     PageRequest,
     Provider,
+    Push,
     Quota,
     Session,
     SessionContext,
     Signature,
-    SocketWatch,
     SubmitReceipt,
     Watch,
     slice_page,
 )
+from tests.contract.memory_push import MemoryPush, read_call
 from tests.contract.memory_service import BusyError, IdentityService, MailService, RefusedError, Stored
+from tests.contract.memory_watch import MemoryWatch
 
 _SPECIAL_USE: dict[str, Any] = {"INBOX": "\\Inbox", "Drafts": "\\Drafts", "Archive": "\\Archive"}
 
@@ -88,42 +90,6 @@ def updated(now: tuple[str, ...], update: FlagUpdate) -> tuple[str, ...]:
         return listed(update.set)
     added = dict.fromkeys((*now, *listed(update.add)))
     return tuple(one for one in added if one not in listed(update.delete))
-
-
-class MemoryWatch(SocketWatch):
-    """The service rings with "!"; a probe comes back as "?" through its end of the bell."""
-
-    def __init__(self, bell: tuple[socket.socket, socket.socket]) -> None:
-        self._ours, self._theirs = bell
-        self._ours.setblocking(False)
-        self._answered = True
-
-    def fileno(self) -> int:
-        return self._ours.fileno()
-
-    def poll(self) -> bool:
-        try:
-            heard = self._ours.recv(1024)
-        except BlockingIOError:
-            return False
-        self._answered = self._answered or b"?" in heard
-        return b"!" in heard
-
-    def probe(self) -> None:
-        if self._answered:
-            self._answered = False
-            self._theirs.send(b"?")
-
-    @property
-    def answered(self) -> bool:
-        return self._answered
-
-    @property
-    def dead(self) -> bool:
-        return False
-
-    async def close(self) -> None:
-        self._ours.close()
 
 
 class MemorySession(Session):
@@ -353,6 +319,10 @@ class MemorySession(Session):
             self.box(mailbox)
             return MemoryWatch(self.service.hang_bell())
 
+    async def push(self) -> Push:
+        with self.wire():
+            return MemoryPush(self.service)
+
     async def quota(self) -> Quota | None:
         with self.wire():
             return Quota(usage=0, limit=1000)
@@ -436,6 +406,9 @@ class MemoryProvider(Provider):
     def __init__(self, service: MailService, session_type: type[MemorySession] = MemorySession) -> None:
         self._service = service
         self._session_type = session_type
+
+    def notifications(self, body: bytes) -> Sequence[Notification]:
+        return read_call(body)
 
     @asynccontextmanager
     async def open(self, account: Account, context: SessionContext) -> AsyncIterator[Session]:

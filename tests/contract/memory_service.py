@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from gateway.provider import Envelope
+from gateway.provider import Envelope, PushSubscription
 
 Network = Literal["up", "unreachable", "hang-up", "silent", "throttled", "hang-up after submit"]
 
@@ -40,6 +40,7 @@ class MailService:
 
     mailboxes: dict[str, list[Stored]] = field(default_factory=lambda: {"INBOX": [], "Drafts": [], "Archive": []})
     history: list[tuple[str, str]] = field(default_factory=list)
+    subscriptions: dict[str, PushSubscription] = field(default_factory=dict)
     sent: list[tuple[Envelope, bytes]] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     bells: list[tuple[socket.socket, socket.socket]] = field(default_factory=list)

@@ -15,6 +15,7 @@ from tests.contract.planted import (
     identity,
     listing,
     mailboxes,
+    push,
     submission,
 )
 from tests.contract.planting import SUITES
@@ -30,6 +31,7 @@ __all__ = [
     "identity",
     "listing",
     "mailboxes",
+    "push",
     "submission",
 ]
 

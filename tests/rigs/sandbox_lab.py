@@ -57,6 +57,14 @@ class SandboxLab:
         for on in (True, False):
             self._control("failures", json={"failure": "grant_revoked", "user": user, "on": on})
 
+    def fail(self, failure: str, **more: Any) -> None:
+        """Switch a failure on, or (`on` False) off."""
+        self._control("failures", json={"failure": failure, **more})
+
+    def lifecycle(self, event: str, user: str) -> None:
+        """Send a lifecycle notification to who is subscribed to a mailbox over Graph."""
+        self._control("lifecycle", json={"event": event, "user": user})
+
     def refresh_count(self) -> int:
         with httpx.Client(trust_env=False) as client:
             statistics = client.get(f"{self.control_url}/statistics").raise_for_status().json()

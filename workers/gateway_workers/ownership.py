@@ -41,6 +41,9 @@ class Listener:
     async def on_kick(self, account: str) -> None:
         """Something has changed, or may have, in an account that this worker owns."""
 
+    async def on_push(self, account: str) -> None:
+        """The service of an account that this worker owns has called."""
+
 
 class Ownership:
     """Claims, adopts and gives up accounts for one worker.
@@ -132,7 +135,11 @@ class Ownership:
             await self.beat()
         elif signal.kind == "drop":
             await self._tell(signal.account, lambda listener: listener.on_drop(signal.account))
-        elif signal.account in self._owned:
+        elif signal.account not in self._owned:
+            return
+        elif signal.kind == "push":
+            await self._tell(signal.account, lambda listener: listener.on_push(signal.account))
+        else:
             await self._tell(signal.account, lambda listener: listener.on_kick(signal.account))
 
     async def _claim(self, account: str) -> int | None:

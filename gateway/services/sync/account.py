@@ -92,6 +92,22 @@ class AccountSync:
             await self._accounts.set_index(owned.account, "whole")
         return watched
 
+    async def look(self, session: Session, owned: Owned, path: str) -> bool:
+        """Look at one mailbox that is synced and not watched; False when it is not one that is known.
+
+        Raises as `full_pass` does.
+        """
+        box = await self._tools.index.box(owned.account, path)
+        if box is None:
+            return False
+        try:
+            await self._mailbox_sync.run(session, owned, box, entries=False)
+        except PermanentError as error:
+            # The next look at every mailbox finds out what it means.
+            log.info("mailbox_not_looked_at", account=owned.account, error=type(error).__name__)
+            return False
+        return True
+
     async def watched_pass(self, session: Session, owned: Owned, mailbox: Mailbox) -> BoxRecord:
         """Look at one mailbox that is watched, and return its record. Raises as `MailboxSync.run` does.
 

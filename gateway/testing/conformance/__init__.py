@@ -31,6 +31,7 @@ from gateway.testing.conformance.content import ContentConformance
 from gateway.testing.conformance.fault import FaultConformance
 from gateway.testing.conformance.identity import IdentityConformance
 from gateway.testing.conformance.mailboxes import MailboxConformance
+from gateway.testing.conformance.push import PushConformance
 from gateway.testing.conformance.read import ReadConformance
 from gateway.testing.conformance.search import SearchConformance
 from gateway.testing.conformance.submit import SubmitConformance
@@ -49,6 +50,7 @@ class ProviderConformance(
     BulkConformance,
     SubmitConformance,
     ChangesConformance,
+    PushConformance,
     IdentityConformance,
     FaultConformance,
     ProviderFixtures,

@@ -47,6 +47,7 @@ OPERATIONS = (
     Operation(Capability.CHANGES, "changes", lambda s, id, box: s.changes(box, None)),
     Operation(Capability.CHANGES, "entries", lambda s, id, box: s.entries(box, [id])),
     Operation(Capability.WATCH, "watch", lambda s, id, box: s.watch(box)),
+    Operation(Capability.PUSH, "push", lambda s, id, box: s.push()),
     Operation(Capability.QUOTA, "quota", lambda s, id, box: s.quota()),
     Operation(Capability.SIGNATURES, "signatures", lambda s, id, box: s.signatures()),
 )
@@ -65,6 +66,8 @@ class CapabilityConformance:
         assert all(isinstance(capability, Capability) for capability in provider.capabilities)
         if Capability.WATCH in provider.capabilities:
             assert Capability.CHANGES in provider.capabilities
+        if Capability.PUSH in provider.capabilities:
+            assert Capability.WATCH in provider.capabilities
 
     @_EACH
     async def test_declared_operation_is_implemented(

@@ -10,7 +10,8 @@ from gateway.errors import NotFoundError, PermanentError
 from gateway.model.message import MessageEntry
 from gateway.provider import Changes, PollWatch, Watch
 from gateway_maildir import MaildirSession
-from tests.contract.memory_provider import MemorySession, MemoryWatch
+from tests.contract.memory_provider import MemorySession
+from tests.contract.memory_watch import MemoryWatch
 from tests.contract.planting import breaks
 
 

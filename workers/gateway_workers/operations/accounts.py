@@ -12,8 +12,9 @@ from gateway.errors import (
     GatewayError,
     ResourceNotFoundError,
 )
-from gateway.model.account import QuotaInfo, SignatureList
+from gateway.model.account import QuotaInfo
 from gateway.model.oauth2 import VerifyApp, VerifyAppResult
+from gateway.model.signature import SignatureList
 from gateway.model.verification import VerifyResult
 from gateway.queue import operations as ask
 from gateway.services import mail

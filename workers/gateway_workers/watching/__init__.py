@@ -3,6 +3,7 @@
 - `watchers`: `Watchers`, all of them: who is owned is watched, and one clock ticks for all
 - `account`: `AccountWatcher`, one account from its connection to its loss, again and again
 - `mailbox`: `MailboxWatch`, one mailbox over one connection
+- `callbacks`: `Callbacks`, what an account's service calls us for, and that it does
 - `tools`: what they work with
 
 One event loop waits for the sockets of thousands: a watch costs a connection and a task, no thread.

@@ -26,6 +26,7 @@ from gateway.model.message import Mailbox
 from gateway.provider import Capability, Provider, Session
 from gateway.services.sync import Owned
 from gateway.store.accounts import StoredAccount
+from gateway_workers.watching.callbacks import Callbacks
 from gateway_workers.watching.mailbox import MailboxWatch
 from gateway_workers.watching.tools import WatchTools
 
@@ -54,6 +55,9 @@ class AccountWatcher:
         self._live_since: float | None = None
         self._lived = 0.0
         self._full_pass_at = 0.0
+        # Two passes over one mailbox would tell the same things twice.
+        self._looking = asyncio.Lock()
+        self._callbacks: Callbacks | None = None
 
     @property
     def connections(self) -> int:
@@ -100,6 +104,11 @@ class AccountWatcher:
         for watch in self._watches:
             watch.wake()
 
+    def called(self) -> None:
+        """Look at what the account's service called for."""
+        if self._callbacks is not None:
+            self._callbacks.wake()
+
     def sync(self) -> None:
         """Look at every mailbox now."""
         if self._life is None or self._life.done():
@@ -141,13 +150,13 @@ class AccountWatcher:
                     _, provider = await tools.sessions.provider(stored.config)
                     watched = await self._watched(opened, owned, provider)
                 if watched:
-                    await self._serve(msgspec.structs.replace(owned, index="whole"), watched, provider.cursor_kind)
+                    await self._serve(msgspec.structs.replace(owned, index="whole"), watched, provider)
                 else:
                     await tools.health.proven(self._account)
         finally:
             if self._live_since is not None:
                 self._lived = tools.clock() - self._live_since
-            self._live_since, self._watches = None, []
+            self._live_since, self._watches, self._callbacks = None, [], None
 
     async def _begun(self) -> StoredAccount | None:
         """Claim the account and tell that it is being connected; None when it is not there, or another's."""
@@ -213,16 +222,22 @@ class AccountWatcher:
             return None
         return session
 
-    async def _serve(self, owned: Owned, watched: Sequence[tuple[Mailbox, Session]], cursor_kind: str | None) -> None:
+    async def _serve(self, owned: Owned, watched: Sequence[tuple[Mailbox, Session]], provider: Provider) -> None:
         """Watch, with a look at every mailbox now and then, until something is lost."""
+        paths = [mailbox.path for mailbox, _ in watched]
+        callbacks = Callbacks(self._tools, owned, paths, self._looking, kick=self.kick, sync=self.sync)
         self._watches = [
-            MailboxWatch(self._tools, session, owned, mailbox, cursor_kind) for mailbox, session in watched
+            MailboxWatch(self._tools, session, owned, mailbox, provider.cursor_kind, lambda: callbacks.active)
+            for mailbox, session in watched
         ]
+        self._callbacks = callbacks
         try:
             async with asyncio.TaskGroup() as group:
                 for watch in self._watches:
                     group.create_task(watch.run())
-                group.create_task(self._full_passes(owned, [mailbox.path for mailbox, _ in watched]))
+                group.create_task(self._full_passes(owned, paths))
+                if Capability.PUSH in provider.capabilities:
+                    group.create_task(callbacks.run())
                 group.create_task(self._survive())
         except BaseExceptionGroup as errors:
             # The first one took the others down.
@@ -235,7 +250,7 @@ class AccountWatcher:
             await self._full_pass.wait()
             self._full_pass.clear()
             try:
-                async with tools.ramp, await tools.sessions.open(self._account) as session:
+                async with tools.ramp, self._looking, await tools.sessions.open(self._account) as session:
                     with tools.durations.timed("sync", "full"):
                         found = await tools.sync.full_pass(session, owned, await session.mailboxes(), beside=paths)
             except TransientError as error:

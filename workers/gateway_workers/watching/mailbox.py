@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
 from gateway.errors import ConnectError
 from gateway.model.message import Mailbox
-from gateway.provider import PollWatch, Session, SocketWatch
+from gateway.provider import Session, SocketWatch
 from gateway.services.sync import Owned
 from gateway.store.index import BoxRecord
 from gateway_workers.watching.tools import WatchTools
@@ -24,14 +25,21 @@ class MailboxWatch:
     """
 
     def __init__(
-        self, tools: WatchTools, session: Session, owned: Owned, mailbox: Mailbox, cursor_kind: str | None
+        self,
+        tools: WatchTools,
+        session: Session,
+        owned: Owned,
+        mailbox: Mailbox,
+        cursor_kind: str | None,
+        called: Callable[[], bool],
     ) -> None:
-        """Prepare; `session` is this watch's alone."""
+        """Prepare; `session` is this watch's alone, and `called` tells whether the account's service calls."""
         self._tools = tools
         self._session = session
         self._owned = owned
         self._mailbox = mailbox
         self._cursor_kind = cursor_kind
+        self._called = called
         self._wake = asyncio.Event()
         self._watch: SocketWatch | None = None
         self._probed_at = 0.0
@@ -69,7 +77,7 @@ class MailboxWatch:
                     if self._failure is not None:
                         raise self._failure
                 else:
-                    await self._rest(watch.period if isinstance(watch, PollWatch) else self._tools.periods.full_pass)
+                    await self._rest(max(watch.period, self._tools.periods.pushed) if self._called() else watch.period)
         finally:
             if confirmed:
                 await self._unconfirm()

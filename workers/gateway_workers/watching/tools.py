@@ -15,6 +15,7 @@ from gateway.services.container import Services
 from gateway.services.events import EventService
 from gateway.services.health import HealthService
 from gateway.services.metrics import Durations
+from gateway.services.push import PushService
 from gateway.services.sessions import SessionService
 from gateway.services.sync import AccountSync, Owned
 from gateway.store.accounts import AccountStore
@@ -29,6 +30,7 @@ class Periods(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         probe: between two questions whether the other side of a connection is still there.
         answer: in which it has to answer. Together they are the longest time that a dead connection goes unnoticed.
+        pushed: between two looks at a watched mailbox whose service calls when something happens.
         full_pass: between two looks at every mailbox of an account, give or take a fifth.
         full_pass_again: after one that failed.
         survival: for which a connection must have lived to count as sound: its loss is no failure then.
@@ -39,6 +41,7 @@ class Periods(msgspec.Struct, frozen=True, kw_only=True):
 
     probe: float = 30.0
     answer: float = 15.0
+    pushed: float = 300.0
     full_pass: float = 900.0
     full_pass_again: float = 10.0
     survival: float = 300.0
@@ -67,6 +70,7 @@ class WatchTools:
     sync: AccountSync
     events: EventService
     health: HealthService
+    push: PushService
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float]
     now: Clock
@@ -119,6 +123,7 @@ def watch_tools(services: Services, busy: Callable[[], bool], *, periods: Period
         sync=services.sync,
         events=services.events,
         health=services.account_health,
+        push=services.push,
         clock=asyncio.get_running_loop().time,
         now=services.clock,
         periods=periods or Periods(),

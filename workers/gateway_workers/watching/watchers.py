@@ -63,6 +63,12 @@ class Watchers(Listener):
         if watcher is not None:
             watcher.kick()
 
+    async def on_push(self, account: str) -> None:
+        """Look at what the account's service called for."""
+        watcher = self._watchers.get(account)
+        if watcher is not None:
+            watcher.called()
+
     async def connect(self, account: str) -> bool:
         """Begin to connect an account; False when it is not this worker's."""
         watcher = self._watchers.get(account)

@@ -82,7 +82,7 @@ async def batched(
 
 async def _round(client: GraphClient, requests: dict[int, Request], priority: Priority) -> dict[int, _Response]:
     steps = [_step(client, number, request) for number, request in requests.items()]
-    whole = Request(method="POST", path="/$batch", json={"requests": steps})
+    whole = Request(method="POST", path="/$batch", of_mailbox=False, json={"requests": steps})
     reply = await client.call(whole, priority, batch=len(steps))
     return {int(answer.id): answer for answer in read(reply, _Responses).responses if answer.id.isdecimal()}
 

@@ -30,6 +30,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: below the mailbox, e.g. ``/messages``; see `path`.
+        of_mailbox: whether it is; else below the service.
         query: system query options.
         json: what the body is made of, or
         text: the body itself, sent as ``text/plain``: MIME in base64.
@@ -38,6 +39,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     method: str = "GET"
     path: str = ""
+    of_mailbox: bool = True
     query: Mapping[str, str] = {}
     json: Any = None
     text: bytes | None = None
@@ -144,12 +146,12 @@ class GraphClient:
         Args:
             request: what to send.
             priority: who waits for it.
-            batch: of how many calls it is a batch: below the service and not the mailbox.
+            batch: of how many calls it is a batch.
 
         Raises:
             GatewayError: see `gateway_outlook_graph.errors`.
         """
-        url = f"{self.base}{'' if batch else self.mailbox}{request.target}"
+        url = f"{self.base}{self.mailbox if request.of_mailbox else ''}{request.target}"
         body = request.body()
         tries = _Tries(self.deadline(), again=bool(batch) or request.harmless_twice)
         while True:

@@ -156,6 +156,7 @@ _BY_STATUS: Mapping[int, _Row] = MappingProxyType(
         403: _DENIED,
         404: _NOT_FOUND,
         408: _BUSY,
+        409: _Row(ConflictError, "there is such a thing already, or it was changed at the same time"),
         410: _SYNC_STATE,
         412: _CHANGED,
         413: _TOO_LARGE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -18,6 +18,7 @@ from gateway.provider import (
     Account,
     Capability,
     Environment,
+    Notification,
     OAuth2App,
     Provider,
     Session,
@@ -29,6 +30,7 @@ from gateway_outlook_graph.client import GraphClient
 from gateway_outlook_graph.gate import Gate
 from gateway_outlook_graph.limits import Limits
 from gateway_outlook_graph.pace import Pace
+from gateway_outlook_graph.pushing import read_notifications
 from gateway_outlook_graph.session import GraphSession
 from gateway_outlook_graph.transport import Pools
 
@@ -57,6 +59,7 @@ class OutlookGraphProvider(Provider):
             Capability.DRAFTS,
             Capability.CHANGES,
             Capability.WATCH,
+            Capability.PUSH,
         }
     )
     # https://learn.microsoft.com/graph/api/user-sendmail: saveToSentItems is true by default.
@@ -81,12 +84,17 @@ class OutlookGraphProvider(Provider):
             clock: monotonic seconds.
         """
         self._data_dir = environment.data_dir
+        self._now = environment.clock
         self._limits = limits or Limits()
         self._sleep = sleep
         self._clock = clock
         self._pools = Pools(self._limits)
         self._gates: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str, str], Gate] = WeakValueDictionary()
         self._paces: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str, str], Pace] = WeakValueDictionary()
+
+    def notifications(self, body: bytes) -> Sequence[Notification]:
+        """See `Provider.notifications`."""
+        return read_notifications(body)
 
     def open(self, account: Account, context: SessionContext) -> AbstractAsyncContextManager[Session]:
         """See `Provider.open`; connections are made at their first use.
@@ -115,7 +123,8 @@ class OutlookGraphProvider(Provider):
                 sleep=self._sleep,
                 clock=self._clock,
             )
-            session = GraphSession(client, account, self._clock)
+            foreign = account.shared is not None and not _app_only(context.app)
+            session = GraphSession(client, account, self._clock, self._now, foreign=foreign)
             try:
                 yield session
             finally:
@@ -145,11 +154,14 @@ def mailbox_path(account: Account, app: OAuth2App | None) -> str:
     """
     if app is not None and app.base_scopes != "api":
         raise AppRefusedError(_WRONG_SCOPES.title, native_code=_WRONG_SCOPES.code, remedy=_WRONG_SCOPES)
-    app_only = app is not None and app.provider == _APP_ONLY
-    whose = account.shared or (account.user if app_only else "")
-    if app_only and not whose:
+    whose = account.shared or (account.user if _app_only(app) else "")
+    if _app_only(app) and not whose:
         raise MailboxUnavailableError(_NO_MAILBOX.title, native_code=_NO_MAILBOX.code, remedy=_NO_MAILBOX)
     return f"/users/{quote(whose, safe='@')}" if whose else "/me"
+
+
+def _app_only(app: OAuth2App | None) -> bool:
+    return app is not None and app.provider == _APP_ONLY
 
 
 _WRONG_SCOPES = Remedy(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 
-from gateway.errors import MailboxUnavailableError, NotFoundError, Remedy
+from gateway.errors import MailboxUnavailableError, NotFoundError, Remedy, UnsupportedOperationError
 from gateway.model.bulk import Sorted
 from gateway.model.message import (
     AppendResult,
@@ -22,10 +22,12 @@ from gateway.provider import (
     Account,
     AttachmentStream,
     Changes,
+    Clock,
     Envelope,
     MessagePage,
     PageRequest,
     PollWatch,
+    Push,
     Session,
     SubmitReceipt,
     Watch,
@@ -36,6 +38,7 @@ from gateway_outlook_graph.folders import Mailboxes
 from gateway_outlook_graph.following import Following
 from gateway_outlook_graph.listing import Listing
 from gateway_outlook_graph.many import Many
+from gateway_outlook_graph.pushing import GraphPush
 from gateway_outlook_graph.reading import Reading
 from gateway_outlook_graph.resources import Folder
 from gateway_outlook_graph.searching import Searching
@@ -52,7 +55,18 @@ class GraphSession(Session):
     # A session costs nothing by itself, and Exchange takes four calls of a mailbox at once.
     readers: int = 4
 
-    def __init__(self, client: GraphClient, account: Account, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, client: GraphClient, account: Account, clock: Callable[[], float], now: Clock, *, foreign: bool
+    ) -> None:
+        """Prepare.
+
+        Args:
+            client: of the mailbox.
+            account: whose it is.
+            clock: monotonic seconds.
+            now: aware UTC.
+            foreign: whether a person opens the mailbox of somebody else.
+        """
         self._client = client
         self._mailboxes = Mailboxes(client, account.special_use, clock)
         self._reading = Reading(client, self._mailboxes)
@@ -63,6 +77,8 @@ class GraphSession(Session):
         self._submitting = Submitting(client, account)
         self._many = Many(client, self._mailboxes, self._reading, self._changing)
         self._following = Following(client, self._mailboxes, self._reading)
+        self._push = GraphPush(client, self._mailboxes, self._reading, now)
+        self._foreign = foreign
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -198,6 +214,16 @@ class GraphSession(Session):
         """Return how often to ask."""
         await self._mailboxes.folder(mailbox)
         return PollWatch(period=POLL_PERIOD)
+
+    async def push(self) -> Push:
+        """Return the account's subscriptions.
+
+        Microsoft takes one for a mailbox that somebody else opens, and then never calls: an app has to ask for it
+        (https://learn.microsoft.com/graph/outlook-change-notifications-overview).
+        """
+        if self._foreign:
+            raise UnsupportedOperationError("Microsoft tells a person only of changes to their own mailbox")
+        return self._push
 
 
 _NO_ACCESS = Remedy(

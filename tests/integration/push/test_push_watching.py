@@ -1,0 +1,103 @@
+"""A worker that is called: what it was not called for is found within one period, and what it was, at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.provider import utc_now
+from gateway_sandbox.testing import ALICE, RunningSandbox
+from gateway_workers.process import run_worker
+from gateway_workers.watching import Periods
+from tests.acceptance.graph_telephone import GraphTelephone
+from tests.acceptance.replay import replay, with_ids, without_empty
+from tests.integration.push.rig import PushWorld, open_push
+from tests.integration.queue.rig import eventually
+from tests.rigs.graph_client import GRAPH_SCOPES
+
+pytestmark = pytest.mark.anyio
+
+#: Seconds between two looks at everything, as short as the limit on calls allows.
+RECONCILE = 5.0
+NEVER = 1_000_000.0
+
+
+@pytest.fixture
+async def called(
+    redis_url: str, sandbox: RunningSandbox, tmp_path: Path, anyio_backend: str
+) -> AsyncIterator[PushWorld]:
+    async with open_push(redis_url, sandbox, tmp_path, utc_now) as world:
+        yield world
+
+
+@asynccontextmanager
+async def worker(world: PushWorld, periods: Periods) -> AsyncIterator[None]:
+    """Run one, with an account that is called."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_worker(world.settings, stop, name="worker", periods=periods))
+    try:
+        await world.account()
+
+        async def active() -> bool:
+            push = (await world.shown()).push
+            return push is not None and push.active
+
+        await eventually(active, "the service calls", 20)
+        yield
+    finally:
+        stop.set()
+        await running
+
+
+def telephone(world: PushWorld) -> GraphTelephone:
+    """Another program that uses the mailbox, which is empty."""
+    token = world.sandbox.sign_in(ALICE, GRAPH_SCOPES)["access_token"]
+    origin = world.sandbox.endpoints.origin
+    phone = GraphTelephone(origin, token, ALICE, lambda raw: world.sandbox.deliver(ALICE, raw), random.Random(7))
+    phone.empty()
+    return phone
+
+
+async def log(world: PushWorld) -> list[dict[str, Any]]:
+    found, _ = await world.services.events.log("alice", set(), after="0", until="+", limit=100_000)
+    return with_ids(msgspec.json.decode(event) for event in found)
+
+
+async def test_what_was_not_called_for_is_found_within_one_period(called: PushWorld) -> None:
+    """With 30 % of the calls lost, others doubled and out of order, the log equals the mailbox."""
+    phone = await asyncio.to_thread(telephone, called)
+    async with worker(called, Periods(full_pass=RECONCILE, pushed=RECONCILE)):
+        called.sandbox.fail("notifications_dropped", share=0.3)
+        called.sandbox.fail("notifications_duplicated", share=0.3)
+        called.sandbox.fail("notifications_reordered", share=0.3)
+        for _ in range(80):
+            await asyncio.to_thread(phone.act)
+        there = without_empty(await asyncio.to_thread(phone.truth))
+
+        async def told() -> bool:
+            return without_empty(replay(await log(called))) == there
+
+        await eventually(told, "the log equals the mailbox", 1.2 * RECONCILE + 5)
+    phone.close()
+
+
+async def test_what_is_called_for_is_told_at_once_in_every_mailbox(called: PushWorld) -> None:
+    """Also in one that nobody watches; no period comes to an end meanwhile."""
+    phone = await asyncio.to_thread(telephone, called)
+    async with worker(called, Periods(full_pass=NEVER, pushed=NEVER)):
+        await asyncio.to_thread(phone.call, "POST", "/me/mailFolders/archive/messages", {"subject": "filed"})
+        await called.deliver("news")
+
+        async def told() -> bool:
+            new = {event["path"] for event in await log(called) if event["event"] == "messageNew"}
+            return new == {"Archive", "INBOX"}
+
+        await eventually(told, "both are told", 10)
+    phone.close()
