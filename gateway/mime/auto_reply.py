@@ -19,6 +19,8 @@ _SUBJECT = re.compile(
 # RFC 3834 section 5.2; parameters may follow the keyword.
 _SUBMITTED = re.compile(r"auto-replied\b", re.IGNORECASE)
 _MARKERS = ("x-auto-response-suppress", "x-autoresponder", "x-autorespond", "x-autoreply", "x-mail-autoreply")
+#: Lower-case names of the fields that tell, beside Subject and In-Reply-To.
+TELLING_FIELDS = ("auto-submitted", "precedence", *_MARKERS)
 
 
 def is_auto_reply(headers: Mapping[str, Sequence[str]]) -> bool:

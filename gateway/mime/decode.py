@@ -103,7 +103,9 @@ def _decode(data: bytes, charset: str, errors: str, cut: bool) -> str | None:
 
 def unfold(value: bytes | str) -> str:
     """Return a header value as one line; octets above 127 are taken as UTF-8 (RFC 6532) or Windows-1252."""
-    text = value if isinstance(value, str) else decode_text(value)
+    text = value if isinstance(value, str) else value.decode("ascii") if value.isascii() else decode_text(value)
+    if "\n" not in text and "\r" not in text:
+        return text.strip(" \t")
     return re.sub(r"[\r\n]+", " ", re.sub(r"[\r\n]+(?=[ \t])", "", text)).strip(" \t")
 
 

@@ -10,10 +10,11 @@ import pytest
 from gateway.errors import ServiceUnavailableError
 from gateway.provider import MessagePage, PageRequest, Session
 from gateway_imap import ImapProvider
+from gateway_imap.entries import LISTED_FIELDS
 
 pytestmark = pytest.mark.anyio
 Start = Callable[..., Awaitable[Any]]
-FULL = b"(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (REFERENCES)]<0.2048>)"
+FULL = f"(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE {LISTED_FIELDS})".encode()
 DONE = b"TAG OK done\r\n"
 
 

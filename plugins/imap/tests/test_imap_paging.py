@@ -17,13 +17,14 @@ from gateway.model.server import Server
 from gateway.provider import Account, Login, MessagePage, PageRequest, Session
 from gateway.testing.context import AccountUnderTest, session_context
 from gateway_imap import ImapAccountSettings, ImapProvider
+from gateway_imap.entries import LISTED_FIELDS
 from tests.rigs.certificates import Certificates
 from tests.rigs.dovecot import GUEST_PASSWORD, Dovecot
 
 pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("dovecot")]
 Start = Callable[..., Awaitable[Any]]
 DONE = b"TAG OK done\r\n"
-FULL = b"(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (REFERENCES)]<0.2048>)"
+FULL = f"(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE {LISTED_FIELDS})".encode()
 _SEARCH = SearchQuery(subject="Message")
 
 

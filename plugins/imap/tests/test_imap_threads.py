@@ -100,7 +100,7 @@ async def test_nothing_is_asked_for_beside_the_listing(scripted: Start) -> None:
     async with ImapProvider().open(*server.account()) as session:
         await session.messages("INBOX", PageRequest())
     (fetch,) = [line for line in server.commands if b"FETCH" in line]
-    assert fetch.endswith(b" BODY.PEEK[HEADER.FIELDS (REFERENCES)]<0.2048>)")
+    assert fetch.endswith(b" X-MAIL-AUTOREPLY)]<0.4096>)")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.mime.identity import thread_id_of
 from gateway.mime.structure import MAX_TEXTS
 from gateway.model.message import Address, EncodedSize
 from gateway_imap.entries import addresses, internal_date, message_entry, read_headers
@@ -180,6 +181,35 @@ def test_automatic_replies_are_recognized_by_what_a_listing_shows() -> None:
     for subject, expected in (("Automatic reply: away", True), ("auto: hello", True), ("Hello", False)):
         row = {"ENVELOPE": [None, subject, None, None, None, None, None, None, "<1@x>", None]}
         assert message_entry(MESSAGE, row, None).is_auto_reply is expected
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected"),
+    [
+        (b"\r\n", False),
+        (b"", False),
+        (b"Auto-Submitted: auto-replied (vacation)\r\n\r\n", True),
+        (b"auto-submitted:\r\n\tauto-replied\r\n\r\n", True),
+        (b"Auto-Submitted: no\r\n\r\n", False),
+        (b"References: <auto-replied@x>\r\n\r\n", False),
+        (b"References: <1@x>\r\nPrecedence: auto_reply\r\n\r\n", True),
+        (b"Precedence: bulk\r\nX-Autoreply: yes\r\n\r\n", True),
+        (b"X-Auto-Response-Suppress: =?us-ascii?q?All?=\r\n\r\n", True),
+        (b"no field at all\r\n: x\r\n\r\nAuto-Submitted: auto-replied\r\n", False),
+    ],
+)
+def test_automatic_replies_are_recognized_by_the_header_of_a_listing(octets: bytes, expected: bool) -> None:
+    """The subject is in any language; the fields of RFC 3834 are not."""
+    row = {"BODY[HEADER.FIELDS (REFERENCES AUTO-SUBMITTED)]<0>": octets}
+    assert message_entry(MESSAGE, row, None).is_auto_reply is expected
+
+
+def test_thread_is_read_among_the_other_fields_of_a_listing() -> None:
+    """Which comes first is up to the message."""
+    octets = b"Auto-Submitted: auto-replied\r\nReferences:\r\n <root@x>\r\n <other@x>\r\nPrecedence: bulk\r\n\r\n"
+    row = {"BODY[HEADER.FIELDS (REFERENCES AUTO-SUBMITTED PRECEDENCE)]<0>": octets}
+    entry = message_entry(MESSAGE, row, None)
+    assert (entry.thread_id, entry.is_auto_reply) == (thread_id_of("<root@x>", None, None), True)
 
 
 def test_headers_keep_order_repetition_and_hostile_names() -> None:

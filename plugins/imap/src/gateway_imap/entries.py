@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.mime.auto_reply import is_auto_reply
+from gateway.mime.auto_reply import TELLING_FIELDS, is_auto_reply
 from gateway.mime.decode import decode_header
 from gateway.mime.identity import MOST_REFERENCES, email_id_of, thread_id_of
 from gateway.mime.parse import flag_fields
@@ -19,9 +19,18 @@ from gateway_imap.fetch_parser import Attributes
 from gateway_imap.ids import MessageId
 from gateway_imap.structure import EMPTY, Structure, read_structure
 
+_TELLING = " ".join(TELLING_FIELDS).upper()
 #: Names the thread of a message; the first octets will do, see `gateway.mime.identity`.
 REFERENCES = f"BODY.PEEK[HEADER.FIELDS (REFERENCES)]<0.{MOST_REFERENCES}>"
+#: Tells whether a message answers by itself.
+ANSWERING = f"BODY.PEEK[HEADER.FIELDS ({_TELLING})]<0.{MOST_REFERENCES}>"
+#: Both; a long field of one kind leaves room for the other.
+LISTED_FIELDS = f"BODY.PEEK[HEADER.FIELDS (REFERENCES {_TELLING})]<0.{2 * MOST_REFERENCES}>"
 
+Headers = dict[str, tuple[str, ...]]
+
+_FIELD_END = re.compile(rb"\r?\n(?![ \t])")
+_NO_FIELDS = (b"\r\n", b"")
 _MONTHS = {
     name: f"{number:02}"
     for number, name in enumerate(
@@ -38,14 +47,15 @@ def message_entry(message: MessageId, row: Attributes, use: SpecialUse | None) -
         row: what FETCH told.
         use: what its mailbox is for.
     """
-    fields = common_fields(message, row, use, references_of(row))
+    headers = headers_of(row)
+    fields = common_fields(message, row, use, headers)
     structure = structure_of(row)
     return MessageEntry(
         **fields,
         attachments=structure.attachments(message) if structure.others else (),
         text=structure.text_info(message),
         is_auto_reply=is_auto_reply(
-            {"subject": (fields["subject"] or "",), "in-reply-to": (fields["in_reply_to"] or "",)}
+            {**headers, "subject": (fields["subject"] or "",), "in-reply-to": (fields["in_reply_to"] or "",)}
         ),
     )
 
@@ -71,8 +81,8 @@ def structure_of(row: Attributes) -> Structure:
     return EMPTY if body is None else read_structure(body)
 
 
-def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None, references: str) -> dict[str, Any]:
-    """Return what listing and reading show alike; `references` is the field, which ENVELOPE lacks."""
+def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None, headers: Headers) -> dict[str, Any]:
+    """Return what listing and reading show alike; ENVELOPE lacks References, which are among the `headers`."""
     envelope = _envelope(row)
     senders = addresses(envelope[2])
     subject, in_reply_to, message_id = map(_text, (envelope[1], *envelope[8:10]))
@@ -81,7 +91,7 @@ def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None, r
         "id": message.encode(),
         "uid": message.uid,
         "email_id": own_id or own_email_id(row),
-        "thread_id": own_thread(row, references),
+        "thread_id": own_thread(row, headers),
         "date": internal_date(row.get("INTERNALDATE")),
         "size": _size(row),
         "subject": None if subject is None else _shown(subject),
@@ -102,10 +112,10 @@ def own_email_id(row: Attributes) -> str | None:
     return email_id_of(_text(envelope[9]), _size(row), _text(envelope[0]))
 
 
-def own_thread(row: Attributes, references: str) -> str | None:
+def own_thread(row: Attributes, headers: Headers) -> str | None:
     """Return the thread that a message belongs to by what its header says."""
     in_reply_to, message_id = map(_text, _envelope(row)[8:10])
-    return thread_id_of(message_id, references, in_reply_to)
+    return thread_id_of(message_id, " ".join(headers.get("references", ())), in_reply_to)
 
 
 def _envelope(row: Attributes) -> list[Any]:
@@ -188,13 +198,7 @@ def internal_date(value: Any) -> datetime | None:
         return None
 
 
-def references_of(row: Attributes) -> str:
-    """Return what `REFERENCES` brought."""
-    value = _header_octets(row).partition(b":")[2]
-    return value.decode("ascii") if value.isascii() and b"=?" not in value else decode_header(value)
-
-
-def headers_of(row: Attributes) -> dict[str, tuple[str, ...]]:
+def headers_of(row: Attributes) -> Headers:
     """Return the header fields that were fetched: lower-case name -> decoded values, in the order of the message."""
     return read_headers(_header_octets(row))
 
@@ -204,8 +208,10 @@ def _header_octets(row: Attributes) -> bytes:
     return octets if isinstance(octets, bytes) else str(octets).encode()
 
 
-def read_headers(octets: bytes) -> dict[str, tuple[str, ...]]:
+def read_headers(octets: bytes) -> Headers:
     """Return the fields of a header as `headers_of` does."""
+    if octets in _NO_FIELDS:
+        return {}
     found: dict[str, list[str]] = {}
     for name, value in _fields(octets):
         found.setdefault(name, []).append(decode_header(value))
@@ -213,8 +219,7 @@ def read_headers(octets: bytes) -> dict[str, tuple[str, ...]]:
 
 
 def _fields(octets: bytes) -> Iterable[tuple[str, bytes]]:
-    lines = re.split(rb"\r?\n(?![ \t])", octets)
-    for line in lines:
+    for line in _FIELD_END.split(octets):
         if not line:
             break
         name, colon, value = line.partition(b":")

@@ -33,7 +33,7 @@ _STRING, _NIL = b"\n", b"\x01"
 _ORDINARY = string.ascii_letters.encode() + string.digits.encode() + b" ()\\$.+/:;,=<>@!#&'*?^_`|~-" + _STRING
 _ATOM = re.compile(rb"([^0-9 ()\n\x01][^ ()\n\x01]*)")
 _FIELDS = b"BODY[HEADER.FIELDS ("
-_FIELDS_LITERAL = re.compile(rb"(BODY\[HEADER\.FIELDS \([A-Z-]+\)\](?:<0>)?) \{[0-9]+\}")
+_FIELDS_LITERAL = re.compile(rb"(BODY\[HEADER\.FIELDS \([A-Z -]+\)\](?:<0>)?) \{[0-9]+\}")
 _TO_JSON = bytes.maketrans(b" ()", b",[]")
 _decode = msgspec.json.Decoder().decode
 

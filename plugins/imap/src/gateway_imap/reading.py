@@ -14,7 +14,8 @@ from gateway.mime.structure import MAX_TEXTS
 from gateway.model.message import MessageDetail, MessageText, SpecialUse, TextType
 from gateway_imap.connection import Connection
 from gateway_imap.entries import (
-    REFERENCES,
+    ANSWERING,
+    LISTED_FIELDS,
     addresses,
     common_fields,
     headers_of,
@@ -55,8 +56,11 @@ class Target(NamedTuple):
     uid_validity: int
 
 
-def listed_items(connection: Connection, header: str = REFERENCES) -> bytes:
-    """Return what to fetch of a message for a listing; of its header what tells its thread, where Gmail does not."""
+def listed_items(connection: Connection, header: str | None = None) -> bytes:
+    """Return what to fetch of a message for a listing; of its header, unless told, what is not in ENVELOPE.
+
+    That is whether the message answers by itself, and its thread where Gmail does not tell it.
+    """
     items = _LISTED
     if b"QRESYNC" in connection.enabled:
         # Then a message tells whether it changed since the mailbox was selected, see `gateway_imap.selected`.
@@ -66,9 +70,8 @@ def listed_items(connection: Connection, header: str = REFERENCES) -> bytes:
     elif connection.has("OBJECTID"):
         # A server that has no threads tells NIL (RFC 8474 section 5.2).
         items += " EMAILID THREADID"
-    if header != REFERENCES or not connection.has("X-GM-EXT-1"):
-        items += f" {header}"
-    return f"({items})".encode("ascii")
+    header = header or (ANSWERING if connection.has("X-GM-EXT-1") else LISTED_FIELDS)
+    return f"({items} {header})".encode("ascii")
 
 
 def fetched_rows(reply: Reply, wanted: range | None) -> list[Attributes]:
@@ -206,7 +209,7 @@ def _detail(
     target: Target, row: Attributes, structure: Structure, text: MessageText | None, use: SpecialUse | None
 ) -> MessageDetail:
     headers = headers_of(row)
-    fields = common_fields(target.id, row, use, " ".join(headers.get("references", ())))
+    fields = common_fields(target.id, row, use, headers)
     envelope = row.get("ENVELOPE")
     known = envelope if isinstance(envelope, list) and len(envelope) >= 10 else [None] * 10
     senders = addresses(known[3])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway.errors import InvalidRequestError, UnsupportedOperationError
 from gateway.mime.identity import HASHED, thread_root
 from gateway_imap.connection import Connection
-from gateway_imap.entries import REFERENCES, own_thread, references_of
+from gateway_imap.entries import REFERENCES, headers_of, own_thread
 from gateway_imap.matching import matching
 from gateway_imap.wire import quoted
 
@@ -44,4 +44,4 @@ def of_thread(connection: Connection, id: str, found: Sequence[range]) -> list[r
     """
     if sum(map(len, found)) > _MOST:
         raise UnsupportedOperationError("too many messages refer to this thread", code="UnsupportedSearchTerm")
-    return matching(connection, found, _ITEMS, lambda row: own_thread(row, references_of(row)) == id)
+    return matching(connection, found, _ITEMS, lambda row: own_thread(row, headers_of(row)) == id)
