@@ -10,6 +10,7 @@ from msgspec import Meta
 from gateway.api.call import Call
 from gateway.api.operation import operation
 from gateway.api.paging import Paging
+from gateway.api.requests import read_timeout
 from gateway.errors import GatewayError
 from gateway.model.account import (
     AccountCreate,
@@ -36,6 +37,7 @@ from gateway.model.base import Payload
 from gateway.model.signature import SignatureList
 from gateway.model.verification import VerifyAccount, VerifyResult
 from gateway.queue import operations
+from gateway.services.verification import TIMEOUT as VERIFICATION_TIMEOUT
 
 _ACCOUNT = "/v1/account/{account}"
 
@@ -267,7 +269,7 @@ async def list_signatures(call: Call) -> bytes:
 )
 async def verify_account(call: Call, body: VerifyAccount) -> VerifyResult:
     """Test IMAP and SMTP servers without storing anything."""
-    return await call.services.verification.verify(body)
+    return await call.services.verification.verify(body, read_timeout(call.headers, VERIFICATION_TIMEOUT))
 
 
 @operation(

@@ -27,6 +27,8 @@ HEARTBEAT = 25.0
 _RETRY_DELAY = 0.5
 
 _ID = r"^[0-9]{1,15}-[0-9]{1,19}$"
+# Some write nanoseconds.
+_TIME = {"maxLength": 64}
 _LAST_EVENT_ID = "last-event-id"
 
 Types = Annotated[
@@ -50,11 +52,13 @@ class EventsQuery(Payload, frozen=True, kw_only=True):
 
     account: AccountFilter | None = None
     types: Types = "*"
-    from_: Annotated[datetime, Meta(description="Written then or later")] | None = msgspec.field(
-        name="from", default=None
+    from_: Annotated[datetime, Meta(description="Written then or later", extra_json_schema=_TIME)] | None = (
+        msgspec.field(name="from", default=None)
     )
-    to: Annotated[datetime, Meta(description="Written then or earlier")] | None = None
-    cursor: Annotated[str, Meta(pattern=_ID, description="`nextCursor` of an earlier answer")] | None = None
+    to: Annotated[datetime, Meta(description="Written then or earlier", extra_json_schema=_TIME)] | None = None
+    cursor: Annotated[str, Meta(max_length=35, pattern=_ID, description="`nextCursor` of an earlier answer")] | None = (
+        None
+    )
     page_size: Annotated[int, Meta(ge=1, le=1000, description="Events at most")] = 100
 
 

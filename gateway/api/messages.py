@@ -25,6 +25,7 @@ from gateway.model.message import (
     TextType,
 )
 from gateway.model.submission import AppendRequest
+from gateway.provider import LONGEST_CURSOR
 from gateway.queue import operations
 
 _ACCOUNT = "/v1/account/{account}"
@@ -38,7 +39,8 @@ class MessageListQuery(Payload, frozen=True, kw_only=True):
 
     path: MailboxPath
     cursor: (
-        Annotated[str, Meta(max_length=1048576, description="Cursor of an earlier page; wins over `page`")] | None
+        Annotated[str, Meta(max_length=LONGEST_CURSOR, description="Cursor of an earlier page; wins over `page`")]
+        | None
     ) = None
     page: Annotated[int, Meta(ge=0, le=1048576, description="Page, from 0")] = 0
     page_size: Annotated[int, Meta(ge=1, le=1000, description="Messages on a page")] = 20

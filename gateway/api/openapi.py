@@ -41,6 +41,9 @@ TAGS: Mapping[str, str] = {
     "Gateway": "The state of this installation",
 }
 
+#: Octets of path and query that the HTTP server takes.
+LONGEST_ADDRESS = 65_534
+
 #: Status codes that any operation can answer, with what they mean.
 STATUS_TEXT: Mapping[int, str] = {
     400: "A value is wrong; `fields` names it",
@@ -50,16 +53,20 @@ STATUS_TEXT: Mapping[int, str] = {
     405: "The path does not take this method",
     409: "The thing exists already, or is in another state",
     413: "Too large",
+    414: f"The address is longer than {LONGEST_ADDRESS} octets, which what is documented here never is; without a body",
     415: "The body is not JSON",
     416: "There is no such part",
     422: "The mail service cannot do this, or the message cannot be rendered",
     429: "Too many calls; try again after `ttl` seconds",
+    431: "Header and address are longer than a million octets; without a body",
     500: "The gateway failed",
     502: "The mail service failed, and the outcome may be unknown",
     503: "The account, its worker or the gateway's state is not available now; `state` and `remedy` say why",
     504: "No answer within the time the caller allowed; the work may still finish",
 }
-_ALWAYS = (400, 401, 403, 429, 500, 503)
+# What the HTTP server answers before the gateway sees the request.
+_OF_THE_SERVER = (414, 431)
+_ALWAYS = (400, 401, 403, 429, 500, 503, *_OF_THE_SERVER)
 _FOR_ACCOUNTS = (404, 502, 503, 504)
 
 
@@ -102,7 +109,7 @@ def openapi_document(
         "components": {
             "schemas": schemas,
             "parameters": _PARAMETERS,
-            "responses": {f"Error{status}": _error_response(STATUS_TEXT[status]) for status in statuses},
+            "responses": {f"Error{status}": _error_response(status) for status in statuses},
             "securitySchemes": _SECURITY,
         },
     }
@@ -172,7 +179,10 @@ _ERROR: Schema = {
 }
 
 
-def _error_response(text: str) -> Schema:
+def _error_response(status: int) -> Schema:
+    text = STATUS_TEXT[status]
+    if status in _OF_THE_SERVER:
+        return {"description": text}
     schema = {"$ref": REFERENCE.format(name="Error")}
     media_types = ("application/json", "application/problem+json")
     return {"description": text, "content": {media_type: {"schema": schema} for media_type in media_types}}
@@ -248,7 +258,7 @@ def _reference(cls: type) -> Schema:
 
 def _statuses(operation: Operation) -> set[int]:
     if operation.scope is None:
-        return {400, 500, *operation.errors}
+        return {400, 500, *_OF_THE_SERVER, *operation.errors}
     statuses = {*_ALWAYS, *operation.errors}
     if "account" in operation.parameters:
         statuses.update(_FOR_ACCOUNTS)

@@ -25,7 +25,7 @@ class PathParameter:
 PATH_PARAMETERS: Mapping[str, PathParameter] = {
     "account": PathParameter(256, "Account id"),
     "message": PathParameter(256, "Message id"),
-    "text": PathParameter(10240, "Id of a message's text, from its `text.id`"),
+    "text": PathParameter(4096, "Id of a message's text, from its `text.id`"),
     "attachment": PathParameter(2048, "Attachment id"),
     "app": PathParameter(256, "OAuth2 app id"),
     "token": PathParameter(128, "Token id, or the token itself"),

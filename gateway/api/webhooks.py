@@ -28,7 +28,7 @@ class DeliveriesQuery(Payload, frozen=True, kw_only=True):
     endpoint: EndpointId | None = None
     account: AccountId | None = None
     state: DeliveryState | None = None
-    cursor: Annotated[str, Meta(max_length=16384, description="`nextCursor` of the page before")] | None = None
+    cursor: Annotated[str, Meta(max_length=1024, description="`nextCursor` of the page before")] | None = None
     page_size: Annotated[int, Meta(ge=1, le=1000, description="Entries on a page")] = 20
 
 

@@ -23,7 +23,7 @@ from gateway.provider.account import (
     OAuth2App,
     SessionContext,
 )
-from gateway.provider.cursors import Listed, Place, cursors, numbered_place, read_cursor, slice_page
+from gateway.provider.cursors import LONGEST_CURSOR, Listed, Place, cursors, numbered_place, read_cursor, slice_page
 from gateway.provider.identity import AppGuide, AuthorizationStart, Grant, Identity, IdentityProvider, SignedInUser
 from gateway.provider.mail import (
     AttachmentStream,
@@ -49,6 +49,7 @@ from gateway.provider.watch import PollWatch, SocketWatch, Watch
 __all__ = [
     "CONSENT_STATE",
     "DIRECT",
+    "LONGEST_CURSOR",
     "NOBODY",
     "Account",
     "AppGuide",

@@ -18,7 +18,13 @@ from gateway.errors import CursorExpiredError
 from gateway.provider.mail import PageRequest
 from gateway.provider.structs import Struct
 
-Position: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)] | Annotated[str, Meta(max_length=1024)]
+#: Characters of a cursor: the address of a request has an end, and what a client encodes becomes longer there.
+LONGEST_CURSOR = 4096
+
+#: Text is printable ASCII, so that cursors are no longer than that; one is made by `_next`.
+Position: TypeAlias = (
+    Annotated[int, Meta(ge=0, lt=2**53)] | Annotated[str, Meta(max_length=1024, pattern=r"^[\x20-\x7e]*\x00?\Z")]
+)
 _Count: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
 
 

@@ -23,7 +23,7 @@ from gateway.services.sessions import SessionService
 from gateway.store.accounts import AccountConfig
 from gateway.store.store import Store, to_json
 
-#: Seconds for all servers together.
+#: Seconds for all servers together, unless the caller says.
 TIMEOUT = 40.0
 
 _IDENTITY = "verify-account"
@@ -36,11 +36,15 @@ class VerificationService:
         self._store = store
         self._jobs = jobs
 
-    async def verify(self, request: VerifyAccount) -> VerifyResult:
+    async def verify(self, request: VerifyAccount, timeout: float = TIMEOUT) -> VerifyResult:
         """Try the servers of a request and tell how each did.
+
+        Args:
+            timeout: seconds to wait for the verdicts.
 
         Raises:
             InvalidRequestError: a server has no host, port or login, or the proxy is none.
+            DeadlineError: there are no verdicts yet.
         """
         for key, server in (("imap", request.imap), ("smtp", request.smtp)):
             if server is True:
@@ -51,7 +55,7 @@ class VerificationService:
                         raise invalid(f"{key}.{name}", "is required")
         checked_proxy("proxy", request.proxy)
         sealed = self._store.cipher.seal(to_json(request), _IDENTITY).encode()
-        answer = await self._jobs.call(ACCOUNT_VERIFY, "", VerifyArguments(sealed=sealed), timeout=TIMEOUT)
+        answer = await self._jobs.call(ACCOUNT_VERIFY, "", VerifyArguments(sealed=sealed), timeout=timeout)
         return msgspec.json.decode(answer, type=VerifyResult)
 
 

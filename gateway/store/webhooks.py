@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from gateway.errors import InvalidRequestError
 from gateway.model.webhook import DEFAULT_ENDPOINT, DeliveryState, WebhookDelivery
@@ -225,7 +224,8 @@ class ProgressStore:
         await self._store.control.call("DEL", keys.webhook_farewell(endpoint, account))
 
 
-_Place = Annotated[str, Meta(pattern=r"^(\d{1,19}-\d{1,19}|\+)$")]
+# What a cursor says: the last attempt of the page, and the stream that it stands in.
+_CURSOR = re.compile(r"(\d{1,19}-\d{1,19}) (.{1,300})")
 
 
 class DeliveryStore:
@@ -275,50 +275,54 @@ class DeliveryStore:
         Raises:
             InvalidRequestError: the cursor is none that was given out.
         """
-        places = _decode_cursor(cursor)
+        place = _decode_cursor(cursor)
         streams = [stream for endpoint in endpoints for stream in _streams(endpoint, state)]
         oldest = f"{int((now - KEPT).timestamp() * 1000)}"
-        readers = [_Reader(self._store, name, key, places.get(name, "+"), oldest) for name, key in streams]
+        readers = [_Reader(self._store, name, key, _until(name, place), oldest) for name, key in streams]
         found: list[WebhookDelivery] = []
+        following = cursor
         while len(found) < size:
             heads = [reader for reader in readers if await reader.ready()]
             if not heads:
                 return found, None
-            delivery = max(heads, key=lambda reader: reader.head).take()
+            reader = max(heads, key=lambda reader: reader.head)
+            id, delivery = reader.take()
+            following = _encode_cursor(id, reader.name)
             if account in (None, delivery.account) and state in (None, delivery.state):
                 found.append(delivery)
-        return found, _encode_cursor({reader.name: reader.place for reader in readers})
+        return found, following
 
 
 class _Reader:
-    """Walks back through one stream."""
+    """Walks back through one stream, from `until` on as XREVRANGE takes it."""
 
-    def __init__(self, store: Store, name: str, key: str, place: str, oldest: str) -> None:
+    def __init__(self, store: Store, name: str, key: str, until: str, oldest: str) -> None:
         self.name = name
-        self.place = place
         self._key = key
         self._store = store
+        self._until = until
         self._oldest = oldest
         self._waiting: list[tuple[str, WebhookDelivery]] = []
         self._ended = False
 
     @property
-    def head(self) -> tuple[int, int]:
+    def head(self) -> tuple[int, int, str]:
+        """What comes next by time; ids are those of one stream, so that two may have the same."""
         ms, _, seq = self._waiting[0][0].partition("-")
-        return int(ms), int(seq)
+        return int(ms), int(seq), self.name
 
     async def ready(self) -> bool:
         """Tell whether there is another one."""
         if not self._waiting and not self._ended:
-            until = self.place if self.place == "+" else f"({self.place}"
-            found = await self._store.control.call("XREVRANGE", self._key, until, self._oldest, "COUNT", 200)
+            found = await self._store.control.call("XREVRANGE", self._key, self._until, self._oldest, "COUNT", 200)
             self._waiting = [(id.decode(), _delivery(fields)) for id, fields in found]
             self._ended = not found
         return bool(self._waiting)
 
-    def take(self) -> WebhookDelivery:
-        self.place, delivery = self._waiting.pop(0)
-        return delivery
+    def take(self) -> tuple[str, WebhookDelivery]:
+        id, delivery = self._waiting.pop(0)
+        self._until = f"({id}"
+        return id, delivery
 
 
 def _streams(endpoint: str, state: DeliveryState | None) -> Iterator[tuple[str, str]]:
@@ -333,16 +337,27 @@ def _delivery(fields: Any) -> WebhookDelivery:
     return msgspec.json.decode(value, type=WebhookDelivery)
 
 
-def _encode_cursor(places: dict[str, str]) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(places)).decode().rstrip("=")
+def _until(name: str, place: tuple[str, str] | None) -> str:
+    """Return where a stream goes on after a place in another one, in the order of `_Reader.head`."""
+    if place is None:
+        return "+"
+    id, last = place
+    return id if name < last else f"({id}"
 
 
-def _decode_cursor(cursor: str | None) -> dict[str, str]:
+def _encode_cursor(id: str, name: str) -> str:
+    return base64.urlsafe_b64encode(f"{id} {name}".encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str | None) -> tuple[str, str] | None:
     if cursor is None:
-        return {}
+        return None
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        return msgspec.json.decode(text, type=dict[str, _Place])
-    except (binascii.Error, msgspec.MsgspecError, UnicodeError, ValueError):
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except ValueError:
+        text = ""
+    found = _CURSOR.fullmatch(text)
+    if found is None:
         field = {"message": '"cursor" is none that was given out', "key": "cursor"}
-        raise InvalidRequestError("Input validation failed", fields=[field]) from None
+        raise InvalidRequestError("Input validation failed", fields=[field])
+    return found[1], found[2]

@@ -85,7 +85,19 @@ def test_texts_beyond_the_hundredth_are_attachments() -> None:
     """The id of the text, and the command that fetches it, stay short."""
     structure = read_structure([*[text("plain")] * 16_000, "mixed", None, None, None])
     assert (len(structure.plain), len(structure.others)) == (MAX_TEXTS, 16_000 - MAX_TEXTS)
-    assert len(structure.text_info(MESSAGE).id) < 10_240  # type: ignore[union-attr]
+    assert len(structure.text_info(MESSAGE).id) <= 4096  # type: ignore[union-attr]
+
+
+def test_texts_deep_in_many_parts_are_attachments_when_their_numbers_become_too_long() -> None:
+    """The API takes ids of texts of 4096 characters."""
+    body: list[Any] = [*[text("plain")] * 100, "mixed", None, None, None]
+    for _ in range(28):
+        body = [*[image(None)] * 999, body, "mixed", None, None, None]
+    structure = read_structure(body)
+    id = structure.text_info(MESSAGE).id  # type: ignore[union-attr]
+    assert len(id) <= 4096
+    assert decode_text_id(id).plain == tuple(part.number for part in structure.plain)
+    assert len(structure.plain) + len(structure.others) == 100 + 28 * 999
 
 
 def test_message_of_one_part_is_part_one() -> None:

@@ -296,3 +296,9 @@ async def test_verification_names_what_is_missing(body: Any, gateway: Installati
     before = gateway.keyspace()
     assert refusal(await client.post("/v1/verifyAccount", json=body), 400) == "InvalidRequest"
     assert gateway.keyspace() == before
+
+
+async def test_verification_waits_no_longer_than_the_caller(client: httpx.AsyncClient) -> None:
+    """Here no worker does it. By default it is given more time than anything else."""
+    answer = await client.post("/v1/verifyAccount", json={}, headers={"X-EE-Timeout": "50"})
+    assert refusal(answer, 504) == "Timeout"

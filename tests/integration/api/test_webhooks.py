@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 
 from gateway.model.webhook import WebhookDelivery
 from gateway.redis import keys
+from gateway.store.store import to_json
 from gateway.store.webhooks import DeliveryStore
 from tests.integration.api.installation import Installation
 from tests.integration.api.refusals import refusal
@@ -160,6 +162,33 @@ async def test_deliveries_are_listed_with_what_was_answered(gateway: Installatio
     rest = await client.get("/v1/webhooks/deliveries", params={"pageSize": 2, "cursor": page["nextCursor"]})
     assert [record["eventId"] for record in rest.json()["deliveries"]] == ["0"]
     assert rest.json()["nextCursor"] is None
+
+
+async def test_cursor_of_deliveries_is_short_however_many_routes_there_are(gateway: Installation) -> None:
+    """Attempts of different endpoints may have the same number; none is listed twice or left out."""
+    store, endpoints = DeliveryStore(gateway.services.store), [f"{number:011}" for number in range(150)]
+    now = gateway.clock()
+    for endpoint in endpoints:
+        delivery = WebhookDelivery(
+            endpoint=endpoint,
+            account="ann",
+            event="messageNew",
+            event_id="1",
+            state="delivered",
+            time=now,
+            attempt=0,
+            duration=1,
+        )
+        for name in (keys.webhook_deliveries(endpoint), keys.webhook_dead_letters(endpoint)):
+            for number in range(2):
+                id = f"{int(now.timestamp() * 1000)}-{number}"
+                await gateway.services.store.control.call("XADD", name, id, "d", to_json(delivery))
+    found, cursor = await store.list(endpoints, account=None, state=None, cursor=None, size=7, now=now)
+    while cursor is not None:
+        assert len(cursor) < 100
+        more, cursor = await store.list(endpoints, account=None, state=None, cursor=cursor, size=70, now=now)
+        found += more
+    assert Counter(delivery.endpoint for delivery in found) == dict.fromkeys(endpoints, 4)
 
 
 @pytest.mark.parametrize("cursor", ["x", "e30=", "WyJhIl0", "eyJkZWZhdWx0IjoiKiJ9", "\u00e9"])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import CursorExpiredError
-from gateway.provider import PageRequest, read_cursor, slice_page
+from gateway.provider import LONGEST_CURSOR, PageRequest, read_cursor, slice_page
 
 
 def _list(positions: set[int], size: int, asked: str | int) -> tuple[list[int], str | None, str | None]:
@@ -86,6 +86,7 @@ def _cursor(value: object) -> str:
         (_cursor({"page": 1, "first": 20, "below": 2**53}), "InvalidCursorValue"),
         (_cursor({"page": 1, "first": 20, "below": -1}), "InvalidCursorValue"),
         (_cursor({"page": 1, "first": 20, "above": "3"}), "InvalidCursorValue"),
+        (_cursor({"page": 1, "first": 20, "above": "\u00fc"}), "InvalidCursorValue"),
     ],
 )
 def test_foreign_and_damaged_cursors_and_those_of_an_earlier_version_are_refused(cursor: str, code: str) -> None:
@@ -93,3 +94,16 @@ def test_foreign_and_damaged_cursors_and_those_of_an_earlier_version_are_refused
     with pytest.raises(CursorExpiredError) as caught:
         read_cursor("kind", cursor)
     assert caught.value.error_code == code
+
+
+def test_longest_cursor_fits_an_address() -> None:
+    """Positions of text may need two octets for each character."""
+    most = 2**53 - 1
+    quotes = '"' * 1023
+    positions = [quotes + mark for mark in ("c", "b", "a")]
+    page = slice_page("kind", PageRequest(size=1), positions)
+    assert page.next_cursor is not None
+    place = msgspec.structs.replace(read_cursor("kind", page.next_cursor, str), page=most, first=most, validity=most)
+    longest = _cursor(msgspec.structs.replace(place, below=f"{quotes}\0"))
+    assert len(longest) <= LONGEST_CURSOR
+    assert read_cursor("kind", longest, str).page == most

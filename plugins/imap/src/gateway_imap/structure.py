@@ -12,6 +12,8 @@ from gateway_imap.ids import MessageId
 
 #: Multiparts deeper than this are shown as one attachment, whose size the server does not tell.
 _DEEPEST = 30
+# Octets that the numbers of texts may take in the id of all of them: the API takes ids of 4096 characters.
+_ROOM = 3000
 
 
 class Part(NamedTuple):
@@ -83,10 +85,14 @@ def read_structure(body: Any) -> Structure:
     plain: list[Part] = []
     html: list[Part] = []
     others: list[Part] = []
+    room = _ROOM
     for part in parts:
-        if not _is_text(part) or len(plain) + len(html) >= MAX_TEXTS:
+        taken = len(part.number) + 2
+        if not _is_text(part) or len(plain) + len(html) >= MAX_TEXTS or taken > room:
             others.append(part)
-        elif part.content_type == "text/plain":
+            continue
+        room -= taken
+        if part.content_type == "text/plain":
             plain.append(part)
         else:
             html.append(part)
