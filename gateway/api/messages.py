@@ -286,6 +286,7 @@ async def delete_message(call: Call, query: DeleteQuery) -> bytes:
     action="write",
     group="message",
     returns=AppendResult,
+    errors=(422,),
     takes_mail=True,
 )
 async def append_message(call: Call, body: AppendRequest) -> bytes | AppendResult:

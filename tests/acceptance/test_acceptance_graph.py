@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.client import Client, account_path, message_path
+from tests.acceptance.client import Client, RefusedError, account_path, message_path
 from tests.acceptance.letters import letter
 from tests.acceptance.stack import GatewayStack
 from tests.rigs.processes import wait_until
@@ -126,3 +126,12 @@ def test_nothing_is_told_twice_when_the_service_forgets_what_it_told(
     assert sorted((name, data["subject"]) for name, _, data in told) == [
         ("messageNew", subject) for subject in ("before", "delta_expired", "resync_required")
     ]
+
+
+def test_message_that_cannot_be_stored_is_refused_as_documented(api: Client, carol: str) -> None:
+    """Graph reads what it stores."""
+    with pytest.raises(RefusedError) as caught:
+        api.post(f"{account_path(carol)}/message", {"path": "Drafts", "raw": ""})
+    assert caught.value.status == 422
+    described = api.get("/openapi.json")["paths"]["/v1/account/{account}/message"]["post"]
+    assert "422" in described["responses"]
