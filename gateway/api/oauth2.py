@@ -119,4 +119,22 @@ async def verify_app(call: Call, body: VerifyApp) -> bytes:
     return await call.services.jobs.call(operations.OAUTH_VERIFY, "", arguments, timeout=max(call.timeout, 30.0))
 
 
-OPERATIONS = (list_apps, create_app, get_app, update_app, delete_app, verify_app)
+@operation(
+    "GET",
+    "/v1/pubsub/status",
+    operation_id="getV1PubsubStatus",
+    summary="List Pub/Sub apps",
+    tag="OAuth2 Applications",
+    action="read",
+    group="diagnostics",
+    returns=AppList,
+)
+async def list_pub_sub_apps(call: Call, query: Paging) -> AppList:
+    """List the OAuth2 apps with the base scopes `pubsub`, by which Google tells of new mail.
+
+    It needs a plugin that registers such apps; of those that come with the gateway none does, so the list is empty.
+    """
+    return await call.services.apps.list_pub_sub(query.page, query.page_size)
+
+
+OPERATIONS = (list_apps, create_app, get_app, update_app, delete_app, verify_app, list_pub_sub_apps)

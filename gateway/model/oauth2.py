@@ -23,6 +23,9 @@ TopicName = Annotated[str, Meta(max_length=256, pattern=r"^(?!goog)[A-Za-z][A-Za
 #: Providers whose apps sign in by themselves, without a user (RFC 6749 section 4.4).
 SERVICE_PROVIDERS: frozenset[str] = frozenset({"outlookService", "gmailService"})
 
+#: The base scopes of apps by which Google tells of new mail.
+PUB_SUB = "pubsub"
+
 #: What an app of Microsoft has unless it says otherwise.
 DEFAULT_AUTHORITY, DEFAULT_CLOUD = "common", "global"
 

@@ -17,6 +17,7 @@ from gateway.model.oauth2 import (
     DEFAULT_AUTHORITY,
     DEFAULT_CLOUD,
     MASK,
+    PUB_SUB,
     SERVICE_PROVIDERS,
     AppCreate,
     AppCreated,
@@ -130,6 +131,13 @@ class AppService:
         apps = [await self._apps.get(id) for id in chunk]
         details = tuple(self._detail(app) for app in apps if app is not None)
         return AppList(total=len(ids), page=page, pages=pages, apps=details)
+
+    async def list_pub_sub(self, page: int, page_size: int) -> AppList:
+        """Return one page of the apps by which Google would tell of new mail."""
+        apps = [await self._apps.get(id) for id in await self._apps.ids()]
+        known = [app for app in apps if app is not None and app.record.base_scopes == PUB_SUB]
+        chunk, pages = page_of(known, page, page_size)
+        return AppList(total=len(known), page=page, pages=pages, apps=tuple(self._detail(app) for app in chunk))
 
     async def offered(self) -> tuple[AppRecord, ...]:
         """Return the apps that a hosted form offers."""

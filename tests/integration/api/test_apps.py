@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from gateway.model.oauth2 import VerifyApp
+from gateway.model.oauth2 import AppRecord, VerifyApp
+from gateway.store.apps import StoredApp
 from tests.integration.api.installation import SERVICE_URL, Installation
 from tests.integration.api.refusals import refusal
 
@@ -267,3 +268,17 @@ async def test_without_a_service_url_no_link_is_made(gateway: Installation, clie
     await gateway.services.runtime_settings.update({"serviceUrl": None})
     answer = await client.post("/v1/authentication/form", json={"redirectUrl": "https://client.example/"})
     assert refusal(answer, 400) == "MissingServiceURLSetup"
+
+
+async def test_pub_sub_apps_are_listed_apart_from_all_others(gateway: Installation, client: httpx.AsyncClient) -> None:
+    """No plugin here registers one, so those of the list are put into the store; secrets are masked as everywhere."""
+    await create(client)
+    empty = (await client.get("/v1/pubsub/status")).json()
+    assert empty == {"total": 0, "page": 0, "pages": 0, "apps": []}
+    for number in range(3):
+        record = AppRecord(id=f"push-{number}", name=f"Push {number}", provider="gmailService", base_scopes="pubsub")
+        await gateway.services.apps._apps.save(StoredApp(record=record, secrets={"serviceKey": "private"}))
+    found = (await client.get("/v1/pubsub/status", params={"page": 1, "pageSize": 2})).json()
+    assert (found["total"], found["page"], found["pages"]) == (3, 1, 2)
+    assert [app["id"] for app in found["apps"]] == ["push-2"]
+    assert found["apps"][0]["serviceKey"] == MASK
