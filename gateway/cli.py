@@ -1,5 +1,5 @@
-"""The command line: ``gateway serve | worker | smtp | dev | demo | check | events | tokens | secrets | plugins |
-openapi``.
+"""The command line: ``gateway serve | worker | smtp | inbound | dev | demo | check | events | tokens | secrets |
+plugins | openapi``.
 
 Commands of other packages, such as the worker, are found by their entry point in the group ``gateway.commands``.
 """
@@ -147,6 +147,15 @@ def smtp(with_parent: bool) -> None:
     from gateway.msa.server import serve as serve_smtp  # noqa: PLC0415
 
     run_process(serve_smtp, with_parent=with_parent)
+
+
+@main.command(short_help="Run the receiver of delivery tests.")
+@process_options
+def inbound(with_parent: bool) -> None:
+    """Take the messages of delivery tests over SMTP and say what they are like. Start as many as you like."""
+    from gateway.inbound.server import serve as serve_inbound  # noqa: PLC0415
+
+    run_process(serve_inbound, with_parent=with_parent)
 
 
 @main.command(short_help="Run everything on this machine, with a pretend mail service.")

@@ -20,9 +20,12 @@ from gateway.errors import ConfigurationError
 
 PREFIX = "GATEWAY_"
 
-#: Read by tests only; they are not settings of a process.
 _TOKEN = re.compile("[0-9a-f]{64}")
 
+#: RFC 1123 section 2.1, with two labels at least.
+_DOMAIN = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+#: Read by tests only; they are not settings of a process.
 _FOREIGN = frozenset({"GATEWAY_TEST_REQUIRE"})
 
 #: Mebibytes that a worker needs before it has read any mail, with some to spare.
@@ -60,6 +63,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         smtp_tls_port: where it listens with TLS from the beginning; 0 for nowhere.
         smtp_cert_file, smtp_key_file: its certificate with what signed it, and the key, in PEM.
         smtp_max_size: octets that a message may have.
+        delivery_test_domain: the domain of the addresses that delivery tests write to, in lower case.
+        inbound_host, inbound_port: where ``gateway inbound`` takes their mail.
+        inbound_resolver: address and port of the name server that it asks; by default those of the system.
     """
 
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -80,6 +86,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     smtp_cert_file: Path | None = None
     smtp_key_file: Path | None = None
     smtp_max_size: int = 25 * 1024 * 1024
+    delivery_test_domain: str | None = None
+    inbound_host: str = "127.0.0.1"
+    inbound_port: int = 2526
+    inbound_resolver: tuple[str, int] | None = None
 
     def __repr__(self) -> str:
         return f"Settings(host={self.host!r}, port={self.port}, data_dir={self.data_dir!r})"
@@ -211,6 +221,21 @@ def _egress(value: str) -> Egress:
     return Egress(private="private" in words, networks=tuple(networks))
 
 
+def _domain(value: str) -> str:
+    if not _DOMAIN.fullmatch(value.lower()):
+        raise ValueError("must be the name of a domain, in ASCII")
+    return value.lower()
+
+
+def _name_server(value: str) -> tuple[str, int]:
+    """Return address and port of `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`."""
+    host, _, port = value.rpartition(":") if value.count(":") == 1 or "]:" in value else (value, "", "53")
+    try:
+        return str(ipaddress.ip_address(host.strip("[]"))), _port(port)
+    except ValueError:
+        raise ValueError("must be the address of a name server, with or without a port") from None
+
+
 _READERS: dict[str, tuple[str, Any]] = {
     "GATEWAY_REDIS_URL": ("redis_url", _url),
     "GATEWAY_BROKER_URL": ("broker_url", _url),
@@ -230,4 +255,8 @@ _READERS: dict[str, tuple[str, Any]] = {
     "GATEWAY_SMTP_CERT_FILE": ("smtp_cert_file", Path),
     "GATEWAY_SMTP_KEY_FILE": ("smtp_key_file", Path),
     "GATEWAY_SMTP_MAX_SIZE": ("smtp_max_size", _octets),
+    "GATEWAY_DELIVERY_TEST_DOMAIN": ("delivery_test_domain", _domain),
+    "GATEWAY_INBOUND_HOST": ("inbound_host", str),
+    "GATEWAY_INBOUND_PORT": ("inbound_port", _port),
+    "GATEWAY_INBOUND_RESOLVER": ("inbound_resolver", _name_server),
 }

@@ -27,6 +27,7 @@ TAGS: Mapping[str, str] = {
     "Message": "Messages: list, search, read, change, store",
     "Multi Message Actions": "All messages of a mailbox that a search finds: change, move, delete",
     "Submit": "Sending mail",
+    "Delivery Test": "What a receiver makes of the mail of an account",
     "SMTP Gateway": "Relays that mail can be sent through",
     "Blocklists": "Who does not want the mail of a list",
     "Templates": "Texts of messages with places to fill in",

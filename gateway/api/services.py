@@ -15,6 +15,7 @@ from gateway.services.accounts import AccountService
 from gateway.services.apps import AppService
 from gateway.services.autoconfig import AutoconfigService
 from gateway.services.blocklists import BlocklistService
+from gateway.services.delivery_tests.service import DeliveryTestService
 from gateway.services.dispatch import Dispatcher
 from gateway.services.drafts import DraftService
 from gateway.services.events import EventService
@@ -121,6 +122,9 @@ class Services(Protocol):
 
     @property
     def submissions(self) -> SubmissionService: ...
+
+    @property
+    def delivery_tests(self) -> DeliveryTestService: ...
 
     @property
     def drafts(self) -> DraftService: ...

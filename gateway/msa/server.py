@@ -5,25 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import logging
 import ssl
-import time
 from collections.abc import AsyncIterator
 
 import structlog
 
 from gateway.errors import ConfigurationError
-from gateway.listening import check_address
+from gateway.listening import CERTIFICATE, check_address, close_in_order, quiet_smtp_logs, server_certificate
 from gateway.msa.session import Connection, Connections
 from gateway.services.container import Services, build_services
 from gateway.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-_CERTIFICATE = "GATEWAY_SMTP_CERT_FILE and GATEWAY_SMTP_KEY_FILE"
-
-#: Seconds that a message which is being stored has when the process is to stop.
-_PATIENCE = 10.0
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -50,11 +43,11 @@ def check(settings: Settings) -> None:
     Raises:
         ConfigurationError: an address cannot be used, or passwords would go over a network in the clear.
     """
-    if _certificate(settings) is None:
+    if server_certificate(settings) is None:
         if not _is_loopback(settings.smtp_host):
-            raise ConfigurationError(f"{_CERTIFICATE} are needed to listen on other addresses than loopback")
+            raise ConfigurationError(f"{CERTIFICATE} are needed to listen on other addresses than loopback")
         if settings.smtp_tls_port:
-            raise ConfigurationError(f"GATEWAY_SMTP_TLS_PORT needs {_CERTIFICATE}")
+            raise ConfigurationError(f"GATEWAY_SMTP_TLS_PORT needs {CERTIFICATE}")
     for port, _ in _ports(settings):
         check_address(settings.smtp_host, port)
 
@@ -62,16 +55,15 @@ def check(settings: Settings) -> None:
 @contextlib.asynccontextmanager
 async def listening(services: Services, settings: Settings) -> AsyncIterator[None]:
     """Take messages until the context is left; those that have come whole by then are stored."""
-    # Its messages repeat what clients say.
-    logging.getLogger("mail.log").setLevel(logging.CRITICAL)
-    tls, connections = _certificate(settings), Connections(services)
+    quiet_smtp_logs()
+    tls, connections = server_certificate(settings), Connections(services)
     servers = [await _listen(settings, connections, port, implicit, tls) for port, implicit in _ports(settings)]
     try:
         yield
     finally:
         for server in servers:
             server.close()
-        await _close(connections)
+        await close_in_order(connections)
 
 
 def _ports(settings: Settings) -> list[tuple[int, bool]]:
@@ -87,31 +79,6 @@ async def _listen(
 
     loop = asyncio.get_running_loop()
     return await loop.create_server(connect, settings.smtp_host, port, ssl=tls if implicit else None)
-
-
-async def _close(connections: Connections) -> None:
-    """Let messages be stored that have come whole, and close everything else."""
-    deadline = time.monotonic() + _PATIENCE
-    while connections.open:
-        late = time.monotonic() > deadline
-        for connection in list(connections.open - (set() if late else connections.busy)):
-            connection.end()
-        if late:
-            return
-        await asyncio.sleep(0.02)
-
-
-def _certificate(settings: Settings) -> ssl.SSLContext | None:
-    if settings.smtp_cert_file is None or settings.smtp_key_file is None:
-        if settings.smtp_cert_file is not settings.smtp_key_file:
-            raise ConfigurationError(f"{_CERTIFICATE} go together")
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.smtp_cert_file, settings.smtp_key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"GATEWAY_SMTP_CERT_FILE cannot be used: {error.strerror}") from error
-    return context
 
 
 def _is_loopback(host: str) -> bool:

@@ -104,6 +104,11 @@ def form_probes(nonce: str) -> str:
     return f"{CONTROL}:form-probes:{nonce}"
 
 
+def delivery_test(test: str) -> str:
+    """Hash of one delivery test."""
+    return f"{CONTROL}:delivery-test:{test}"
+
+
 def worker(name: str) -> str:
     """Liveness of one worker; exists while the worker lives: "1" at work, "0" about to stop."""
     return f"{CONTROL}:worker:{name}"
@@ -287,6 +292,11 @@ def idempotency(account: str, name: str) -> str:
 def idempotency_of(account: str) -> str:
     """Sorted set of the names of the account's idempotency keys, by the time at which they are forgotten."""
     return _account(account, "idempotency")
+
+
+def delivery_tests(account: str) -> str:
+    """Counter of the delivery tests that the account has started of late."""
+    return _account(account, "delivery-tests")
 
 
 def exports_of(account: str) -> str:

@@ -22,6 +22,7 @@ from gateway.services.autoconfig import AutoconfigService, Names
 from gateway.services.blocklists import BlocklistService
 from gateway.services.bounced import BouncedService
 from gateway.services.deliveries import DeliveryService
+from gateway.services.delivery_tests.service import DeliveryTestService
 from gateway.services.dispatch import Dispatcher
 from gateway.services.drafts import DraftService
 from gateway.services.events import EventService
@@ -63,6 +64,7 @@ from gateway.store.apps import AppStore
 from gateway.store.blocklists import BlocklistStore
 from gateway.store.bounces import BounceStore
 from gateway.store.cipher import Cipher
+from gateway.store.delivery_tests import DeliveryTestStore
 from gateway.store.due import DueStore
 from gateway.store.events import EventStore
 from gateway.store.exports import ExportStore
@@ -120,6 +122,7 @@ class Services:
     autoconfig: AutoconfigService
     sign_in: SignInService
     submissions: SubmissionService
+    delivery_tests: DeliveryTestService
     drafts: DraftService
     templates: TemplateService
     blocklists: BlocklistService
@@ -350,6 +353,9 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
             clock=clock,
         ),
         submissions=submissions,
+        delivery_tests=DeliveryTestService(
+            tests=DeliveryTestStore(store), submissions=submissions, domain=settings.delivery_test_domain, clock=clock
+        ),
         drafts=DraftService(
             accounts=accounts,
             account_store=account_store,

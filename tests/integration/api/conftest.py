@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.testing.clock import FakeClock
-from tests.integration.api.installation import ROOT_TOKEN, Installation, installed
+from tests.integration.api.installation import DELIVERY_DOMAIN, ROOT_TOKEN, Installation, installed
 from tests.rigs.processes import rig_directory
 from tests.rigs.redis_server import RedisServer
 
@@ -28,7 +28,7 @@ def api_redis() -> Iterator[RedisServer]:
 @pytest.fixture(scope="session")
 async def lasting_installation(anyio_backend: str, api_redis: RedisServer) -> AsyncIterator[Installation]:
     """One application for all tests, as making it is what takes time; tests take `gateway`."""
-    async with installed(api_redis.url, FakeClock()) as made:
+    async with installed(api_redis.url, FakeClock(), delivery_test_domain=DELIVERY_DOMAIN) as made:
         yield made
 
 

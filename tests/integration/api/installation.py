@@ -20,6 +20,7 @@ from tests.contract.documented import check_answer
 ROOT_TOKEN = "a1" * 32
 SERVICE_URL = "https://gateway.example"
 ADDRESS = "192.0.2.7"
+DELIVERY_DOMAIN = "delivery.example"
 
 #: What was told of what happened, which outlives it.
 _TOLD = (keys.FEED.encode(), keys.METRICS.encode(), keys.COUNTED.encode())
@@ -90,10 +91,10 @@ def _content(database: redis.Redis, name: bytes) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def installed(redis_url: str, clock: FakeClock) -> AsyncIterator[Installation]:
-    """Run an application on a Redis database."""
+async def installed(redis_url: str, clock: FakeClock, **members: Any) -> AsyncIterator[Installation]:
+    """Run an application on a Redis database; `members` are of its settings."""
     settings = Settings(
-        redis_url=redis_url, secret_keys=(b"k" * 32,), prepared_token=ROOT_TOKEN, service_url=SERVICE_URL
+        redis_url=redis_url, secret_keys=(b"k" * 32,), prepared_token=ROOT_TOKEN, service_url=SERVICE_URL, **members
     )
     services = build_services(settings, clock=clock)
     app = create_app(settings, services)

@@ -211,14 +211,14 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    redis_url: str, *, clock: FakeClock | None = None, egress: Egress = PUBLIC
+    redis_url: str, *, clock: FakeClock | None = None, egress: Egress = PUBLIC, **members: Any
 ) -> AsyncIterator[World]:
-    """Wire services on a Redis; jobs are queued there and nobody runs them."""
+    """Wire services on a Redis; jobs are queued there and nobody runs them. `members` are of the settings."""
     clock = clock or FakeClock()
     identities = ScriptedIdentityProvider(clock)
     providers: dict[str, Provider] = {"scripted": ScriptedProvider(), "servers": PasswordProvider()}
     plugins = Plugins(providers=providers, identities={"scripted": identities}, sandboxes={}, installed=())
-    settings = Settings(redis_url=redis_url, secret_keys=(KEY,), egress=egress)
+    settings = Settings(redis_url=redis_url, secret_keys=(KEY,), egress=egress, **members)
     services = build_services(settings, plugins=plugins, clock=clock)
     world = World(services, identities.scripted, clock)
     try:
