@@ -27,6 +27,9 @@ from tests.rigs.redis_server import RedisServer
 #: Workers that every stack starts with.
 WORKERS = 3
 
+#: Of the addresses that delivery tests write to.
+DELIVERY_DOMAIN = "delivery.test"
+
 
 class GatewayStack:
     """`gateway serve` and several `gateway worker`, with an OAuth2 app for the lab.
@@ -64,6 +67,7 @@ class GatewayStack:
             "GATEWAY_PREPARED_TOKEN": self.token,
             "GATEWAY_DATA_DIR": str(directory),
             "GATEWAY_LOG_LEVEL": "debug",
+            "GATEWAY_DELIVERY_TEST_DOMAIN": DELIVERY_DOMAIN,
             # Webhook receivers are on loopback, too.
             "GATEWAY_EGRESS": "private",
         }
@@ -127,12 +131,19 @@ class GatewayStack:
 
     def start_smtp(self) -> int:
         """Start the SMTP server, wait until it answers, and return its port."""
+        return self._start_listening("smtp")
+
+    def start_inbound(self, resolver: str) -> int:
+        """Start the receiver of delivery tests with a name server of its own; return its port once it answers."""
+        return self._start_listening("inbound", GATEWAY_INBOUND_RESOLVER=resolver)
+
+    def _start_listening(self, command: str, **members: str) -> int:
         port = reserve_port()
-        settings = {**self._settings, "GATEWAY_SMTP_PORT": str(port)}
-        process = GatewayProcess("smtp", ["smtp", "--with-parent"], settings, self.directory / "smtp.log")
+        settings = {**self._settings, **members, f"GATEWAY_{command.upper()}_PORT": str(port)}
+        process = GatewayProcess(command, [command, "--with-parent"], settings, self.directory / f"{command}.log")
         self.servers.append(process)
         process.start()
-        wait_until(lambda: accepts_connections(port), "SMTP server ready", 60)
+        wait_until(lambda: accepts_connections(port), f"{command} ready", 60)
         return port
 
     def start_worker(self) -> GatewayProcess:

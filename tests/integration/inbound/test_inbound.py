@@ -17,6 +17,7 @@ from gateway.errors import ConfigurationError, ResourceNotFoundError
 from gateway.inbound.server import check, listening
 from gateway.inbound.session import MAX_SIZE, MOST_CONNECTIONS, MOST_FAILURES
 from gateway.model.delivery_test import DeliveryTestCheck
+from gateway.model.submission import OutboxProgress, OutboxProgressError
 from gateway.services.delivery_tests.service import OPEN
 from gateway.settings import Settings
 from tests.integration.services.world import World, open_world
@@ -266,12 +267,18 @@ async def test_a_test_is_the_accounts_own(reception: Reception) -> None:
 
 
 async def test_a_message_that_could_not_be_sent_fails_the_test_with_the_reason(reception: Reception) -> None:
+    """One that has left the outbox is on its way."""
     id, _ = await reception.start()
-    services = reception.world.services
-    (entry,) = (await services.submissions.list(page=0, page_size=10)).messages
-    await services.submissions.cancel(entry.queue_id)
+    submissions = reception.world.services.submissions
+    (entry,) = (await submissions.list(page=0, page_size=10)).messages
+    progress = OutboxProgress(status="error", error=OutboxProgressError(message="the mailbox is full"))
+    failed = msgspec.structs.replace(entry, state="failed", progress=progress)
+    assert await reception.world.services.deliveries._outbox.transition(failed, since=("queued",))
     told = await reception.told(id)
-    assert (told.success, told.status, told.error) == (False, "failed", "The message was cancelled")
+    assert (told.success, told.status) == (False, "failed")
+    assert told.error == "The message could not be sent: the mailbox is full"
+    await submissions.delete(entry.queue_id)
+    assert (await reception.told(id)).status == "pending"
 
 
 async def test_a_test_and_its_report_are_forgotten_after_a_day(reception: Reception) -> None:
