@@ -17,6 +17,7 @@ from gateway.redis import UNREACHABLE
 from gateway.services.delivery_tests.evaluation import Received, evaluate
 from gateway.services.delivery_tests.lookup import Lookup
 from gateway.services.delivery_tests.service import DeliveryTestService
+from gateway.store.delivery_tests import DeliveryTest
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,7 @@ class Reception:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._failures = 0
+        self._test: DeliveryTest | None = None
 
     async def handle_EHLO(
         self, protocol: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
@@ -88,7 +90,8 @@ class Reception:
             log.warning("delivery_test_not_found", error=type(error).__name__)
             return LATER
         if test is not None:
-            envelope.rcpt_tos.append(test)
+            envelope.rcpt_tos.append(address)
+            self._test = test
             return "250 2.1.5 Recipient OK"
         self._failures += 1
         if self._failures < MOST_FAILURES:
@@ -100,13 +103,13 @@ class Reception:
     async def handle_DATA(self, protocol: SMTP, session: Session, envelope: Envelope) -> str:
         """Look at the message and note what it is like; only then it is taken."""
         connection, content = protocol, envelope.content
-        if not isinstance(connection, Connection) or not isinstance(content, bytes):
+        test = self._test
+        if test is None or not isinstance(connection, Connection) or not isinstance(content, bytes):
             return LATER
-        test = envelope.rcpt_tos[0]
         self._connections.busy.add(connection)
         try:
             # Whoever was not told that it has arrived brings it again.
-            if not await self._connections.tests.has_arrived(test):
+            if test.report is None:
                 await self._look_at(test, session, envelope.mail_from or "", content)
         except UNREACHABLE as error:
             log.warning("delivery_test_not_noted", error=type(error).__name__)
@@ -115,7 +118,7 @@ class Reception:
             self._connections.busy.discard(connection)
         return "250 2.0.0 OK, the test has its message"
 
-    async def _look_at(self, test: str, session: Session, mail_from: str, content: bytes) -> None:
+    async def _look_at(self, test: DeliveryTest, session: Session, mail_from: str, content: bytes) -> None:
         peer = session.peer
         received = Received(
             ip=str(peer[0]) if isinstance(peer, tuple) else "",

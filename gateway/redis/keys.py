@@ -104,8 +104,8 @@ def form_probes(nonce: str) -> str:
     return f"{CONTROL}:form-probes:{nonce}"
 
 
-def delivery_test(test: str) -> str:
-    """Hash of one delivery test."""
+def delivery_test_account(test: str) -> str:
+    """The account of one delivery test."""
     return f"{CONTROL}:delivery-test:{test}"
 
 
@@ -294,9 +294,14 @@ def idempotency_of(account: str) -> str:
     return _account(account, "idempotency")
 
 
-def delivery_tests(account: str) -> str:
-    """Counter of the delivery tests that the account has started of late."""
+def delivery_tests_of(account: str) -> str:
+    """Sorted set of the ids of the account's delivery tests by when they were started."""
     return _account(account, "delivery-tests")
+
+
+def delivery_test(account: str, test: str) -> str:
+    """Hash of one delivery test."""
+    return _account(account, f"delivery-test:{test}")
 
 
 def exports_of(account: str) -> str:

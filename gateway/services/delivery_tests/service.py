@@ -55,21 +55,19 @@ class DeliveryTestService:
                 "run `gateway inbound`",
                 code="DeliveryTestUnavailable",
             )
-        counted = await self._tests.count(account)
-        if counted.tests is None:
-            raise ResourceNotFoundError("no such account", code="AccountNotFound")
-        if counted.tests > MOST:
-            raise RateLimitError("too many delivery tests of this account", retry_after=counted.left)
-        id = secrets.token_hex(16)
+        test = DeliveryTest(id=secrets.token_hex(16), account=account, created=self._clock())
         # Before it is sent, so that it cannot arrive too early.
-        await self._tests.add(id, DeliveryTest(account=account, created=self._clock()))
+        pause = await self._tests.admit(test, MOST)
+        if pause:
+            raise RateLimitError("too many delivery tests of this account", retry_after=pause)
+        message = _message(f"{test.id}@{self._domain}", gateway)
         try:
-            sent = await self._submissions.submit(account, _message(f"{id}@{self._domain}", gateway), source="test")
+            sent = await self._submissions.submit(account, message, source="test")
         except GatewayError:
-            await self._tests.remove(id)
+            await self._tests.remove(test)
             raise
-        await self._tests.submitted(id, sent.queue_id or "")
-        return DeliveryTestStarted(delivery_test=id)
+        await self._tests.submitted(test, sent.queue_id or "")
+        return DeliveryTestStarted(delivery_test=test.id)
 
     async def check(self, id: str, *, account: str | None = None) -> DeliveryTestCheck:
         """Tell how far a test is.
@@ -92,22 +90,17 @@ class DeliveryTestService:
             return DeliveryTestCheck(success=False, status="failed", error=reason)
         return DeliveryTestCheck(success=True, status="pending")
 
-    async def addressed(self, address: str) -> str | None:
+    async def addressed(self, address: str) -> DeliveryTest | None:
         """Return the test whose message goes to an address; None if there is none that may still get one."""
         id, _, domain = address.lower().rpartition("@")
         if self._domain is None or domain != self._domain or not _ID.fullmatch(id):
             return None
         test = await self._tests.get(id)
-        return id if test is not None and self._is_open(test) else None
+        return test if test is not None and self._is_open(test) else None
 
-    async def has_arrived(self, id: str) -> bool:
-        """Tell whether the message of a test has come before."""
-        test = await self._tests.get(id)
-        return test is not None and test.report is not None
-
-    async def arrived(self, id: str, report: DeliveryReport) -> None:
+    async def arrived(self, test: DeliveryTest, report: DeliveryReport) -> None:
         """Note what a receiver made of the message of a test; only the first one counts."""
-        await self._tests.report(id, report)
+        await self._tests.report(test, report)
 
     def _is_open(self, test: DeliveryTest) -> bool:
         return self._clock() < test.created + OPEN

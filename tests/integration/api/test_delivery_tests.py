@@ -18,6 +18,7 @@ from gateway.model.delivery_test import (
     SignatureResult,
     SpfResult,
 )
+from gateway.redis import keys
 from gateway.services.delivery_tests.service import MOST
 from gateway.testing.clock import FakeClock
 from tests.integration.api.installation import DELIVERY_DOMAIN, ROOT_TOKEN, Installation, installed
@@ -69,7 +70,9 @@ async def test_what_the_receiver_found_is_told_in_the_names_of_the_wire(
     gateway: Installation, sender: httpx.AsyncClient
 ) -> None:
     id = await start(sender)
-    await gateway.services.delivery_tests.arrived(id, REPORT)
+    test = await gateway.services.delivery_tests.addressed(f"{id}@{DELIVERY_DOMAIN}")
+    assert test is not None
+    await gateway.services.delivery_tests.arrived(test, REPORT)
     found = (await sender.get(f"/v1/delivery-test/check/{id}")).json()
     assert found.keys() == {"success", "status", "dkim", "spf", "dmarc", "bimi", "arc", "mainSig"}
     assert (found["success"], found["status"]) == (True, "success")
@@ -88,13 +91,13 @@ async def test_a_test_goes_through_the_relay_that_is_named(sender: httpx.AsyncCl
 
 
 async def test_a_test_that_cannot_be_sent_is_not_started(gateway: Installation, sender: httpx.AsyncClient) -> None:
-    before = {name for name in gateway.keyspace() if b"delivery-test:" in name}
+    before = {name for name in gateway.keyspace() if b"delivery-test" in name}
     wrong = {"gateway": "nowhere"}
     assert refusal(await sender.post("/v1/delivery-test/account/a", json=wrong), 404) == "GatewayNotFound"
     assert refusal(await sender.post("/v1/delivery-test/account/nobody", json={}), 404) == "AccountNotFound"
     assert refusal(await sender.post("/v1/delivery-test/account/a", json={"to": "x"}), 400)
     assert refusal(await sender.get("/v1/delivery-test/check/unknown"), 404) == "DeliveryTestNotFound"
-    assert {name for name in gateway.keyspace() if b"delivery-test:" in name} == before
+    assert {name for name in gateway.keyspace() if b"delivery-test" in name} == before
 
 
 async def test_a_deleted_message_is_a_failed_test(sender: httpx.AsyncClient) -> None:
@@ -121,10 +124,31 @@ async def test_an_account_starts_a_bounded_number_of_tests_in_an_hour(
 ) -> None:
     for _ in range(MOST):
         await start(sender)
+        gateway.clock.advance(1)
+    # What is refused does not count.
+    assert refusal(await sender.post("/v1/delivery-test/account/b", json={"gateway": "nowhere"}), 404)
     refused = await sender.post("/v1/delivery-test/account/a", json={})
     assert refusal(refused, 429) == "RateLimited"
-    assert 0 < int(refused.headers["retry-after"]) <= 3600
+    assert int(refused.headers["retry-after"]) == 3600 - MOST
     await start(sender, "b")
+    gateway.clock.advance(3600 - MOST)
+    await start(sender)
+    assert refusal(await sender.post("/v1/delivery-test/account/a", json={}), 429) == "RateLimited"
+
+
+async def test_nothing_of_a_test_is_left_when_its_account_is_deleted(
+    gateway: Installation, sender: httpx.AsyncClient
+) -> None:
+    """But its id and whose it was, which are forgotten after a day."""
+    id = await start(sender)
+    test = await gateway.services.delivery_tests.addressed(f"{id}@{DELIVERY_DOMAIN}")
+    assert test is not None
+    assert (await sender.delete("/v1/account/a")).status_code == 200
+    await gateway.services.delivery_tests.arrived(test, REPORT)
+    assert refusal(await sender.get(f"/v1/delivery-test/check/{id}"), 404) == "DeliveryTestNotFound"
+    assert {name: found for name, found in gateway.keyspace().items() if b"delivery-test" in name} == {
+        keys.delivery_test_account(id).encode(): b"a"
+    }
 
 
 async def test_without_a_receiver_the_operator_is_told_what_to_set(redis_url: str) -> None:

@@ -18,6 +18,7 @@ from gateway.inbound.server import check, listening
 from gateway.inbound.session import MAX_SIZE, MOST_CONNECTIONS, MOST_FAILURES
 from gateway.model.delivery_test import DeliveryTestCheck
 from gateway.model.submission import OutboxProgress, OutboxProgressError
+from gateway.redis import keys
 from gateway.services.delivery_tests.service import OPEN
 from gateway.settings import Settings
 from tests.integration.services.world import World, open_world
@@ -284,8 +285,13 @@ async def test_a_message_that_could_not_be_sent_fails_the_test_with_the_reason(r
 async def test_a_test_and_its_report_are_forgotten_after_a_day(reception: Reception) -> None:
     id, address = await reception.start()
     await reception.deliver(address)
-    left = await reception.world.services.databases.control.ttl(f"{{gw}}:delivery-test:{id}")
-    assert timedelta(hours=23).total_seconds() < left <= timedelta(hours=24).total_seconds()
+    services = reception.world.services
+    for database, name in (
+        (services.databases.control, keys.delivery_test_account(id)),
+        (services.databases.data, keys.delivery_test("ann", id)),
+        (services.databases.data, keys.delivery_tests_of("ann")),
+    ):
+        assert timedelta(hours=23).total_seconds() < await database.ttl(name) <= timedelta(hours=24).total_seconds()
 
 
 @pytest.mark.parametrize(
