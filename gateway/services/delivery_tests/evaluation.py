@@ -48,8 +48,9 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 
 def evaluate(received: Received, lookup: Lookup) -> DeliveryReport:
     """Check a message in every way; waits for the DNS, so it belongs into a thread."""
-    mail_from = ascii_domain(received.mail_from)
-    spf = check_spf(lookup, ip=received.ip, helo=received.helo, mail_from=mail_from, receiver=received.receiver)
+    # Octets that are no text came as surrogates.
+    mail_from, helo = ascii_domain(comment(received.mail_from) or ""), comment(received.helo) or ""
+    spf = check_spf(lookup, ip=received.ip, helo=helo, mail_from=mail_from, receiver=received.receiver)
     fields = read_fields(received.content)
     authors = _authors(fields or [])
     author = _one_domain(authors)
@@ -59,9 +60,7 @@ def evaluate(received: Received, lookup: Lookup) -> DeliveryReport:
         spf = msgspec.structs.replace(spf, status=msgspec.structs.replace(spf.status, aligned=spf.domain))
     results = tuple(one.result for one in signatures) or (_no_signature(fields),)
     return DeliveryReport(
-        dkim=DkimResult(
-            header_from=tuple(authors[:_MOST_AUTHORS]), envelope_from=comment(received.mail_from), results=results
-        ),
+        dkim=DkimResult(header_from=tuple(authors[:_MOST_AUTHORS]), envelope_from=mail_from or None, results=results),
         spf=spf,
         dmarc=dmarc,
         bimi=check_bimi(lookup, author, dmarc),

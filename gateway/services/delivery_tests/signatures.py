@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import dkim
@@ -87,7 +88,7 @@ def check_dkim(lookup: Lookup, message: bytes, fields: Fields) -> Iterator[Signa
         if _unreadable(field):
             status = CheckStatus(result="permerror", comment=_MALFORMED)
         else:
-            status = _verdict(lambda n=number, s=signer, k=keys: s.verify(n, dnsfunc=k), keys)  # type: ignore[misc]
+            status = _verdict(partial(signer.verify, number, dnsfunc=keys), keys)
         yield _told(signer, keys, status)
 
 

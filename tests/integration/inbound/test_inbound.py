@@ -206,6 +206,20 @@ async def test_garbage_is_an_answer_and_no_breakdown(reception: Reception, messa
     client.close()
 
 
+@pytest.mark.parametrize("sender", [b"", b"\xff\xfe@example.test", b"\xc3\xa4@b\xc3\xbccher.test"])
+async def test_any_sender_gets_an_answer(reception: Reception, sender: bytes) -> None:
+    """None at all, as of notifications, and octets that are no text."""
+    id, address = await reception.start()
+    client = await reception.connect()
+    await client.ehlo()
+    for command in (b"EHLO \xff.test", b"MAIL FROM:<" + sender + b">", f"RCPT TO:<{address}>".encode()):
+        assert (await client.execute_command(command)).code == 250
+    assert (await client.data(LETTER)).code == 250
+    told = await reception.told(id)
+    assert told.spf is not None and told.spf.status.result in ("none", "permerror")
+    client.close()
+
+
 async def test_only_the_first_message_counts_and_a_repeated_one_is_taken(reception: Reception) -> None:
     """Whoever did not hear the answer brings it again, and must not be told that it failed."""
     id, address = await reception.start()

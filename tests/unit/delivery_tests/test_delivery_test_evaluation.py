@@ -6,9 +6,11 @@ import base64
 from typing import Any
 
 import dkim
+import msgspec
 import nacl.signing
 import pytest
 
+from gateway.model.delivery_test import DeliveryReport
 from tests.rigs.mail_domain import LETTER, SELECTOR, MailDomain
 from tests.rigs.name_server import NameServer
 from tests.unit.delivery_tests.conftest import Check
@@ -335,12 +337,15 @@ async def test_garbage_is_told_as_garbage_and_soon(check: Check, name: str) -> N
         {"mail_from": "", "helo": ""},
         {"mail_from": "", "helo": "[192.0.2.1]"},
         {"mail_from": "%{d}@%{i}.test"},
+        {"mail_from": "\udcff@\udcfe.test", "helo": "\udcff"},
         {"ip": "fe80::1%eth0"},
         {"ip": ""},
     ],
 )
 async def test_no_name_of_a_sender_breaks_the_check(check: Check, members: dict[str, Any]) -> None:
-    assert (await check(**members)).spf.status.result in ("none", "permerror")
+    report = await check(**members)
+    assert report.spf.status.result in ("none", "permerror")
+    assert msgspec.json.decode(msgspec.json.encode(report), type=DeliveryReport) == report
 
 
 async def test_questions_about_one_message_are_bounded(domain: MailDomain, names: NameServer, check: Check) -> None:
