@@ -18,11 +18,18 @@ class Postfix:
     """Submission with STARTTLS and with implicit TLS; a sender must be the account that logged in.
 
     With `keep_sent` the server files a copy of what is submitted under Sent Items, as Exchange Online does by itself.
-    Mail to other domains comes back as a delivery status notification (RFC 3464), as does mail to unknown accounts.
+    Mail to other domains comes back as a delivery status notification (RFC 3464), as does mail to unknown accounts;
+    with `outside` it goes to the server at this port.
     """
 
     def __init__(
-        self, directory: Path, certificates: Certificates, dovecot: Dovecot, *, keep_sent: bool = False
+        self,
+        directory: Path,
+        certificates: Certificates,
+        dovecot: Dovecot,
+        *,
+        keep_sent: bool = False,
+        outside: int | None = None,
     ) -> None:
         """Write the configuration to `directory`."""
         self.submission_port = reserve_port()
@@ -41,6 +48,7 @@ class Postfix:
             ports=dovecot.ports,
             domains=" ".join(DOMAINS),
             daemons=_DAEMONS,
+            outside=_NOWHERE if outside is None else _OUTSIDE.format(port=outside),
         )
         (settings / "main.cf").write_text(main)
         submission = _SUBMISSION.format(settings=settings, cleanup="cleanup-sent" if keep_sent else "cleanup")
@@ -75,6 +83,9 @@ class Postfix:
         return log.read_text(errors="replace")[-4000:] if log.exists() else self._process.log_tail()
 
 
+_NOWHERE = "default_transport = error:5.4.4 no route to other domains"
+_OUTSIDE = "relayhost = [127.0.0.1]:{port}\nsmtp_tls_security_level = may"
+
 # line_length_limit: the default of 2048 cuts an AUTH command that carries an Entra ID token ("Invalid base64 data").
 # The map that answers everything leaves it to Dovecot which accounts exist.
 _MAIN = """\
@@ -99,7 +110,7 @@ virtual_mailbox_maps = static:exists
 virtual_transport = lmtp:inet:127.0.0.1:{ports.lmtp}
 lmtp_destination_recipient_limit = 1
 lmtp_host_lookup = native
-default_transport = error:5.4.4 no route to other domains
+{outside}
 smtp_dns_support_level = disabled
 message_size_limit = 36700160
 smtpd_tls_cert_file = {certificates.chain}
@@ -142,6 +153,7 @@ def _master_services() -> str:
         ("error", "-", "-", "error"),
         ("retry", "-", "-", "error"),
         ("lmtp", "-", "-", "lmtp"),
+        ("smtp", "-", "-", "smtp"),
         ("anvil", "-", "1", "anvil"),
     ]
     public = {"pickup", "qmgr", "cleanup", "flush", "showq"}
