@@ -89,11 +89,22 @@ def check_dkim(lookup: Lookup, message: bytes, fields: Fields) -> Iterator[Signa
             status = CheckStatus(result="permerror", comment=_MALFORMED)
         else:
             status = _verdict(partial(signer.verify, number, dnsfunc=keys), keys)
+        if status.result == "pass" and (reason := _worthless(signer)) is not None:
+            status = CheckStatus(result="permerror", comment=reason)
         yield _told(signer, keys, status)
 
 
 def _unreadable(field: bytes) -> bool:
     return len(field) > _LONGEST_FIELD or _WHITE.search(field) is not None
+
+
+def _worthless(signer: Any) -> str | None:
+    """Return why a signature that is right means nothing; the library leaves that to whoever asks."""
+    if b"from" not in signer.include_headers:
+        return "From is not signed (RFC 6376 section 6.1.1)"
+    if signer.signature_fields[b"a"] == b"rsa-sha1":
+        return "rsa-sha1 is not accepted any more (RFC 8301)"
+    return None
 
 
 def _verdict(verify: Callable[[], bool], keys: _Keys) -> CheckStatus:

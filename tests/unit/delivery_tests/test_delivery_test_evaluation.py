@@ -142,6 +142,17 @@ async def test_a_key_that_is_too_short_does_not_pass(names: NameServer, check: C
         assert (await check(short.sign())).main_sig.status.result == verdict
 
 
+async def test_a_signature_that_others_ignore_does_not_pass(domain: MailDomain, check: Check) -> None:
+    """By an algorithm of old, or not of the author: the library takes both."""
+    domain.publish_key()
+    report = await check(domain.sign(signature_algorithm=b"rsa-sha1"))
+    assert (report.main_sig.status.result, report.main_sig.algo) == ("permerror", "rsa-sha1")
+    report = await check(domain.sign_without_author())
+    assert report.main_sig.status.result == "permerror"
+    assert "From is not signed" in (report.main_sig.status.comment or "")
+    assert report.main_sig.status.aligned is None
+
+
 async def test_the_newer_kind_of_signature_is_known(domain: MailDomain, check: Check) -> None:
     """Ed25519 (RFC 8463)."""
     key = nacl.signing.SigningKey.generate()
