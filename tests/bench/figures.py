@@ -52,6 +52,9 @@ GOALS: Mapping[str, tuple[Goal, ...]] = {
     "fleet, 2000 accounts, nothing happens": (Goal("worker % of a core", 2.0),),
     "webhook, one message": (Goal("p95 ms after IDLE", 60.0),),
     "webhook, burst of 10 messages to each account": (Goal("s", 1.5),),
+    "Graph: from a change to the webhook": (Goal("p95 ms", 100.0),),
+    "Graph: calls of Microsoft, 8 at once": (Goal("p99 ms", 100.0),),
+    "Graph: import of 5000 messages": (Goal("list max ms", 300.0),),
 }
 
 

@@ -37,8 +37,8 @@ _CONNECT_SECONDS = 120.0
 class Gateway:
     """One API process and one worker on a Redis."""
 
-    def __init__(self, directory: Path, redis_url: str) -> None:
-        """Prepare; logs go to `directory`."""
+    def __init__(self, directory: Path, redis_url: str, **more: str) -> None:
+        """Prepare; logs go to `directory`, `more` is added to the environment."""
         self.port = reserve_port()
         self.token = secrets.token_hex(32)
         # Handed over by env(1): the rigs' processes inherit the environment.
@@ -50,6 +50,7 @@ class Gateway:
             "GATEWAY_DATA_DIR": str(directory),
             "GATEWAY_LOG_LEVEL": "warning",
             "GATEWAY_EGRESS": "private",
+            **more,
         }
         command = ["env", *(f"{name}={value}" for name, value in environment.items()), sys.executable, "-m", "gateway"]
         self._parts = {
@@ -81,16 +82,29 @@ class Gateway:
         """Name -> process id."""
         return {name: pid for name, part in self._parts.items() if (pid := part.pid) is not None}
 
-    def ask(self, path: str, payload: Mapping[str, Any] | None = None, *, method: str | None = None) -> Any:
+    def ask(
+        self, path: str, payload: Mapping[str, Any] | None = None, *, method: str | None = None, timeout: int = 60
+    ) -> Any:
         """Call the API outside of what is measured: GET, with a payload POST, or another method.
+
+        Args:
+            path: with its query.
+            payload: of the body.
+            method: in place of what follows from that.
+            timeout: seconds that the gateway may take.
 
         Raises:
             urllib.error.HTTPError: refused.
         """
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": "application/json",
+            "X-EE-Timeout": str(timeout * 1000),
+        }
         data = None if payload is None else json.dumps(payload).encode()
         with urllib.request.urlopen(
-            urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method), timeout=120
+            urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method),
+            timeout=2 * timeout,
         ) as answer:
             return json.load(answer)
 

@@ -40,6 +40,7 @@ class Extent:
     Attributes:
         fleet: numbers of accounts that are watched.
         quiet: seconds for which nothing happens to them.
+        imported: messages that are stored over Graph.
     """
 
     seconds: float = 3.0
@@ -50,9 +51,12 @@ class Extent:
     crowds: tuple[int, ...] = (1, 16, 64)
     fleet: tuple[int, ...] = (100, 500, 2000)
     quiet: float = 60.0
+    imported: int = 5000
 
 
-QUICK = Extent(seconds=0.5, sent=20, large=1000, small=20, accounts=5, crowds=(1, 16), fleet=(20, 60), quiet=10.0)
+QUICK = Extent(
+    seconds=0.5, sent=20, large=1000, small=20, accounts=5, crowds=(1, 16), fleet=(20, 60), quiet=10.0, imported=100
+)
 
 
 # --- before there are accounts ----------------------------------------------------------------------------------------
