@@ -14,8 +14,10 @@ from gateway.errors import RateLimitError, ServiceUnavailableError
 from gateway.model.message import FlagUpdate, MessageUpdate
 from gateway.provider import PageRequest, Session
 from gateway_outlook_graph import Limits
-from gateway_outlook_graph.gate import Gate, Priority
+from gateway_outlook_graph.budget import Budget
+from gateway_outlook_graph.gate import Gate
 from gateway_outlook_graph.pace import LEAST, MOST, START, Pace
+from gateway_outlook_graph.priority import Priority
 from gateway_outlook_graph.provider import OutlookGraphProvider
 from gateway_sandbox.testing import ALICE, BOB
 
@@ -175,7 +177,7 @@ async def test_somebody_who_lists_does_not_wait_for_an_import(outlook: World) ->
 def test_calls_that_are_refused_together_are_one_refusal() -> None:
     """Four calls run side by side: the pause would be sixteen times as long as it has to be."""
     clock = Time()
-    gate = Gate(4, 0.5, clock)
+    gate = Gate(4, 0.5, Budget(10_000, 600.0, clock), clock)
     assert [gate.refused(0) for _ in range(4)] == [0.5] * 4
     clock.now += 0.5
     assert [gate.refused(0) for _ in range(4)] == [1.0] * 4

@@ -11,7 +11,7 @@ import msgspec
 from gateway.errors import ConnectError, GatewayError, RateLimitError, ServiceUnavailableError
 from gateway_outlook_graph.client import NOT_TAKEN, GraphClient, Request, read
 from gateway_outlook_graph.errors import DEFAULT_PAUSE, pause_of, refusal
-from gateway_outlook_graph.gate import Priority
+from gateway_outlook_graph.priority import Priority
 
 #: Calls in one batch.
 SIZE = 20

@@ -12,9 +12,10 @@ import msgspec
 from gateway.errors import RateLimitError, ServiceUnavailableError
 from gateway.provider import Credentials, Login
 from gateway_outlook_graph.errors import pause_of, refusal
-from gateway_outlook_graph.gate import Gate, Priority
+from gateway_outlook_graph.gate import Gate
 from gateway_outlook_graph.limits import Limits
 from gateway_outlook_graph.pace import Pace
+from gateway_outlook_graph.priority import Priority
 from gateway_outlook_graph.transport import Reply, Stream, Transport
 
 T = TypeVar("T")
@@ -225,15 +226,17 @@ class GraphClient:
         return self._clock() + self._limits.patience if self.until is None else self.until
 
     async def _turn(self, priority: Priority, calls: int, deadline: float) -> None:
-        """Wait until the pause of the mailbox is over, and for a turn of the app.
+        """Wait until the pause of the mailbox is over, and for a turn of the mailbox and of the app.
 
         Raises:
             RateLimitError: there is no time left for it.
         """
-        while (wait := self._gate.pause or self._pace.take(priority, calls)) > 0:
+        gate = self._gate
+        while (wait := gate.pause or gate.budget.wait(priority) or self._pace.take(priority, calls)) > 0:
             if self._clock() + wait > deadline:
                 raise RateLimitError("Microsoft Graph asked for a pause", retry_after=wait)
             await self._sleep(wait)
+        gate.budget.spend(calls)
 
     async def _recover(self, reply: Reply, tries: _Tries, login: Login | None) -> None:
         """Wait until a refused call can be made again.

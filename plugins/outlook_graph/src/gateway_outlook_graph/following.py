@@ -18,8 +18,8 @@ from gateway.provider import Changes
 from gateway_outlook_graph import mapping
 from gateway_outlook_graph.client import GraphClient, Request, path, read
 from gateway_outlook_graph.folders import Mailboxes
-from gateway_outlook_graph.gate import Priority
 from gateway_outlook_graph.ids import DeltaState, decode_state
+from gateway_outlook_graph.priority import Priority
 from gateway_outlook_graph.reading import Reading
 from gateway_outlook_graph.resources import EXPAND_VERB, STATE, Message, Messages
 

@@ -9,31 +9,28 @@ import asyncio
 import heapq
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from enum import IntEnum
 from itertools import count
+
+from gateway_outlook_graph.budget import Budget
+from gateway_outlook_graph.priority import Priority
 
 #: How often the floor of the pauses is doubled: from half a second to half a minute.
 _DOUBLINGS = 6
 
 
-class Priority(IntEnum):
-    """Who is waiting; the lower goes first."""
-
-    INTERACTIVE = 0
-    BACKGROUND = 1
-
-
 class Gate:
     """Lets calls of one mailbox through. Background calls leave one place free for somebody who waits."""
 
-    def __init__(self, parallel: int, floor: float, clock: Callable[[], float]) -> None:
+    def __init__(self, parallel: int, floor: float, budget: Budget, clock: Callable[[], float]) -> None:
         """Prepare.
 
         Args:
             parallel: how many may run at once.
             floor: seconds of the first pause after a refusal.
+            budget: how many there may be in a while.
             clock: monotonic seconds.
         """
+        self.budget = budget
         self._parallel = parallel
         self._floor = floor
         self._clock = clock

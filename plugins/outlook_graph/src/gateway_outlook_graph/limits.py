@@ -17,6 +17,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         floor: of the first pause; it doubles with each refusal in a row, because ``Retry-After`` may always be 1.
         parallel: calls of one mailbox at once
             (https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits).
+        calls: of one mailbox within `window` (the same page).
         attempts: of a call that does no harm twice.
     """
 
@@ -26,4 +27,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     patience: float = 60.0
     floor: float = 0.5
     parallel: int = 4
+    calls: int = 10_000
+    window: float = 600.0
     attempts: int = 4

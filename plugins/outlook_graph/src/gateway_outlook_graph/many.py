@@ -22,8 +22,8 @@ from gateway_outlook_graph.batch import SIZE, batched
 from gateway_outlook_graph.changing import Changing, changed_labels, flag_properties, wanted_flags
 from gateway_outlook_graph.client import GraphClient, Request, path
 from gateway_outlook_graph.folders import Mailboxes
-from gateway_outlook_graph.gate import Priority
 from gateway_outlook_graph.ids import checked_id
+from gateway_outlook_graph.priority import Priority
 from gateway_outlook_graph.reading import Reading
 from gateway_outlook_graph.resources import Message
 

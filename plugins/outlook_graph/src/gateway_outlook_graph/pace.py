@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway_outlook_graph.gate import Priority
+from gateway_outlook_graph.priority import Priority
 
 #: Calls a second: in the beginning, at least and at most
 #: (https://learn.microsoft.com/graph/throttling-limits: a few thousand at the most).

@@ -26,6 +26,7 @@ from gateway.provider import (
     SubmissionLimits,
 )
 from gateway_microsoft import EXCHANGE_LIMITS, cloud_of
+from gateway_outlook_graph.budget import Budget
 from gateway_outlook_graph.client import GraphClient
 from gateway_outlook_graph.gate import Gate
 from gateway_outlook_graph.limits import Limits
@@ -134,7 +135,9 @@ class OutlookGraphProvider(Provider):
         key = (asyncio.get_running_loop(), base, mailbox.casefold())
         gate = self._gates.get(key)
         if gate is None:
-            gate = self._gates[key] = Gate(self._limits.parallel, self._limits.floor, self._clock)
+            limits = self._limits
+            budget = Budget(limits.calls, limits.window, self._clock)
+            gate = self._gates[key] = Gate(limits.parallel, limits.floor, budget, self._clock)
         return gate
 
     def _pace(self, base: str, app: str) -> Pace:

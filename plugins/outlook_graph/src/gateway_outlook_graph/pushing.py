@@ -24,7 +24,7 @@ from gateway.errors import (
 from gateway.provider import Clock, Notification, NotificationKind, Push, PushSubscription
 from gateway_outlook_graph.client import GraphClient, Request, path, read
 from gateway_outlook_graph.folders import Mailboxes
-from gateway_outlook_graph.gate import Priority
+from gateway_outlook_graph.priority import Priority
 from gateway_outlook_graph.reading import Reading
 from gateway_outlook_graph.transport import Reply
 

@@ -13,8 +13,8 @@ from gateway_outlook_graph import mapping
 from gateway_outlook_graph.batch import batched
 from gateway_outlook_graph.client import GraphClient, Request, decoded, path
 from gateway_outlook_graph.folders import Mailboxes
-from gateway_outlook_graph.gate import Priority
 from gateway_outlook_graph.ids import checked_id, decode_attachment_id
+from gateway_outlook_graph.priority import Priority
 from gateway_outlook_graph.resources import (
     EXPAND_ATTACHMENTS,
     EXPAND_VERB,

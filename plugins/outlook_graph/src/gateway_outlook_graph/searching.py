@@ -17,9 +17,9 @@ from gateway_outlook_graph.client import GraphClient, Request, path, read
 from gateway_outlook_graph.criteria import Criterion, criteria, wanted_ids
 from gateway_outlook_graph.folders import Mailboxes
 from gateway_outlook_graph.following import token_of
-from gateway_outlook_graph.gate import Priority
 from gateway_outlook_graph.ids import CURSOR_KIND
 from gateway_outlook_graph.listing import Listing
+from gateway_outlook_graph.priority import Priority
 from gateway_outlook_graph.reading import Reading
 from gateway_outlook_graph.resources import EXPAND_ATTACHMENTS, EXPAND_VERB, SHOWN, Message, Messages
 

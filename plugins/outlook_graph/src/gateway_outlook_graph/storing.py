@@ -11,7 +11,7 @@ from gateway.errors import InvalidIdentifierError, NotFoundError, PermanentError
 from gateway.model.message import AppendResult
 from gateway_outlook_graph.client import GraphClient, Request, path, read
 from gateway_outlook_graph.folders import Mailboxes
-from gateway_outlook_graph.gate import Priority
+from gateway_outlook_graph.priority import Priority
 from gateway_outlook_graph.resources import LAST_VERB, REPLIED, Message
 
 #: PidTagMessageFlags and PidTagMessageDeliveryTime ([MS-OXPROPS]).
