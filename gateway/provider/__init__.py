@@ -43,6 +43,7 @@ from gateway.provider.route import DIRECT, Route
 from gateway.provider.sandbox import Sandbox, SandboxInfo
 from gateway.provider.service import Provider
 from gateway.provider.session import Session
+from gateway.provider.source import MessageSource
 from gateway.provider.structs import Capability, Clock, Environment, Service, SubmissionLimits, utc_now
 from gateway.provider.watch import PollWatch, SocketWatch, Watch
 
@@ -68,6 +69,7 @@ __all__ = [
     "Listed",
     "Login",
     "MessagePage",
+    "MessageSource",
     "MessageState",
     "Notification",
     "NotificationKind",

@@ -31,6 +31,7 @@ from gateway.provider.mail import (
 )
 from gateway.provider.one_by_one import one_by_one
 from gateway.provider.push import Push
+from gateway.provider.source import MessageSource
 from gateway.provider.structs import Capability
 from gateway.provider.watch import Watch
 
@@ -188,9 +189,13 @@ class Session(ABC):
         return await one_by_one(ids, change)
 
     async def append(
-        self, mailbox: str, message: bytes, *, flags: Sequence[str] = (), date: datetime | None = None
+        self, mailbox: str, message: bytes | MessageSource, *, flags: Sequence[str] = (), date: datetime | None = None
     ) -> AppendResult:
-        """Store a message as it is (RFC 9051 section 6.3.12)."""
+        """Store a message as it is (RFC 9051 section 6.3.12).
+
+        A large one comes as a source: `MessageSource.of` makes one of either, and `octets` of that the whole message,
+        which may be more than a worker should hold.
+        """
         raise UnsupportedOperationError("storing is not supported", capability=Capability.APPEND.value)
 
     async def create_mailbox(self, path: str) -> bool:
@@ -209,8 +214,8 @@ class Session(ABC):
         """Connect and log in to the submission service. Raises like `check`."""
         raise UnsupportedOperationError("sending is not supported", capability=Capability.SUBMIT.value)
 
-    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
-        """Hand a message over for delivery (RFC 6409).
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
+        """Hand a message over for delivery (RFC 6409); a large one comes as a source, as to `append`.
 
         Raises:
             MessageRefusedError: sender, all recipients or content were refused for good.

@@ -279,6 +279,11 @@ def outbox_message(account: str, queue_id: str) -> str:
     return _account(account, f"out:{queue_id}:message")
 
 
+def outbox_body(account: str, queue_id: str) -> str:
+    """Hash number -> piece of the body of a large message, until it is sent."""
+    return _account(account, f"out:{queue_id}:body")
+
+
 def outbox_of(account: str) -> str:
     """Sorted set of the account's queue ids."""
     return _account(account, "out")

@@ -32,7 +32,7 @@ from gateway.model.account_errors import SmtpStatus
 from gateway.model.event import Event
 from gateway.model.message import FlagUpdate
 from gateway.model.submission import OutboxEntry, OutboxProgress, OutboxProgressError
-from gateway.provider import Clock, Envelope, Provider, Session, SubmitReceipt
+from gateway.provider import Clock, Envelope, MessageSource, Provider, Session, SubmitReceipt
 from gateway.redis import UNREACHABLE
 from gateway.services import delivery_events
 from gateway.services.events import EventService
@@ -42,6 +42,7 @@ from gateway.services.relays import RelayService
 from gateway.services.routing import RoutingService
 from gateway.services.submissions import KEPT, WAITING
 from gateway.services.unknown_sends import FIRST_LOOK, resolving
+from gateway.smtp.client import SLOWEST_UPLOAD
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
 from gateway.store.outbox import OutboxMessage, OutboxStore, new_mark
@@ -53,7 +54,7 @@ T = TypeVar("T")
 FIRST_RETRY = timedelta(seconds=5)
 
 #: Time after which an entry that is still "sending" has lost its worker, even if that lives; longer than any submission
-#: may take.
+#: may take but for that of a large message.
 ABANDONED = timedelta(minutes=10)
 
 #: Time between two looks at whether the worker that is sending an entry lives.
@@ -95,7 +96,7 @@ class DeliveryService:
         account: str,
         queue_id: str,
         worker: str,
-        hand_over: Callable[[bytes, Envelope], Awaitable[SubmitReceipt]],
+        hand_over: Callable[[bytes | MessageSource, Envelope], Awaitable[SubmitReceipt]],
         file_copy: Callable[[OutboxEntry, OutboxMessage], Awaitable[None]],
     ) -> None:
         """Send one entry, if it still has to be sent; how it ends is written into the entry.
@@ -117,7 +118,7 @@ class DeliveryService:
             await self._judge_abandoned(entry, work)
             return
         if entry.state == "sent":
-            await self._finish(entry, work, await self._outbox.message(account, queue_id), file_copy)
+            await self._finish(entry, work, await self._outbox.message(account, queue_id), worker, file_copy)
             return
         if entry.state in ("failed", "cancelled"):
             await self._forget(entry, work)
@@ -152,13 +153,13 @@ class DeliveryService:
             await self._failed(entry, work, error, begun)
             return
         except UNREACHABLE:
-            # Nothing needs Redis once a message is on its way.
+            # A message of which a part could not be read is not handed over, and nothing needs Redis after that.
             await self._failed(entry, work, ServiceUnavailableError("the gateway cannot reach its state"), begun)
             return
         finally:
             await self._pace.release(room)
         await self._sent(entry, receipt)
-        await self._finish(entry, work, message, file_copy)
+        await self._finish(entry, work, message, worker, file_copy)
 
     async def _wait_for_room(self, entry: OutboxEntry, work: DueWork, wait: timedelta) -> None:
         """Put an entry off until the mailbox may send again; no attempt is made, and none is counted."""
@@ -201,11 +202,15 @@ class DeliveryService:
         entry: OutboxEntry,
         work: DueWork,
         message: OutboxMessage | None,
+        worker: str,
         file_copy: Callable[[OutboxEntry, OutboxMessage], Awaitable[None]],
     ) -> None:
         account, queue_id = entry.account, entry.queue_id
         await _until_noted(partial(self._events.announce, account))
-        begins = await _until_noted(partial(self._outbox.begin_copy, account, queue_id, new_mark()))
+        begins = await _until_noted(partial(self._outbox.begin_copy, account, queue_id, new_mark(worker)))
+        if not begins and message is not None and await self._is_being_filed(entry, message):
+            await self._due.put(work, self._clock() + LOOK)
+            return
         if begins and message is not None:
             try:
                 await file_copy(entry, message)
@@ -217,6 +222,13 @@ class DeliveryService:
             await self._due.done(work)
 
         await _until_noted(forget)
+
+    async def _is_being_filed(self, entry: OutboxEntry, message: OutboxMessage) -> bool:
+        """Whether another worker reads the body of a large message at present."""
+        ended = entry.ended if isinstance(entry.ended, datetime) else entry.created
+        if isinstance(message.raw, bytes) or self._clock() - ended >= _longest(message):
+            return False
+        return await self._outbox.maker_lives(await self._outbox.copy_mark(entry.account, entry.queue_id))
 
     async def _forget(self, entry: OutboxEntry, work: DueWork) -> None:
         ended = entry.ended if isinstance(entry.ended, datetime) else entry.created
@@ -294,11 +306,19 @@ class DeliveryService:
     async def _judge_abandoned(self, entry: OutboxEntry, work: DueWork) -> None:
         begun = entry.next_attempt if isinstance(entry.next_attempt, datetime) else entry.created
         mark = await self._outbox.last_mark(entry.account, entry.queue_id)
-        if self._clock() - begun < ABANDONED and await self._outbox.maker_lives(mark):
+        message = await self._outbox.message(entry.account, entry.queue_id)
+        if self._clock() - begun < _longest(message) and await self._outbox.maker_lives(mark):
             await self._due.put(work, self._clock() + LOOK)
             return
         gone = OutcomeUnknownError("the worker that was sending this message is gone")
         await self._failed(entry, work, gone, mark)
+
+
+def _longest(message: OutboxMessage | None) -> timedelta:
+    """Return the time that handing over a message may take at most."""
+    if message is None or isinstance(message.raw, bytes):
+        return ABANDONED
+    return ABANDONED + timedelta(seconds=message.size / SLOWEST_UPLOAD)
 
 
 async def _until_noted(step: Callable[[], Awaitable[T]]) -> T:

@@ -23,7 +23,7 @@ from gateway.model.relay import (
     RelayUpdated,
 )
 from gateway.model.server import Server
-from gateway.provider import DIRECT, Clock, Envelope, Login, Route, SubmitReceipt
+from gateway.provider import DIRECT, Clock, Envelope, Login, MessageSource, Route, SubmitReceipt
 from gateway.redis import UNREACHABLE
 from gateway.services.account_payload import invalid
 from gateway.services.last_error import smtp_status
@@ -122,7 +122,7 @@ class RelayService:
             raise _unknown()
         return found
 
-    async def submit(self, id: str, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def submit(self, id: str, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
         """Send a message through a relay, and note what became of it; raises as `SmtpConnection.submit` does."""
         relay, route = await self.require(id), envelope.route or DIRECT
         idle = self._idle.setdefault((id, relay.updated, route), [])

@@ -19,7 +19,7 @@ from gateway.errors import (
 )
 from gateway.model.account_errors import NetworkRouting
 from gateway.model.server import Server
-from gateway.provider import DIRECT, NOBODY, Envelope, Login, ProtocolLog, Route, SubmitReceipt
+from gateway.provider import DIRECT, NOBODY, Envelope, Login, MessageSource, ProtocolLog, Route, SubmitReceipt
 from gateway.smtp.answers import Phase
 from gateway.smtp.client import PhasedSMTP
 from gateway.smtp.dial import dial
@@ -122,7 +122,7 @@ class SmtpConnection:
                 self._client.close()
             await self._ready()
 
-    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
         """Hand over a message, octet for octet, except that bare line ends become CRLF.
 
         Where the route is not a direct one, the receipt, or the details of an error, tell it as `network_routing`.
@@ -136,7 +136,7 @@ class SmtpConnection:
         """
         async with self._used():
             try:
-                receipt = await self._submitted(message, envelope)
+                receipt = await self._submitted(MessageSource.of(message), envelope)
             except GatewayError as error:
                 if self._routing is not None:
                     error.details["network_routing"] = self._routing
@@ -179,7 +179,7 @@ class SmtpConnection:
     def _phase(self) -> Phase:
         return Phase.CONNECT if self._client is None else self._client.phase
 
-    async def _submitted(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def _submitted(self, message: MessageSource, envelope: Envelope) -> SubmitReceipt:
         kept = self.connected
         try:
             return await self._transact(message, envelope)
@@ -189,7 +189,7 @@ class SmtpConnection:
                 raise
         return await self._transact(message, envelope)
 
-    async def _transact(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def _transact(self, message: MessageSource, envelope: Envelope) -> SubmitReceipt:
         client = await self._ready()
         try:
             return await transact(client, message, envelope, timeout=self._timeouts.message)

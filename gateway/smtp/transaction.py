@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from aiosmtplib.email import parse_address
 
 from gateway.errors import MessageTooLargeError
-from gateway.provider import DeliveryNotification, Envelope, SubmitReceipt
+from gateway.provider import DeliveryNotification, Envelope, MessageSource, SubmitReceipt
 from gateway.smtp.answers import Phase
 from gateway.smtp.client import PhasedSMTP
 from gateway.smtp.server_text import masked
@@ -18,12 +18,12 @@ _MESSAGE_ID_ANSWER = re.compile(r"(?:2\.\d+\.\d+ )?OK:? (<[^<>\s@]+@[^<>\s]+>)",
 _MESSAGE_ID = re.compile(rb"^message-id:[ \t]*(?:\r?\n[ \t]+)?(<[^<>\s]+>)", re.IGNORECASE | re.MULTILINE)
 
 
-async def transact(client: PhasedSMTP, message: bytes, envelope: Envelope, *, timeout: float) -> SubmitReceipt:
+async def transact(client: PhasedSMTP, message: MessageSource, envelope: Envelope, *, timeout: float) -> SubmitReceipt:
     """Run MAIL, RCPT and DATA on a connection that is logged in.
 
     Args:
         client: the connection; its `phase` tells afterwards how far it came.
-        message: RFC 5322 octets.
+        message: what is sent.
         envelope: sender and recipients.
         timeout: seconds to wait for the answer to each step.
 
@@ -33,7 +33,7 @@ async def transact(client: PhasedSMTP, message: bytes, envelope: Envelope, *, ti
     """
     client.phase = Phase.ENVELOPE
     limit = client.esmtp_extensions.get("size", "")
-    if limit.isdigit() and 0 < int(limit) < len(message):
+    if limit.isdigit() and 0 < int(limit) < message.size:
         raise MessageTooLargeError("the message is over the server's limit", limit=int(limit), native_code="SIZE")
     sender, *recipients = (_ascii_domain(address) for address in (envelope.mail_from, *envelope.rcpt_to))
     options = _mail_options(client, message, [sender, *recipients])
@@ -41,7 +41,7 @@ async def transact(client: PhasedSMTP, message: bytes, envelope: Envelope, *, ti
     if envelope.dsn is not None and client.supports_extension("dsn"):
         options += _mail_wishes(envelope.dsn)
         wishes = _recipient_wishes(envelope.dsn)
-    refused, text = await client.sendmail(
+    refused, text = await client.send_source(
         sender, recipients, message, mail_options=options, rcpt_options=wishes, timeout=timeout
     )
     originals = dict(zip(recipients, envelope.rcpt_to, strict=True))
@@ -52,16 +52,14 @@ async def transact(client: PhasedSMTP, message: bytes, envelope: Envelope, *, ti
     )
 
 
-def _mail_options(client: PhasedSMTP, message: bytes, addresses: Sequence[str]) -> list[str]:
+def _mail_options(client: PhasedSMTP, message: MessageSource, addresses: Sequence[str]) -> list[str]:
     """Name the extensions that the content (RFC 6152) and the addresses or headers (RFC 6531) need."""
     options = []
-    if not message.isascii() and client.supports_extension("8bitmime"):
+    if not message.ascii and client.supports_extension("8bitmime"):
         options.append("BODY=8BITMIME")
-    end = message.find(b"\r\n\r\n")
-    headers = message if end < 0 else message[:end]
     plain_addresses = all(address.isascii() for address in addresses)
     # Addresses cannot do without the extension; a server that lacks it may still take the headers.
-    if not plain_addresses or (not headers.isascii() and client.supports_extension("smtputf8")):
+    if not plain_addresses or (not message.header.isascii() and client.supports_extension("smtputf8")):
         options.append("SMTPUTF8")
     return options
 
@@ -98,11 +96,10 @@ def _ascii_domain(address: str) -> str:
     return f"{local}@{domain.encode('idna').decode('ascii')}"
 
 
-def _given_message_id(answer: str, message: bytes) -> str | None:
+def _given_message_id(answer: str, message: MessageSource) -> str | None:
     """Return the Message-ID that the server names in its answer, if it is not the message's own."""
     named = _MESSAGE_ID_ANSWER.match(answer)
     if named is None:
         return None
-    end = message.find(b"\r\n\r\n")
-    own = _MESSAGE_ID.search(message if end < 0 else message[:end])
+    own = _MESSAGE_ID.search(message.header)
     return named[1] if own is None or own[1].decode("utf-8", "replace") != named[1] else None

@@ -36,7 +36,7 @@ class Cipher:
         """Encrypt `secret` for the record and field named by `identity`."""
         return f"1.{self.newest}.{base64.b64encode(self._box(secret.encode(), identity)).decode()}"
 
-    def seal_octets(self, content: bytes, identity: str) -> bytes:
+    def seal_octets(self, content: bytes | memoryview, identity: str) -> bytes:
         """Encrypt octets like `seal`; what is sealed is not base64."""
         return b"1.%b.%b" % (self.newest.encode(), self._box(content, identity))
 
@@ -55,7 +55,7 @@ class Cipher:
         version, name, box = sealed.split(b".", 2)
         return self._unboxed(self._key(version.decode(), name.decode()), box, identity)
 
-    def _box(self, content: bytes, identity: str) -> bytes:
+    def _box(self, content: bytes | memoryview, identity: str) -> bytes:
         nonce = os.urandom(_NONCE)
         return nonce + self._ring[self.newest].encrypt(nonce, content, identity.encode())
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from gateway.errors import ServiceUnavailableError
 from gateway.model.event import Event
 from gateway.model.submission import OutboxEntry
-from gateway.provider import DeliveryNotification
+from gateway.provider import DeliveryNotification, MessageSource
+from gateway.provider.source import header_end
 from gateway.redis import Script, keys
 from gateway.store.events import MAX_EVENTS, event_fields
 from gateway.store.idempotency import REMEMBER, IdempotencyStore, KeyRecord, decoded, remembering
@@ -17,11 +21,12 @@ from gateway.store.store import Store, to_json
 
 # That a message is in the outbox and that its idempotency key is known are one step: who dies has done both or none.
 _ADD = Script(f"""{REMEMBER}
-if KEYS[4] then
-  local known = remember(KEYS[4], KEYS[5], unpack(ARGV, 6))
+if KEYS[5] then
+  local known = remember(KEYS[5], KEYS[6], unpack(ARGV, 6))
   if known then return known end
 end
 redis.call('SET', KEYS[1], ARGV[1])
+redis.call('PERSIST', KEYS[4])
 redis.call('HSET', KEYS[2], 'state', ARGV[2], 'record', ARGV[3])
 redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5])
 """)
@@ -58,6 +63,12 @@ redis.call('HSETNX', KEYS[1], 'copy', ARGV[1])
 return redis.call('HGET', KEYS[1], 'copy') == ARGV[1] and 1 or 0
 """)
 
+#: Octets of a body that are stored and read at once; a body that has more is never held as a whole.
+PIECE = 256 * 1024
+
+#: Seconds for which the body of a large message is kept before there is an entry for it.
+_UNFINISHED = 3600
+
 #: Between a mark and the name of its worker.
 _BY = "@"
 
@@ -74,23 +85,74 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...]
 
 
-class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The octets to send, and those to file under Sent where they differ (they name the Bcc recipients).
+class _Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of a message beside its octets.
 
     `draft` is the id of the draft that the message was until it is sent. Others go before one that is `bulk`, of a mail
     merge. `proxy` is the URL of the one to send through, with the login.
     """
 
-    raw: bytes
-    sent_copy: bytes | None = None
     answered: Answered | None = None
     dsn: DeliveryNotification | None = None
     draft: str | None = None
     bulk: bool = False
     proxy: str | None = None
 
+
+class OutboxMessage(_Facts, frozen=True, kw_only=True):
+    """The octets to send, and those to file under Sent where they differ: their header names the Bcc recipients.
+
+    A large message is put in as octets, and comes out as a source that reads them.
+    """
+
+    raw: bytes | MessageSource
+    sent_copy: bytes | MessageSource | None = None
+
+    @property
+    def size(self) -> int:
+        """Octets to send."""
+        return MessageSource.of(self.raw).size
+
     def __repr__(self) -> str:
-        return f"OutboxMessage({len(self.raw)} octets)"
+        return f"OutboxMessage({self.size} octets)"
+
+
+class _Large(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message whose body lies beside the record: its header section, that of its copy, and what is in the body."""
+
+    header: bytes
+    copy_header: bytes | None = None
+    body_size: int
+    body_ascii: bool
+
+
+class _Record(_Facts, frozen=True, kw_only=True, omit_defaults=True):
+    """What is stored of a message."""
+
+    raw: bytes = b""
+    sent_copy: bytes | None = None
+    large: _Large | None = None
+
+
+class _Stored(MessageSource):
+    """A message whose body is read piece by piece."""
+
+    def __init__(self, large: _Large, piece: Callable[[int], Awaitable[bytes]]) -> None:
+        self.header = large.header
+        self.size = len(large.header) + large.body_size
+        self.ascii = large.body_ascii and large.header.isascii()
+        self._piece = piece
+
+    async def chunks(self, begin: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        end = self.size if end is None else min(end, self.size)
+        if ahead := self.header[begin:end]:
+            yield ahead
+        at, end = max(begin - len(self.header), 0), end - len(self.header)
+        while at < end:
+            number, skipped = divmod(at, PIECE)
+            chunk = (await self._piece(number))[skipped : skipped + end - at]
+            yield chunk
+            at += len(chunk)
 
 
 class OutboxStore:
@@ -111,13 +173,15 @@ class OutboxStore:
                 is known of it returned.
         """
         account, queue_id = entry.account, entry.queue_id
-        sealed = self._store.cipher.seal(to_json(message), f"out:{account}:{queue_id}")
+        record = await self._record(account, queue_id, message)
+        sealed = self._store.cipher.seal(to_json(record), _identity(account, queue_id))
         # The entry comes last: what is in the index without one is skipped, and gone when its work is due.
         await self._store.control.call("HSET", keys.OUTBOX, queue_id, account)
         found = [
             keys.outbox_message(account, queue_id),
             keys.outbox_entry(account, queue_id),
             keys.outbox_of(account),
+            keys.outbox_body(account, queue_id),
         ]
         created = entry.created.timestamp()
         arguments: list[str | float] = [sealed, entry.state, to_json(entry), created, queue_id]
@@ -143,8 +207,51 @@ class OutboxStore:
         sealed = await self._store.data.call("GET", keys.outbox_message(account, queue_id))
         if sealed is None:
             return None
-        text = self._store.cipher.open(sealed.decode(), f"out:{account}:{queue_id}")
-        return msgspec.json.decode(text, type=OutboxMessage)
+        text = self._store.cipher.open(sealed.decode(), _identity(account, queue_id))
+        record = msgspec.json.decode(text, type=_Record)
+        raw: bytes | MessageSource = record.raw
+        copy: bytes | MessageSource | None = record.sent_copy
+        if record.large is not None:
+            raw = _Stored(record.large, partial(self._piece, account, queue_id))
+            copy = None if record.large.copy_header is None else raw.with_header(record.large.copy_header)
+        return OutboxMessage(raw=raw, sent_copy=copy, **_facts(record))
+
+    async def _record(self, account: str, queue_id: str, message: OutboxMessage) -> _Record:
+        """Return what is stored of a message; the body of a large one is stored beside it already."""
+        raw = await MessageSource.of(message.raw).octets()
+        copy = None if message.sent_copy is None else await MessageSource.of(message.sent_copy).octets()
+        begin = header_end(raw)
+        body = memoryview(raw)[begin:]
+        if len(body) <= PIECE or (copy is not None and memoryview(copy)[-len(body) :] != body):
+            return _Record(raw=raw, sent_copy=copy, **_facts(message))
+        name = keys.outbox_body(account, queue_id)
+        for number, at in enumerate(range(0, len(body), PIECE)):
+            sealed = self._store.cipher.seal_octets(body[at : at + PIECE], _identity(account, queue_id, number))
+            stored = self._store.data.call("HSET", name, number, sealed)
+            # Until there is an entry: whoever dies before that leaves nothing for good.
+            expires = self._store.data.call("EXPIRE", name, _UNFINISHED)
+            await stored
+            await expires
+        return _Record(
+            large=_Large(
+                header=raw[:begin],
+                copy_header=None if copy is None else copy[: -len(body)],
+                body_size=len(body),
+                body_ascii=raw.isascii() or bytes(body).isascii(),
+            ),
+            **_facts(message),
+        )
+
+    async def _piece(self, account: str, queue_id: str, number: int) -> bytes:
+        """Return a part of the body of a large message.
+
+        Raises:
+            ServiceUnavailableError: it is gone, and the message with it.
+        """
+        sealed = await self._store.data.call("HGET", keys.outbox_body(account, queue_id), number)
+        if sealed is None:
+            raise ServiceUnavailableError("the gateway lacks a part of the message")
+        return self._store.cipher.open_octets(sealed, _identity(account, queue_id, number))
 
     async def transition(
         self, entry: OutboxEntry, *, since: tuple[str, ...], mark: str | None = None, after: str | None = None
@@ -182,14 +289,24 @@ class OutboxStore:
         """Whether the caller, known by its `mark`, is the one to file the copy of a sent message."""
         return bool(await _BEGIN_COPY.run(self._store.data, [keys.outbox_entry(account, queue_id)], mark))
 
+    async def copy_mark(self, account: str, queue_id: str) -> str:
+        """Return the mark of who files the copy of a sent message; empty before that."""
+        mark = await self._store.data.call("HGET", keys.outbox_entry(account, queue_id), "copy")
+        return mark.decode() if mark else ""
+
     async def drop_message(self, account: str, queue_id: str) -> None:
         """Forget the message of an entry."""
-        await self._store.data.call("DEL", keys.outbox_message(account, queue_id))
+        names = (keys.outbox_message(account, queue_id), keys.outbox_body(account, queue_id))
+        await self._store.data.call("DEL", *names)
 
     async def remove(self, account: str, queue_id: str) -> bool:
         """Forget an entry and its message; False when there is none."""
         async with self._store.databases.data.pipeline(transaction=True) as pipe:
-            pipe.delete(keys.outbox_entry(account, queue_id), keys.outbox_message(account, queue_id))
+            pipe.delete(
+                keys.outbox_entry(account, queue_id),
+                keys.outbox_message(account, queue_id),
+                keys.outbox_body(account, queue_id),
+            )
             pipe.zrem(keys.outbox_of(account), queue_id)
             removed: list[Any] = await pipe.execute()
         await self._store.control.call("HDEL", keys.OUTBOX, queue_id)
@@ -209,3 +326,12 @@ class OutboxStore:
             await self.remove(account, queue_id)
         await IdempotencyStore(self._store).remove_of_account(account)
         return queue_ids
+
+
+def _identity(account: str, queue_id: str, piece: int | None = None) -> str:
+    """Return what a message, or a piece of its body, is sealed for."""
+    return f"out:{account}:{queue_id}" if piece is None else f"out:{account}:{queue_id}:{piece}"
+
+
+def _facts(of: _Facts) -> dict[str, Any]:
+    return {name: getattr(of, name) for name in _Facts.__struct_fields__}

@@ -129,9 +129,9 @@ class GatewayStack:
         server.start()
         return f"http://127.0.0.1:{port}"
 
-    def start_smtp(self) -> int:
-        """Start the SMTP server, wait until it answers, and return its port."""
-        return self._start_listening("smtp")
+    def start_smtp(self, **further: str) -> int:
+        """Start the SMTP server with further settings, wait until it answers, and return its port."""
+        return self._start_listening("smtp", **further)
 
     def start_inbound(self, resolver: str) -> int:
         """Start the receiver of delivery tests with a name server of its own; return its port once it answers."""

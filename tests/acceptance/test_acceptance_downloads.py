@@ -6,24 +6,16 @@ import base64
 import hashlib
 import os
 import secrets
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import httpx
-import psutil
 import pytest
 
 from tests.acceptance.boxes import KINDS, Box, open_box
 from tests.acceptance.client import message_path
-from tests.acceptance.processes import GatewayProcess
+from tests.acceptance.memory import MEBIBYTE, digest_of, growth_bounded
 from tests.acceptance.stack import GatewayStack
 from tests.integration.api.refusals import refusal
 from tests.rigs.real_lab import RealLab
 
-MEBIBYTE = 1024 * 1024
-#: What a process may grow by while a message of 150 MB passes.
-MOST_GROWTH = 64 * MEBIBYTE
 LARGE = 150_000_000
 
 
@@ -98,39 +90,6 @@ def test_an_attachment_of_unknown_size_is_answered_whole(box: Box) -> None:
     answer = box.api.http.get(f"{box.path}/attachment/{attachment['id']}", headers={"range": "bytes=5-9"})
     assert answer.status_code == 200
     assert answer.content == content
-
-
-@contextmanager
-def growth_bounded(processes: list[GatewayProcess]) -> Iterator[None]:
-    """Watch the resident memory of processes, and fail if one of them grew by more than `MOST_GROWTH`."""
-    watched = {process.name: psutil.Process(process.pid) for process in processes}
-    before = {name: process.memory_info().rss for name, process in watched.items()}
-    most, ended = dict(before), threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.02):
-            for name, process in watched.items():
-                most[name] = max(most[name], process.memory_info().rss)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-    grown = {name: (most[name] - before[name]) // MEBIBYTE for name in watched}
-    assert max(grown.values()) < MOST_GROWTH // MEBIBYTE, grown
-
-
-def digest_of(api: httpx.Client, path: str) -> str:
-    """Return the digest of a download that nobody holds as a whole."""
-    digest = hashlib.sha256()
-    with api.stream("GET", path) as answer:
-        assert answer.status_code == 200
-        for chunk in answer.iter_bytes(MEBIBYTE):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def test_a_message_of_150_megabytes_passes_through_little_memory(full_stack: GatewayStack) -> None:

@@ -48,6 +48,7 @@ from gateway.provider import (
     Identity,
     IdentityProvider,
     MessagePage,
+    MessageSource,
     MessageState,
     Notification,
     OAuth2App,
@@ -233,11 +234,12 @@ class MemorySession(Session):
             self.service.remove(*self.find(id))
 
     async def append(
-        self, mailbox: str, message: bytes, *, flags: Sequence[str] = (), date: datetime | None = None
+        self, mailbox: str, message: bytes | MessageSource, *, flags: Sequence[str] = (), date: datetime | None = None
     ) -> AppendResult:
+        octets = await MessageSource.of(message).octets()
         with self.wire():
             self.box(mailbox)
-            return AppendResult(path=mailbox, id=self.service.store(mailbox, message, flags=flags, received=date).id)
+            return AppendResult(path=mailbox, id=self.service.store(mailbox, octets, flags=flags, received=date).id)
 
     async def create_mailbox(self, path: str) -> bool:
         with self.wire():
@@ -259,11 +261,12 @@ class MemorySession(Session):
         with self.wire():
             pass
 
-    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
+        octets = await MessageSource.of(message).octets()
         with self.wire():
             pass
         try:
-            refused = self.service.submit(envelope, message)
+            refused = self.service.submit(envelope, octets)
         except RefusedError as error:
             raise MessageRefusedError("no recipient was accepted") from error
         except OSError as error:

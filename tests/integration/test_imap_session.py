@@ -17,12 +17,14 @@ from gateway.errors import (
     MessageRefusedError,
     NotFoundError,
     ReauthorizationError,
+    ServiceUnavailableError,
     TransientError,
 )
 from gateway.model.message import FlagUpdate
 from gateway.model.server import Server
 from gateway.provider import Account, Envelope, Login, PageRequest, Session, SessionContext
 from gateway.testing.context import FixedCredentials, MemoryNumbers
+from gateway.testing.pieces import Pieces
 from gateway_imap import ImapSession, ImapTimeouts, Quirks, open_session
 from tests.rigs.certificates import Certificates
 from tests.rigs.dovecot import GUEST_PASSWORD, Dovecot
@@ -84,6 +86,31 @@ async def _uids(session: Session) -> list[int | None]:
     page = await session.messages("INBOX", PageRequest())
     assert page.total == len(page.messages)
     return [entry.uid for entry in page.messages]
+
+
+# --- storing ---------------------------------------------------------------------------------------------------------
+
+
+class Torn(Pieces):
+    """A message that cannot be read to its end."""
+
+    async def chunks(self, begin: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """See `MessageSource`."""
+        yield (await self.octets())[: self.size // 2]
+        raise ServiceUnavailableError("gone")
+
+    async def octets(self) -> bytes:
+        """See `MessageSource`."""
+        return b"".join([chunk async for chunk in super().chunks()])
+
+
+async def test_message_that_cannot_be_read_to_its_end_is_not_stored(session: Session) -> None:
+    """Its rest would be taken from the next command: the connection is not used again."""
+    with pytest.raises(ServiceUnavailableError):
+        await session.append("INBOX", Torn(SMALL))
+    assert await _uids(session) == []
+    await session.append("INBOX", Pieces(SMALL * 5000, 4096))
+    assert [entry.size for entry in (await session.messages("INBOX", PageRequest())).messages] == [len(SMALL) * 5000]
 
 
 # --- a kept connection sees what others do ---------------------------------------------------------------------------

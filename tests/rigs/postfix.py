@@ -112,7 +112,8 @@ lmtp_destination_recipient_limit = 1
 lmtp_host_lookup = native
 {outside}
 smtp_dns_support_level = disabled
-message_size_limit = 36700160
+message_size_limit = 157286400
+mailbox_size_limit = 0
 smtpd_tls_cert_file = {certificates.chain}
 smtpd_tls_key_file = {certificates.key}
 smtpd_tls_auth_only = yes

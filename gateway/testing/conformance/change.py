@@ -11,6 +11,7 @@ from gateway.model.message import FlagUpdate
 from gateway.provider import Capability, Session
 from gateway.testing.conformance.base import Deliver, arrived, entries, octets, only, requires, same_octets, subjects
 from gateway.testing.conformance.samples import numbered, octets_of_every_kind
+from gateway.testing.pieces import Pieces
 
 __all__ = ["ChangeConformance"]
 
@@ -121,6 +122,14 @@ class ChangeConformance:
         assert result.path == elsewhere
         assert result.id in (None, listed.id)
         assert not listed.unseen
+        same_octets(await octets(session, listed.id), octets_of_every_kind())
+
+    @requires(Capability.APPEND)
+    async def test_message_that_comes_in_pieces_is_stored_whole(self, session: Session, elsewhere: str) -> None:
+        """A large one is never held as a whole."""
+        result = await session.append(elsewhere, Pieces(octets_of_every_kind()))
+        listed = only(await entries(session, elsewhere))
+        assert result.id in (None, listed.id)
         same_octets(await octets(session, listed.id), octets_of_every_kind())
 
     @requires(Capability.APPEND)

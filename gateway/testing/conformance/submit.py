@@ -9,6 +9,7 @@ from gateway.provider import Capability, Envelope, Quota, Session, Signature
 from gateway.testing.conformance.base import only, requires, same_octets
 from gateway.testing.conformance.samples import numbered
 from gateway.testing.context import AccountUnderTest
+from gateway.testing.pieces import Pieces
 from gateway.testing.worlds import SubmissionWorld
 
 __all__ = ["SubmitConformance"]
@@ -53,6 +54,18 @@ class SubmitConformance:
         assert receipt.response
         assert not receipt.refused
         assert envelope.rcpt_to == (submission.recipient,)
+        same_octets(_content(received), _content(message))
+
+    @requires(Capability.SUBMIT)
+    async def test_message_that_comes_in_pieces_is_submitted_whole(
+        self, session: Session, account: AccountUnderTest, submission: SubmissionWorld
+    ) -> None:
+        """A large one is never held as a whole. Where its pieces end has nothing to do with its lines."""
+        message = _message(account, submission.recipient) + b".\r\n..\r\n.end\r\n"
+        await session.submit(
+            Pieces(message), Envelope(mail_from=account.account.email, rcpt_to=(submission.recipient,))
+        )
+        _, received = only(await submission.received())
         same_octets(_content(received), _content(message))
 
     @requires(Capability.SUBMIT)

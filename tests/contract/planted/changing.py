@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.errors import NotFoundError
 from gateway.model.message import AppendResult, FlagUpdate, MessageDetail
+from gateway.provider import MessageSource
 from gateway_maildir import MaildirSession, files
 from tests.contract.memory_provider import MemorySession
 from tests.contract.planting import breaks
@@ -127,24 +128,31 @@ class DeletingTwiceSucceeds(MaildirSession):
 
 @breaks("test_stored_message_is_unchanged")
 class StoresAReserializedMessage(MaildirSession):
-    async def append(self, mailbox: str, message: bytes, **kwargs: Any) -> AppendResult:
-        return await super().append(mailbox, message.replace(b"\t second", b" second"), **kwargs)
+    async def append(self, mailbox: str, message: bytes | MessageSource, **kwargs: Any) -> AppendResult:
+        octets = await MessageSource.of(message).octets()
+        return await super().append(mailbox, octets.replace(b"\t second", b" second"), **kwargs)
 
 
 @breaks("test_stored_message_is_unchanged")
 class StoredAsUnseen(MaildirSession):
-    async def append(self, mailbox: str, message: bytes, **kwargs: Any) -> AppendResult:
+    async def append(self, mailbox: str, message: bytes | MessageSource, **kwargs: Any) -> AppendResult:
         return await super().append(mailbox, message, **{**kwargs, "flags": ()})
 
 
 @breaks("test_stored_message_keeps_its_date")
 class DateIgnored(MaildirSession):
-    async def append(self, mailbox: str, message: bytes, **kwargs: Any) -> AppendResult:
+    async def append(self, mailbox: str, message: bytes | MessageSource, **kwargs: Any) -> AppendResult:
         return await super().append(mailbox, message, **{**kwargs, "date": None})
+
+
+@breaks("test_message_that_comes_in_pieces_is_stored_whole")
+class StoresTheFirstPiece(MaildirSession):
+    async def append(self, mailbox: str, message: bytes | MessageSource, **kwargs: Any) -> AppendResult:
+        return await super().append(mailbox, await anext(MessageSource.of(message).chunks()), **kwargs)
 
 
 @breaks("test_storing_in_an_unknown_mailbox_is_not_found")
 class AppendCreatesMailboxes(MaildirSession):
-    async def append(self, mailbox: str, message: bytes, **kwargs: Any) -> AppendResult:
+    async def append(self, mailbox: str, message: bytes | MessageSource, **kwargs: Any) -> AppendResult:
         await self.create_mailbox(mailbox)
         return await super().append(mailbox, message, **kwargs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from gateway.errors import ConnectError, GatewayError, ReauthorizationError, TransientError, UnsupportedOperationError
-from gateway.provider import Envelope, MessagePage, PageRequest, SubmitReceipt
+from gateway.provider import Envelope, MessagePage, MessageSource, PageRequest, SubmitReceipt
 from tests.contract.memory_provider import MemorySession
 from tests.contract.planting import breaks
 
@@ -65,7 +65,7 @@ class ThrottlingIsPermanent(MemorySession):
 
 @breaks("test_hang_up_after_a_submission_is_an_unknown_outcome")
 class SubmissionIsTriedAgain(MemorySession):
-    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
         try:
             return await super().submit(message, envelope)
         except GatewayError:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.errors import MessageRefusedError, ServiceUnavailableError
 from gateway.mime.parse import parse_message
-from gateway.provider import Envelope, Quota, Signature, SubmitReceipt
+from gateway.provider import Envelope, MessageSource, Quota, Signature, SubmitReceipt
 from tests.contract.memory_provider import MemorySession
 from tests.contract.planting import breaks
 
@@ -21,28 +21,34 @@ class CheckSendsAMessage(MemorySession):
 
 @breaks("test_submitted_message_reaches_its_recipients")
 class SubmitsNothing(MemorySession):
-    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
         return SubmitReceipt(response="queued")
 
 
 @breaks("test_submitted_message_reaches_its_recipients")
 class SubmitsTwice(MemorySession):
-    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
         await super().submit(message, envelope)
         return await super().submit(message, envelope)
 
 
 @breaks("test_submitted_message_reaches_its_recipients")
 class SubmitsToTheHeaders(MemorySession):
-    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
-        found = parse_message(message)
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
+        found = parse_message(await MessageSource.of(message).octets())
         everybody = (*found.addresses("to"), *found.addresses("cc"))
         return await super().submit(message, replace(envelope, rcpt_to=tuple(one.address for one in everybody)))
 
 
+@breaks("test_message_that_comes_in_pieces_is_submitted_whole")
+class SubmitsTheFirstPiece(MemorySession):
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
+        return await super().submit(await anext(MessageSource.of(message).chunks()), envelope)
+
+
 @breaks("test_refusal_of_all_recipients_is_final")
 class RefusalIsTriedAgain(MemorySession):
-    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
         try:
             return await super().submit(message, envelope)
         except MessageRefusedError:
@@ -51,7 +57,7 @@ class RefusalIsTriedAgain(MemorySession):
 
 @breaks("test_refusal_of_all_recipients_is_final")
 class RefusalNamesTheAddress(MemorySession):
-    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
         try:
             return await super().submit(message, envelope)
         except MessageRefusedError:
@@ -60,13 +66,13 @@ class RefusalNamesTheAddress(MemorySession):
 
 @breaks("test_refusal_of_some_recipients_is_told")
 class PartialRefusalIsSilent(MemorySession):
-    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
         return replace(await super().submit(message, envelope), refused={})
 
 
 @breaks("test_refusal_of_some_recipients_is_told")
 class PartialRefusalIsAnError(MemorySession):
-    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
         receipt = await super().submit(message, envelope)
         if receipt.refused:
             raise MessageRefusedError("a recipient was refused")

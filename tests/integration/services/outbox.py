@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.model.submission import OutboxEntry, SubmitRequest
-from gateway.provider import Envelope, SubmitReceipt
+from gateway.provider import Envelope, MessageSource, SubmitReceipt
 from gateway.redis import keys
 from gateway.store.due import DueWork
 from gateway.store.outbox import OutboxMessage
@@ -33,13 +33,13 @@ class Service:
         self.copies: list[OutboxMessage] = []
         self.gate: asyncio.Event | None = None
 
-    async def hand_over(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def hand_over(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
         """Take a message, or raise what the script says."""
         if self.gate is not None:
             await self.gate.wait()
         if self.errors:
             raise self.errors.pop(0)
-        self.taken.append((message, envelope))
+        self.taken.append((await MessageSource.of(message).octets(), envelope))
         return SubmitReceipt(response="250 2.0.0 queued")
 
     async def file_copy(self, entry: OutboxEntry, message: OutboxMessage) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gateway.errors import PermanentError, ResourceNotFoundError
 from gateway.model.submission import OutboxEntry
-from gateway.provider import Envelope, SubmitReceipt
+from gateway.provider import Envelope, MessageSource, SubmitReceipt
 from gateway.queue import operations as ask
 from gateway.services.container import Services
 from gateway.services.deliveries import file_sent_copy, mark_answered
@@ -23,7 +23,7 @@ def handlers(services: Services) -> Mapping[str, Handler]:
     async def send(job: JobContext, arguments: ask.SendSubmission) -> None:
         """Hand one entry over to the account's submission service."""
 
-        async def hand_over(message: bytes, envelope: Envelope) -> SubmitReceipt:
+        async def hand_over(message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
             async with job.session() as session:
                 return await session.submit(message, envelope)
 

@@ -15,7 +15,7 @@ from gateway_imap.fetch_parser import parse_fetch, parse_values
 from gateway_imap.finding import find_everywhere
 from gateway_imap.reading import Target, fetch_one, open_message
 from gateway_imap.uid_sets import uid_sets
-from gateway_imap.wire import Literal, Reply
+from gateway_imap.wire import Literal, Reply, StreamedLiteral
 
 # RFC 9051 section 9: flag-keyword is an atom, flag-extension a backslash and an atom.
 _FLAG = re.compile(r"\\?[A-Za-z0-9!#$&'+,./:;<=>?@^_`|~-]+")
@@ -161,7 +161,12 @@ def _expunge_alone(connection: Connection, uids: Sequence[int]) -> None:
 
 
 def append(
-    connection: Connection, destination: bytes, message: bytes, *, flags: Sequence[str], date: datetime | None
+    connection: Connection,
+    destination: bytes,
+    message: Literal | StreamedLiteral,
+    *,
+    flags: Sequence[str],
+    date: datetime | None,
 ) -> Placed | None:
     """Store a message octet for octet.
 
@@ -174,7 +179,7 @@ def append(
     if date is not None:
         arguments.append(_date(date))
     with _no_repetition():
-        reply = connection.command(b"APPEND", destination, *arguments, Literal(message))
+        reply = connection.command(b"APPEND", destination, *arguments, message)
     words = (reply.code("APPENDUID") or b"").split()
     return Placed(int(words[0]), int(words[1])) if len(words) == 2 and all(map(bytes.isdigit, words)) else None
 

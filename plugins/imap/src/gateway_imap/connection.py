@@ -13,38 +13,24 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.errors import NotFoundError, ProviderError, ReauthorizationError
 from gateway.model.server import Server
 from gateway.provider import DIRECT, Login, ProtocolLog, Route
 from gateway.smtp.tls import client_context
-from gateway_imap.dialing import ImapTimeouts, connect, goodbye_greeting, read_line
+from gateway_imap.dialing import ImapTimeouts, Lent, connect, goodbye_greeting, read_line
 from gateway_imap.errors import FAILURES, ExplainImap, OutOfStepError, answer_error, connection_error
 from gateway_imap.fetch_parser import Record
 from gateway_imap.selected import NEWS, Selected
 from gateway_imap.transcript import Transcript
-from gateway_imap.wire import Literal, Reply, fetch_record, quoted
+from gateway_imap.wire import Literal, Reply, StreamedLiteral, fetch_record, quoted
 
 # RFC 7888 section 5: LITERAL- allows literals that do not wait up to this size.
 _LITERAL_MINUS = 4096
 
 #: Hears a line without its end, and tells whether that was enough: then nothing else is done with it.
 Take = Callable[[bytes], bool]
-
-
-class Lent(NamedTuple):
-    """The socket of a connection in IDLE, non-blocking: for somebody who reads it without waiting.
-
-    Attributes:
-        tag: of the IDLE that has begun.
-        socket: what to read and write.
-        ahead: what was read already.
-    """
-
-    tag: bytes
-    socket: socket.socket
-    ahead: bytes
 
 
 class Connection:
@@ -124,7 +110,7 @@ class Connection:
     def command(
         self,
         name: bytes,
-        *arguments: bytes,
+        *arguments: bytes | StreamedLiteral,
         tolerate: bool = False,
         otherwise: type[ProviderError] | None = None,
         take: Take | None = None,
@@ -133,7 +119,7 @@ class Connection:
 
         Args:
             name: e.g. ``b"UID FETCH"``.
-            arguments: octets as they stand, or `Literal`.
+            arguments: octets as they stand, `Literal`, or `StreamedLiteral`.
             tolerate: return a NO or BAD too.
             otherwise: see `gateway_imap.errors.answer_error`.
             take: asked first about each line of the answer, which saves what imaplib does for thousands of them.
@@ -190,19 +176,36 @@ class Connection:
             raise connection_error(error, goodbye=goodbye[-1] if goodbye else None, explain=self._explain) from error
         self.last_used = time.monotonic()
 
-    def _send(self, tag: bytes, name: bytes, arguments: tuple[bytes, ...]) -> None:
+    def _send(self, tag: bytes, name: bytes, arguments: tuple[bytes | StreamedLiteral, ...]) -> None:
         out = tag + b" " + name
         for argument in arguments:
-            if not isinstance(argument, Literal):
+            if not isinstance(argument, Literal | StreamedLiteral):
                 out += b" " + argument
-            elif self.has("LITERAL+") or (self.has("LITERAL-") and len(argument) <= _LITERAL_MINUS):
-                out += b" {%d+}\r\n" % len(argument) + argument
+                continue
+            size = len(argument) if isinstance(argument, Literal) else argument.size
+            if self.has("LITERAL+") or (self.has("LITERAL-") and size <= _LITERAL_MINUS):
+                out += b" {%d+}\r\n" % size
             else:
-                self.imap.send(out + b" {%d}\r\n" % len(argument))
+                self.imap.send(out + b" {%d}\r\n" % size)
                 if not self._go_ahead(tag):
                     return
-                out = argument
+                out = b""
+            if isinstance(argument, Literal):
+                out += argument
+            else:
+                self.imap.send(out)
+                self._send_literal(argument)
+                out = b""
         self.imap.send(out + b"\r\n")
+
+    def _send_literal(self, literal: StreamedLiteral) -> None:
+        try:
+            for chunk in literal.chunks:
+                self.imap.send(chunk)
+        except BaseException:
+            # Everything up to the announced size would be taken for the literal.
+            self.abort()
+            raise
 
     def _go_ahead(self, tag: bytes) -> bool:
         """Wait for a continuation request; False when the command was answered instead."""

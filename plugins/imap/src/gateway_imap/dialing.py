@@ -5,7 +5,7 @@ from __future__ import annotations
 import imaplib
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from imapclient import IMAPClient, SocketTimeout
@@ -24,6 +24,20 @@ class ImapTimeouts(msgspec.Struct, frozen=True, kw_only=True):
 
     connect: float = 15.0
     read: float = 60.0
+
+
+class Lent(NamedTuple):
+    """The socket of a connection in IDLE, non-blocking: for somebody who reads it without waiting.
+
+    Attributes:
+        tag: of the IDLE that has begun.
+        socket: what to read and write.
+        ahead: what was read already.
+    """
+
+    tag: bytes
+    socket: socket.socket
+    ahead: bytes
 
 
 class _Dialed(IMAP4WithTimeout):  # type: ignore[misc]

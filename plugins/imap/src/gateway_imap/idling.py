@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from enum import Enum, auto
 
 from gateway.provider import SocketWatch
-from gateway_imap.connection import Connection, Lent
+from gateway_imap.connection import Connection
+from gateway_imap.dialing import Lent
 from gateway_imap.errors import FAILURES, OutOfStepError
 from gateway_imap.selected import Selected
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import imaplib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from gateway.errors import AccountError, ConnectError, ReauthorizationError
 from gateway.model.server import Server
-from gateway.provider import Credentials, Login, ProtocolLog, Route
+from gateway.provider import Credentials, Login, MessageSource, ProtocolLog, Route
 from gateway.smtp.socket_codes import TIMED_OUT
 from gateway_imap.connection import Connection
 from gateway_imap.dialing import ImapTimeouts
@@ -146,6 +146,20 @@ class Link:
                 connection.abort()
             future.add_done_callback(_discard)
             raise
+
+
+def drawn(source: MessageSource) -> Iterator[bytes]:
+    """Return a message for a thread to read, which waits while the running event loop gets each chunk."""
+    loop, chunks = asyncio.get_running_loop(), source.chunks()
+
+    async def following() -> bytes | None:
+        return await anext(chunks, None)
+
+    def read() -> Iterator[bytes]:
+        while (chunk := asyncio.run_coroutine_threadsafe(following(), loop).result()) is not None:
+            yield chunk
+
+    return read()
 
 
 def _discard(future: Future[Any]) -> None:

@@ -33,6 +33,7 @@ from gateway.provider import (
     Changes,
     Envelope,
     MessagePage,
+    MessageSource,
     PageRequest,
     PollWatch,
     Quota,
@@ -53,7 +54,7 @@ from gateway_imap.ids import (
     decode_text_id,
 )
 from gateway_imap.known_texts import shared_texts
-from gateway_imap.link import Link
+from gateway_imap.link import Link, drawn
 from gateway_imap.listing import LastPage
 from gateway_imap.mailboxes import Directory, Quirks, encode_name
 from gateway_imap.paging import message_page, read_place, requested_place
@@ -61,7 +62,7 @@ from gateway_imap.reading import CHUNK, Target
 from gateway_imap.revisions import read_revisions
 from gateway_imap.searching import search_page, search_uids
 from gateway_imap.structure import Part
-from gateway_imap.wire import quoted
+from gateway_imap.wire import Literal, StreamedLiteral, quoted
 
 # Seconds for which the list of mailboxes is believed.
 _DIRECTORY_AGE = 300.0
@@ -303,13 +304,14 @@ class ImapSession(Session):
         return bulk.by_id(chosen[0].mailbox, outcome, None)
 
     async def append(
-        self, mailbox: str, message: bytes, *, flags: Sequence[str] = (), date: datetime | None = None
+        self, mailbox: str, message: bytes | MessageSource, *, flags: Sequence[str] = (), date: datetime | None = None
     ) -> AppendResult:
         """See `Session.append`."""
         path, name = await self._destination(mailbox)
-        placed = await self._link.write(changing.append, name, message, flags=flags, date=date)
-        end = message.find(b"\r\n\r\n")
-        named = _MESSAGE_ID.search(message if end < 0 else message[:end])
+        source = MessageSource.of(message)
+        literal = Literal(message) if isinstance(message, bytes) else StreamedLiteral(source.size, drawn(source))
+        placed = await self._link.write(changing.append, name, literal, flags=flags, date=date)
+        named = _MESSAGE_ID.search(source.header)
         return AppendResult(
             id=await self._placed_id(path, placed),
             path=path,
@@ -378,7 +380,7 @@ class ImapSession(Session):
         """See `Session.check_submit`."""
         await self._submission.check()
 
-    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
         """See `Session.submit`."""
         if envelope.route is None:
             return await self._submission.submit(message, envelope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from gateway_imap.errors import response_code
@@ -13,6 +14,13 @@ _FETCH_LINE = re.compile(rb"\* (\d+ )FETCH (?=\()")
 
 class Literal(bytes):
     """An argument that is sent as a literal (RFC 9051 section 4.3)."""
+
+
+class StreamedLiteral(NamedTuple):
+    """An argument that is sent as a literal of so many octets, as they come."""
+
+    size: int
+    chunks: Iterator[bytes]
 
 
 class Reply(NamedTuple):

@@ -218,30 +218,48 @@ class MaildirSession(provider.Session):
     def copy(self, id: str, mailbox: str) -> str:
         """Store the octets once more."""
         _, file = self._find(id)
-        return files.encode(
-            mailbox, files.key(self._store(mailbox, file.read_bytes(), files.flags_of(file), file.stat().st_mtime))
-        )
+        unfinished = self._unfinished(mailbox, files.flags_of(file))
+        shutil.copyfile(file, unfinished)
+        return files.encode(mailbox, files.key(self._filed(unfinished, file.stat().st_mtime)))
 
     @in_thread
     def delete(self, id: str) -> None:
         """Remove the file."""
         self._find(id)[1].unlink()
 
-    @in_thread
-    def append(
-        self, mailbox: str, message: bytes, *, flags: Sequence[str] = (), date: datetime | None = None
+    async def append(
+        self,
+        mailbox: str,
+        message: bytes | provider.MessageSource,
+        *,
+        flags: Sequence[str] = (),
+        date: datetime | None = None,
     ) -> model.AppendResult:
-        """Write the octets to a file."""
-        file = self._store(mailbox, message, flags, date.timestamp() if date else None)
+        """Write the octets to a file, as they come."""
+        unfinished = await self._begin(mailbox, flags)
+        try:
+            async for chunk in provider.MessageSource.of(message).chunks():
+                await self._write(unfinished, chunk)
+            file = await self._file(unfinished, date.timestamp() if date else None)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
         return model.AppendResult(id=files.encode(mailbox, files.key(file)), path=mailbox)
 
-    def _store(self, mailbox: str, message: bytes, flags: Sequence[str], mtime: float | None) -> Path:
-        directory, name = self._directory(mailbox), files.new_name(flags)
-        unfinished = directory / "tmp" / name
-        unfinished.write_bytes(message)
+    def _unfinished(self, mailbox: str, flags: Sequence[str]) -> Path:
+        return self._directory(mailbox) / "tmp" / files.new_name(flags)
+
+    @in_thread
+    def _write(self, unfinished: Path, chunk: bytes) -> None:
+        with unfinished.open("ab") as file:
+            file.write(chunk)
+
+    def _filed(self, unfinished: Path, mtime: float | None) -> Path:
         if mtime is not None:
             os.utime(unfinished, (mtime, mtime))
-        return unfinished.rename(directory / "cur" / name)
+        return unfinished.rename(unfinished.parent.parent / "cur" / unfinished.name)
+
+    _begin, _file = in_thread(_unfinished), in_thread(_filed)
 
     @in_thread
     def create_mailbox(self, path: str) -> bool:

@@ -25,6 +25,7 @@ from gateway.provider import (
     Clock,
     Envelope,
     MessagePage,
+    MessageSource,
     PageRequest,
     PollWatch,
     Push,
@@ -173,10 +174,10 @@ class GraphSession(Session):
         return await self._many.delete(ids)
 
     async def append(
-        self, mailbox: str, message: bytes, *, flags: Sequence[str] = (), date: datetime | None = None
+        self, mailbox: str, message: bytes | MessageSource, *, flags: Sequence[str] = (), date: datetime | None = None
     ) -> AppendResult:
         """Store a message."""
-        return await self._storing.append(mailbox, message, flags=flags, date=date)
+        return await self._storing.append(mailbox, MessageSource.of(message), flags=flags, date=date)
 
     async def create_mailbox(self, path: str) -> bool:
         """Create a folder, and those above it that are not there."""
@@ -194,9 +195,9 @@ class GraphSession(Session):
         """Prove that the token is good: Graph sends with the one that it reads with."""
         await self.check()
 
-    async def submit(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def submit(self, message: bytes | MessageSource, envelope: Envelope) -> SubmitReceipt:
         """Send a message."""
-        return await self._submitting.message(message, envelope)
+        return await self._submitting.message(MessageSource.of(message), envelope)
 
     async def submit_draft(self, id: str) -> SubmitReceipt:
         """Send a draft."""

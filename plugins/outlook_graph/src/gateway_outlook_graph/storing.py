@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.errors import InvalidIdentifierError, NotFoundError, PermanentError
 from gateway.model.message import AppendResult
+from gateway.provider import MessageSource
 from gateway_outlook_graph.client import GraphClient, Request, path, read
 from gateway_outlook_graph.folders import Mailboxes
 from gateway_outlook_graph.priority import Priority
@@ -27,11 +28,12 @@ class Storing:
         self._mailboxes = mailboxes
 
     async def append(
-        self, mailbox: str, message: bytes, *, flags: Sequence[str], date: datetime | None
+        self, mailbox: str, message: MessageSource, *, flags: Sequence[str], date: datetime | None
     ) -> AppendResult:
         """Store a message as it is; what Graph takes for a draft at first is told what it is afterwards."""
         folder = await self._mailboxes.folder(mailbox)
-        request = Request(method="POST", path=path("mailFolders", folder, "messages"), text=base64.b64encode(message))
+        text = base64.b64encode(await message.octets())
+        request = Request(method="POST", path=path("mailFolders", folder, "messages"), text=text)
         try:
             stored = read(await self._client.call(request, Priority.BACKGROUND), Message)
         except (NotFoundError, InvalidIdentifierError):

@@ -29,7 +29,7 @@ from gateway.errors import (
 from gateway.mime.addresses import parse_addresses
 from gateway.mime.headers import HeaderBlock, address_list
 from gateway.model.message import Address
-from gateway.provider import Account, Envelope, SubmitReceipt
+from gateway.provider import Account, Envelope, MessageSource, SubmitReceipt
 from gateway_outlook_graph.client import GraphClient, Request, path, read
 from gateway_outlook_graph.errors import NOT_CONNECTED
 from gateway_outlook_graph.ids import checked_id
@@ -52,9 +52,9 @@ class Submitting:
         own = (account.shared,) if account.shared else (account.user, account.email)
         self._own = {address.casefold() for address in own}
 
-    async def message(self, message: bytes, envelope: Envelope) -> SubmitReceipt:
+    async def message(self, source: MessageSource, envelope: Envelope) -> SubmitReceipt:
         """Send a message to the recipients of its envelope; see `gateway.provider.Session.submit`."""
-        message = addressed(message, envelope)
+        message = addressed(await source.octets(), envelope)
         originator = self._other_originator(message)
         if originator is None and len(message) <= ONE_CALL:
             return await self._sent(Request(method="POST", path="/sendMail", text=base64.b64encode(message)))
