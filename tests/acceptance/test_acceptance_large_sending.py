@@ -81,3 +81,19 @@ def test_large_messages_are_sent_and_filed_through_little_memory(full_stack: Gat
         finally:
             api.delete(message_path(alice, copy), force=True)
             api.delete(message_path(bob, received), force=True)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_large_messages_are_sent_over_graph_through_little_memory(graph_stack: GatewayStack, size: int) -> None:
+    """The file in them is uploaded in pieces."""
+    api, (sender, recipient) = graph_stack.api, graph_stack.lab.users[:2]
+    with graph_stack.connected(sender) as alice, graph_stack.connected(recipient) as bob:
+        letter = large(size, sender, recipient)
+        hand_over(graph_stack, alice, letter)
+        received = api.wait_for_message(bob, letter.subject)["id"]
+        message = api.get(message_path(bob, received), textType="plain")
+        assert message["text"]["plain"].splitlines()[:3] == [".", "..", ".line"]
+        (attachment,) = message["attachments"]
+        path = f"{account_path(bob)}/attachment/{attachment['id']}"
+        assert digest_of(api.http, path) == hashlib.sha256(letter.file).hexdigest()
+        api.delete(message_path(bob, received), force=True)

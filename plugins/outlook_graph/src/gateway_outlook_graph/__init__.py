@@ -2,7 +2,7 @@
 
 - `provider`, `session`: the contract; `session` hands each operation to one of the parts below.
 - `folders`: mailboxes; `reading`, `listing`, `searching`: messages; `changing`, `storing`, `submitting`,
-  `uploading`: what changes them; `following`: what changed.
+  `splitting`, `uploading`: what changes them; `following`: what changed.
 - `resources`: Graph's JSON as structs; `mapping`: the same as the gateway's structs.
 - `client`, `batch`: calls on one mailbox; `gate`: how many at once; `pace`: how fast an app calls; `transport`: HTTP;
   `errors`: refusals.

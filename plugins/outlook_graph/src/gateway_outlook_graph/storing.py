@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.errors import InvalidIdentifierError, NotFoundError, PermanentError
+from gateway.errors import InvalidIdentifierError, MessageTooLargeError, NotFoundError, PermanentError
 from gateway.model.message import AppendResult
 from gateway.provider import MessageSource
 from gateway_outlook_graph.client import GraphClient, Request, path, read
@@ -15,6 +15,8 @@ from gateway_outlook_graph.folders import Mailboxes
 from gateway_outlook_graph.priority import Priority
 from gateway_outlook_graph.resources import LAST_VERB, REPLIED, Message
 
+#: Octets of a message that can be stored: a call has 4 MiB at most, and there are no calls for a part of a message.
+LARGEST = 4 * 1024 * 1024 * 3 // 4
 #: PidTagMessageFlags and PidTagMessageDeliveryTime ([MS-OXPROPS]).
 MESSAGE_FLAGS, DELIVERY_TIME = "Integer 0x0E07", "SystemTime 0x0E06"
 _READ, _UNSENT = 1, 8
@@ -31,6 +33,8 @@ class Storing:
         self, mailbox: str, message: MessageSource, *, flags: Sequence[str], date: datetime | None
     ) -> AppendResult:
         """Store a message as it is; what Graph takes for a draft at first is told what it is afterwards."""
+        if message.size > LARGEST:
+            raise MessageTooLargeError("the message is over the service's limit", limit=LARGEST)
         folder = await self._mailboxes.folder(mailbox)
         text = base64.b64encode(await message.octets())
         request = Request(method="POST", path=path("mailFolders", folder, "messages"), text=text)

@@ -11,10 +11,7 @@ https://learn.microsoft.com/graph/outlook-large-attachments
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
 from contextlib import suppress
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from typing import Any
 
 from gateway.errors import (
@@ -34,10 +31,9 @@ from gateway_outlook_graph.client import GraphClient, Request, path, read
 from gateway_outlook_graph.errors import NOT_CONNECTED
 from gateway_outlook_graph.ids import checked_id
 from gateway_outlook_graph.resources import Message
-from gateway_outlook_graph.uploading import File, Uploading
+from gateway_outlook_graph.splitting import ONE_CALL, split
+from gateway_outlook_graph.uploading import Uploading
 
-#: Octets of a message that go into one call: 4 MB as base64.
-ONE_CALL = 3_000_000
 _RECIPIENTS = ("to", "cc", "bcc")
 #: A proxy gave up waiting: the service itself may have gone on.
 _UNKNOWN = ("HTTP 500", "HTTP 502", "HTTP 504")
@@ -52,13 +48,14 @@ class Submitting:
         own = (account.shared,) if account.shared else (account.user, account.email)
         self._own = {address.casefold() for address in own}
 
-    async def message(self, source: MessageSource, envelope: Envelope) -> SubmitReceipt:
+    async def message(self, message: MessageSource, envelope: Envelope) -> SubmitReceipt:
         """Send a message to the recipients of its envelope; see `gateway.provider.Session.submit`."""
-        message = addressed(await source.octets(), envelope)
+        message = addressed(message, envelope)
         originator = self._other_originator(message)
-        if originator is None and len(message) <= ONE_CALL:
-            return await self._sent(Request(method="POST", path="/sendMail", text=base64.b64encode(message)))
-        small, files = split(message)
+        if originator is None and message.size <= ONE_CALL:
+            text = base64.b64encode(await message.octets())
+            return await self._sent(Request(method="POST", path="/sendMail", text=text))
+        small, files = await split(message)
         request = Request(method="POST", path="/messages", text=base64.b64encode(small))
         draft = read(await self._client.call(request), Message).id
         try:
@@ -80,9 +77,9 @@ class Submitting:
         """Send a draft: it becomes the message in Sent Items and keeps its id."""
         return await self._sent(Request(method="POST", path=path("messages", checked_id(id), "send")))
 
-    def _other_originator(self, message: bytes) -> Address | None:
+    def _other_originator(self, message: MessageSource) -> Address | None:
         """Return the address that a message is from, None when it is the mailbox's own."""
-        found = next(iter(parse_addresses(HeaderBlock(message).values("from"))), None)
+        found = next(iter(parse_addresses(HeaderBlock(message.header).values("from"))), None)
         return None if found is None or found.address.casefold() in self._own else found
 
     async def _discard(self, draft: str) -> None:
@@ -107,13 +104,13 @@ def _from(address: Address) -> dict[str, Any]:
     return {"from": {"emailAddress": {"name": address.name or address.address, "address": address.address}}}
 
 
-def addressed(message: bytes, envelope: Envelope) -> bytes:
+def addressed(message: MessageSource, envelope: Envelope) -> MessageSource:
     """Return a message whose header fields name exactly the recipients of the envelope: Graph sends to those.
 
     Who is only in the envelope is added to Bcc, which Exchange takes off; who is only in the header is taken out.
     """
     wanted = {address.casefold(): address for address in envelope.rcpt_to}
-    block = HeaderBlock(message)
+    block = HeaderBlock(message.header)
     named: set[str] = set()
     for name in _RECIPIENTS:
         there = parse_addresses(block.values(name))
@@ -127,44 +124,4 @@ def addressed(message: bytes, envelope: Envelope) -> bytes:
     if missing := [address for key, address in wanted.items() if key not in named]:
         before = parse_addresses(block.values("bcc"))
         block.replace("Bcc", ", ".join((*([address_list(before, "bcc")] if before else ()), *missing)))
-    return block.octets()
-
-
-def split(message: bytes) -> tuple[bytes, list[File]]:
-    """Take files out of a message until it fits into one call, the largest first."""
-    parsed = message_from_bytes(message, policy=policy.SMTP.clone(max_line_length=0))
-    files: list[File] = []
-    size = len(message)
-    for holder, part in sorted(_files(parsed), key=lambda pair: -len(str(pair[1].get_payload()))):
-        if size <= ONE_CALL:
-            break
-        size -= len(str(part.get_payload()))
-        holder.set_payload([each for each in _parts(holder) if each is not part])
-        content = part.get_payload(decode=True)
-        content_id = str(part["content-id"]).strip(" <>") if part["content-id"] is not None else None
-        files.append(
-            File(
-                name=part.get_filename() or "attachment",
-                content_type=part.get_content_type(),
-                content=content if isinstance(content, bytes) else b"",
-                content_id=content_id if part.get_content_disposition() != "attachment" else None,
-            )
-        )
-    return parsed.as_bytes(), files
-
-
-def _files(message: EmailMessage) -> Iterable[tuple[EmailMessage, EmailMessage]]:
-    """Yield the parts that are files, each with the part that holds it."""
-    for part in _parts(message):
-        if part.get_content_maintype() == "multipart":
-            yield from _files(part)
-        elif part.get_content_type() != "message/rfc822" and (
-            part.get_content_disposition() == "attachment" or part.get_filename() is not None
-        ):
-            yield message, part
-
-
-def _parts(message: EmailMessage) -> list[EmailMessage]:
-    """Return the parts of a multipart, none of what is not one: the payload is typed as anything."""
-    payload = message.get_payload()
-    return [part for part in payload if isinstance(part, EmailMessage)] if isinstance(payload, list) else []
+    return message.with_header(block.octets())

@@ -6,6 +6,8 @@ https://learn.microsoft.com/graph/outlook-large-attachments
 from __future__ import annotations
 
 import base64
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -22,12 +24,19 @@ SMALL = 3 * 1024 * 1024
 _IN_DOUBT = (ConnectError, ServiceUnavailableError, ConflictError)
 
 
-class File(msgspec.Struct, frozen=True, kw_only=True):
-    """A file; one with a `content_id` is shown within the text."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class File:
+    """A file; one with a `content_id` is shown within the text.
+
+    Attributes:
+        size: octets.
+        content: streams these, as often as it is called.
+    """
 
     name: str
     content_type: str
-    content: bytes
+    size: int
+    content: Callable[[], AsyncIterator[bytes]]
     content_id: str | None = None
 
 
@@ -53,7 +62,7 @@ class Uploading:
         failed, deadline = 0, self._client.deadline()
         while True:
             try:
-                await (self._one_call(place, file) if len(file.content) <= SMALL else self._session(place, file))
+                await (self._one_call(place, file) if file.size <= SMALL else self._session(place, file))
                 return
             except (ConnectError, ServiceUnavailableError, NotFoundError):
                 # The last answer may be what got lost: an upload that is finished has no address any more.
@@ -68,7 +77,7 @@ class Uploading:
             "@odata.type": "#microsoft.graph.fileAttachment",
             "name": file.name,
             "contentType": file.content_type,
-            "contentBytes": base64.b64encode(file.content).decode(),
+            "contentBytes": base64.b64encode(b"".join([chunk async for chunk in file.content()])).decode(),
             "isInline": file.content_id is not None,
         }
         if file.content_id is not None:
@@ -80,19 +89,21 @@ class Uploading:
             "attachmentType": "file",
             "name": file.name,
             "contentType": file.content_type,
-            "size": len(file.content),
+            "size": file.size,
             "isInline": file.content_id is not None,
         }
         if file.content_id is not None:
             item["contentId"] = file.content_id
         request = Request(method="POST", path=f"{place}/createUploadSession", json={"AttachmentItem": item})
-        address, size = read(await self._client.call(request), _UploadSession).upload_url, len(file.content)
+        address, size = read(await self._client.call(request), _UploadSession).upload_url, file.size
         begin, failed, deadline = 0, 0, self._client.deadline()
+        pieces = _pieces(file, begin)
         while begin < size:
             try:
                 if failed:
                     begin = _next(read(await self._client.call_upload("GET", address, {}), _UploadSession), size)
-                piece = file.content[begin : begin + PIECE]
+                    pieces = _pieces(file, begin)
+                piece = await anext(pieces)
                 await self._client.call_upload("PUT", address, _described(begin, piece, size), piece)
                 begin, failed = begin + len(piece), 0
             except _IN_DOUBT:
@@ -103,6 +114,20 @@ class Uploading:
     async def _attached(self, place: str) -> set[str]:
         found = await self._client.get(Attachments, place, {"$select": "id"})
         return {each.id for each in found.value}
+
+
+async def _pieces(file: File, begin: int) -> AsyncIterator[bytes]:
+    """Yield a file from an octet on, in pieces of which the last one may be shorter."""
+    waiting = bytearray()
+    async for chunk in file.content():
+        skipped = min(begin, len(chunk))
+        begin -= skipped
+        waiting += memoryview(chunk)[skipped:]
+        while len(waiting) >= PIECE:
+            yield bytes(waiting[:PIECE])
+            del waiting[:PIECE]
+    if waiting:
+        yield bytes(waiting)
 
 
 def _described(begin: int, piece: bytes, size: int) -> dict[str, str]:

@@ -99,7 +99,7 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parser:
-    """Parses messages and remembers the last ones, 64 MB of them, by mailbox and UID: what these name never changes."""
+    """Parses messages and remembers the last ones, 64 MB or one, by mailbox and UID: what these name never changes."""
 
     def __init__(self, capacity: int = 64 * 1024 * 1024) -> None:
         self._capacity = capacity
@@ -114,7 +114,7 @@ class Parser:
         parsed = parse(octets)
         self._known[key] = parsed, len(octets)
         self._octets += len(octets)
-        while self._octets > self._capacity:
+        while self._octets > self._capacity and len(self._known) > 1:
             _, size = self._known.pop(next(iter(self._known)))
             self._octets -= size
         return parsed
