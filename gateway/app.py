@@ -47,7 +47,10 @@ def create_app(settings: Settings, services: Services | None = None, *, started:
             await wired.aclose()
 
     return Litestar(
-        route_handlers=[*api_routes(wired), *web_routes(wired, clock=wired.clock)],
+        route_handlers=[
+            *api_routes(wired, mail_body_limit=settings.max_body_size),
+            *web_routes(wired, clock=wired.clock),
+        ],
         lifespan=[running],
         openapi_config=None,
         # The command line sets logs up, and lets libraries speak only of warnings.

@@ -30,6 +30,8 @@ _FOREIGN = frozenset({"GATEWAY_TEST_REQUIRE"})
 
 #: Mebibytes that a worker needs before it has read any mail, with some to spare.
 LEAST_WORKER_MEMORY = 1024
+#: Octets of a request body that carries mail, where nothing is said.
+MAIL_BODY_LIMIT = 50 * 1024 * 1024
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -57,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         runtime_settings: members of ``POST /v1/settings`` that are applied at every start.
         prepared_token: the value of an API token that always exists.
         data_dir: the directory of this installation's own files.
+        max_body_size: octets that the body of a request may have which carries mail.
         egress: the addresses that outbound HTTP may connect to, and at which proxies may be.
         worker_memory: mebibytes that a worker may reserve, 0 for no limit.
         smtp_host, smtp_port: where ``gateway smtp`` listens; STARTTLS is required if there is a certificate.
@@ -78,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prepared_token: str | None = None
     log_level: str = "info"
     data_dir: Path | None = None
+    max_body_size: int = MAIL_BODY_LIMIT
     egress: Egress = Egress()
     worker_memory: int = 4096
     smtp_host: str = "127.0.0.1"
@@ -247,6 +251,7 @@ _READERS: dict[str, tuple[str, Any]] = {
     "GATEWAY_PREPARED_TOKEN": ("prepared_token", decode_token),
     "GATEWAY_LOG_LEVEL": ("log_level", _level),
     "GATEWAY_DATA_DIR": ("data_dir", Path),
+    "GATEWAY_MAX_BODY_SIZE": ("max_body_size", _octets),
     "GATEWAY_EGRESS": ("egress", _egress),
     "GATEWAY_WORKER_MEMORY": ("worker_memory", _mebibytes),
     "GATEWAY_SMTP_HOST": ("smtp_host", str),

@@ -24,14 +24,13 @@ from gateway.api.replies import DownloadReply, Reply
 from gateway.api.requests import NoQuery, decode_body, decode_query, parse_query, read_headers, read_timeout
 from gateway.api.services import Services
 from gateway.errors import RequestError, ServiceUnavailableError
+from gateway.settings import MAIL_BODY_LIMIT
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 ReadBody: TypeAlias = Callable[[], Awaitable[bytes]]
 
 #: Seconds a call waits for a worker when the caller does not say.
 DEFAULT_TIMEOUT = 10.0
-#: Octets of a request body that carries mail.
-MAIL_BODY_LIMIT = 50 * 1024 * 1024
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _encoder = msgspec.json.Encoder()

@@ -33,13 +33,14 @@ class Installation:
 
     Attributes:
         url: of the Redis database that holds all of its state.
+        settings: of its process.
     """
 
     def __init__(self, settings: Settings, services: Services, app: Any, clock: FakeClock) -> None:
         self.url = settings.redis_url
         self.services = services
         self.clock = clock
-        self._settings = settings
+        self.settings = settings
         self._app = app
 
     def client(self, token: str | None, *, address: str = ADDRESS, **headers: str) -> httpx.AsyncClient:

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from gateway.api.catalogue import OPERATIONS
-from gateway.api.endpoint import MAIL_BODY_LIMIT
 from gateway.api.operation import BODY_LIMIT, PATH_PARAMETER, Operation
 from gateway.api.paths import OTHER, PATH_PARAMETERS
+from gateway.settings import MAIL_BODY_LIMIT
 from tests.integration.api.installation import ROOT_TOKEN, Installation
 from tests.integration.api.payloads import bad, bad_in_query, valid
 from tests.integration.api.refusals import refusal

@@ -10,8 +10,10 @@ from email import message_from_bytes, policy
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from gateway.app import create_app
 from gateway.redis import keys
 from tests.integration.api.installation import Installation
 from tests.integration.api.refusals import refusal
@@ -29,6 +31,18 @@ async def sender(client: httpx.AsyncClient) -> httpx.AsyncClient:
         member = {"account": account, "name": "Ada", "email": "ada@example.com", "smtp": SMTP}
         assert (await client.post("/v1/account", json=member)).status_code == 200
     return client
+
+
+async def test_how_large_a_body_may_be_is_a_setting(gateway: Installation, sender: httpx.AsyncClient) -> None:
+    """Of bodies that carry mail; 50 MiB are taken where nothing is said."""
+    settings = msgspec.structs.replace(gateway.settings, max_body_size=5000)
+    app, headers = create_app(settings, gateway.services, started=True), dict(sender.headers)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url=str(sender.base_url), headers=headers
+    ) as client:
+        assert (await client.post("/v1/account/a/submit", json={**LETTER, "text": "x" * 4000})).status_code == 200
+        answer = await client.post("/v1/account/a/submit", json={**LETTER, "text": "x" * 5000})
+    assert refusal(answer, 413) == "RequestTooLarge"
 
 
 async def submit(client: httpx.AsyncClient, account: str = "a", **members: Any) -> Any:
