@@ -36,19 +36,20 @@ def api(stack: GatewayStack) -> Client:
 
 
 @pytest.fixture
-def carol(stack: GatewayStack, api: Client) -> Iterator[str]:
-    """An account whose service calls."""
-    with stack.connected(stack.lab.users[2]) as account:
-        wait_until(lambda: pushed(api, account).get("active"), "the service calls", 30)
-        yield account
-
-
-@pytest.fixture
 def graph(graph_lab: SandboxLab) -> Iterator[GraphTelephone]:
     """Another program that uses the mailbox."""
     telephone = telephone_of(graph_lab, graph_lab.users[2], random.Random(0))
     yield telephone
     telephone.close()
+
+
+@pytest.fixture
+def carol(stack: GatewayStack, api: Client, graph: GraphTelephone) -> Iterator[str]:
+    """An account whose service calls; what came in this very second would be news to it, so nothing is there."""
+    graph.empty()
+    with stack.connected(stack.lab.users[2]) as account:
+        wait_until(lambda: pushed(api, account).get("active"), "the service calls", 30)
+        yield account
 
 
 def pushed(api: Client, account: str) -> Any:
