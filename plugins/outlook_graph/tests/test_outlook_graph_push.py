@@ -185,3 +185,9 @@ async def test_poison_is_refused_or_left_out(outlook: World, push: Push, subscri
     assert refused == 3
     assert {one.secret for one in read_bodies} == {SECRET, "not yours"}
     assert made.id in {one.subscription for one in read_bodies}
+
+
+def test_call_with_more_than_a_service_ever_tells_is_refused(outlook: World) -> None:
+    """Anybody can call, and what is read costs time."""
+    with pytest.raises(InvalidRequestError):
+        outlook.provider.notifications(b'{"value": [' + b"{}," * 100_000 + b"{}]}")

@@ -14,6 +14,7 @@ from gateway.model.account import AccountDetail, OAuth2AuthInfo, OAuth2Info
 from gateway.model.account_errors import RemedyInfo, SmtpStatus
 from gateway.model.event import Event
 from gateway.model.oauth2 import MASK, AppDetail
+from gateway.model.push import PushInfo
 from tests.unit.web.conftest import Browser
 from tests.unit.web.fakes import ADMIN_CONSENT, ADMIN_TOKEN, CONSENT_ERROR, NOW, SERVICE_URL, FakeServices, digest
 
@@ -212,6 +213,14 @@ def test_without_an_app_that_helps_one_can_be_registered(admin: Browser, service
     assert "Register an application for Microsoft Graph" in admin.get(alice).text
     change(services, smtp_status=SmtpStatus(created=NOW, status="ok"))
     assert "Register an application" not in admin.get(alice).text
+
+
+def test_account_tells_whether_its_service_calls(admin: Browser, services: FakeServices, alice: str) -> None:
+    assert "Changes" not in admin.get(alice).text
+    change(services, push=PushInfo(active=True))
+    assert "The service calls at once" in admin.get(alice).text
+    change(services, push=PushInfo(active=False, code="NoPublicAddress", text="nobody can be called"))
+    assert "Asked for regularly: nobody can be called" in admin.get(alice).text
 
 
 def test_an_account_with_a_password_signs_in_again_with_a_password(admin: Browser, services: FakeServices) -> None:

@@ -22,6 +22,7 @@ from gateway.model.event import (
     MessageUpdatedData,
 )
 from gateway.model.oauth2 import AppDetail
+from gateway.model.push import PushInfo
 from gateway.model.submission import OutboxEntry, OutboxEnvelope, OutboxProgress, OutboxProgressError
 from gateway.model.token import TokenRecord
 from gateway.model.verification import ServerVerdict, VerifyResult
@@ -161,6 +162,7 @@ def fill(services: FakeServices, evil: str) -> None:
                 imap=ImapInfo(host=evil, port=993),
                 last_error=remedies,
                 smtp_status=SmtpStatus(status="error", description=evil, created=NOW),
+                push=PushInfo(active=False, code=evil, text=evil),
                 sync_time=NOW,
                 alive_time=NOW,
             )

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -36,6 +36,10 @@ _CHANGES = "created,updated,deleted"
 _KINDS: Mapping[str, NotificationKind] = MappingProxyType(
     {"reauthorizationrequired": "reauthorize", "subscriptionremoved": "removed", "missed": "missed"}
 )
+
+
+#: Notifications in one call. Anybody can call: what is read of that has to be bounded.
+_MOST = 2000
 
 
 class _Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -65,7 +69,7 @@ class _Notification(_Struct, frozen=True, kw_only=True):
 
 
 class _Notifications(_Struct, frozen=True, kw_only=True):
-    value: list[msgspec.Raw]
+    value: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=_MOST)]
 
 
 class GraphPush(Push):
