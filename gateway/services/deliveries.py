@@ -45,7 +45,7 @@ from gateway.services.unknown_sends import FIRST_LOOK, resolving
 from gateway.smtp.client import SLOWEST_UPLOAD
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
-from gateway.store.outbox import OutboxMessage, OutboxStore, new_mark
+from gateway.store.outbox import UNSENT, OutboxMessage, OutboxStore, new_mark
 
 log = structlog.get_logger(__name__)
 
@@ -123,6 +123,10 @@ class DeliveryService:
         if entry.state in ("failed", "cancelled"):
             await self._forget(entry, work)
             return
+        if entry.state == "unknown":
+            # Whoever noted so died before it was planned to be looked into.
+            await self._look_into(entry, work)
+            return
         if (
             entry.state == "retrying"
             and isinstance(entry.next_attempt, datetime)
@@ -192,7 +196,7 @@ class DeliveryService:
         told = self._events.make("messageSent", entry.account, delivery_events.sent(entry, receipt))
         progress = OutboxProgress(status="submitted", response=receipt.response, message_id=receipt.message_id)
         ended = msgspec.structs.replace(entry, state="sent", next_attempt=False, progress=progress, ended=self._clock())
-        await _until_noted(partial(self._outbox.sent, ended, told, mark=new_mark()))
+        await _until_noted(partial(self._outbox.transition, ended, since=UNSENT, mark=new_mark(), told=[told]))
         if entry.gateway is None:
             await _until_noted(partial(self._accounts.set_smtp_status, entry.account, status))
         log.info("message_sent", account=entry.account, queue_id=entry.queue_id, attempts=entry.attempts_made)
@@ -273,35 +277,38 @@ class DeliveryService:
         wait = max(wait, timedelta(seconds=error.details.get("retry_after") or 0))
         at = self._clock() + wait
         entry = msgspec.structs.replace(entry, state="retrying", next_attempt=at)
-        if await self._moved(entry, begun):
+        told = self._events.make(
+            "messageDeliveryError", entry.account, delivery_events.attempt_failed(entry, error, at)
+        )
+        if await self._moved(entry, begun, [told]):
             await _until_noted(partial(self._due.put, work, at))
-            told = delivery_events.attempt_failed(entry, error, at)
-            await self._tell(entry, [self._events.make("messageDeliveryError", entry.account, told)])
+            await _until_noted(partial(self._events.announce, entry.account))
 
     async def _end(self, entry: OutboxEntry, work: DueWork, state: str, error: GatewayError, begun: str) -> None:
         ended = msgspec.structs.replace(entry, state=state, ended=self._clock())
-        if not await self._moved(ended, begun):
-            return
-        if state == "failed":
-            await _until_noted(partial(self._due.put, work, self._clock() + KEPT))
-        else:
-            looking = resolving(entry.account, entry.queue_id)
-            await _until_noted(partial(self._due.put, looking, self._clock() + FIRST_LOOK))
-            await _until_noted(partial(self._due.done, work))
-        events = [
+        told = [
             self._events.make("messageDeliveryError", entry.account, delivery_events.attempt_failed(entry, error, None))
         ]
         if state == "failed":
             # What may be out has not failed: whoever sent it again would send it twice.
-            events.append(self._events.make("messageFailed", entry.account, delivery_events.failed(entry, error)))
-        await self._tell(entry, events)
+            told.append(self._events.make("messageFailed", entry.account, delivery_events.failed(entry, error)))
+        if not await self._moved(ended, begun, told):
+            return
+        if state == "failed":
+            await _until_noted(partial(self._due.put, work, self._clock() + KEPT))
+        else:
+            await self._look_into(entry, work)
+        await _until_noted(partial(self._events.announce, entry.account))
 
-    async def _moved(self, entry: OutboxEntry, begun: str) -> bool:
-        moved = partial(self._outbox.transition, entry, since=("sending",), mark=new_mark(), after=begun)
+    async def _look_into(self, entry: OutboxEntry, work: DueWork) -> None:
+        """Plan to find out what became of an entry, in place of sending it."""
+        looking = resolving(entry.account, entry.queue_id)
+        await _until_noted(partial(self._due.put, looking, self._clock() + FIRST_LOOK))
+        await _until_noted(partial(self._due.done, work))
+
+    async def _moved(self, entry: OutboxEntry, begun: str, told: Sequence[Event]) -> bool:
+        moved = partial(self._outbox.transition, entry, since=("sending",), mark=new_mark(), after=begun, told=told)
         return await _until_noted(moved)
-
-    async def _tell(self, entry: OutboxEntry, events: Sequence[Event]) -> None:
-        await _until_noted(partial(self._events.append, entry.account, events))
 
     async def _judge_abandoned(self, entry: OutboxEntry, work: DueWork) -> None:
         begun = entry.next_attempt if isinstance(entry.next_attempt, datetime) else entry.created

@@ -25,7 +25,7 @@ from gateway.services.events import EventService
 from gateway.services.submissions import KEPT
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.due import DueStore, DueWork
-from gateway.store.outbox import OutboxMessage, OutboxStore, new_mark
+from gateway.store.outbox import UNSENT, OutboxMessage, OutboxStore, new_mark
 
 log = structlog.get_logger(__name__)
 
@@ -137,7 +137,7 @@ class UnknownSends:
         # Should this worker die, whoever finishes the entry must not file another copy.
         await self._outbox.begin_copy(account, queue_id, new_mark())
         await self._due.put(DueWork("outbox.send", account, queue_id), self._clock() + FIRST_LOOK)
-        await self._outbox.sent(ended, told, mark=new_mark())
+        await self._outbox.transition(ended, since=UNSENT, told=[told])
         await self._events.announce(account)
         message = await self._outbox.message(account, queue_id)
         if message is not None:
@@ -159,10 +159,10 @@ class UnknownSends:
             return
         failed = msgspec.structs.replace(entry, state="failed", next_attempt=False, ended=now)
         await self._due.put(work, now + KEPT)
-        if await self._outbox.transition(failed, since=("unknown",)):
-            error = UnsupportedOperationError("the message was not sent, and has no attempts left")
-            told = self._events.make("messageFailed", entry.account, delivery_events.failed(entry, error))
-            await self._events.append(entry.account, [told])
+        error = UnsupportedOperationError("the message was not sent, and has no attempts left")
+        told = self._events.make("messageFailed", entry.account, delivery_events.failed(entry, error))
+        if await self._outbox.transition(failed, since=("unknown",), told=[told]):
+            await self._events.announce(entry.account)
 
     async def _still_unknown(self, entry: OutboxEntry) -> None:
         error = entry.progress.error or OutboxProgressError(message="the outcome is unknown")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,7 +32,9 @@ redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5])
 """)
 
 # A transition happens only from a state it may start from, so that of two workers one wins. One that is asked for again
-# because its answer was lost has happened.
+# because its answer was lost has happened. What it tells is one step with it: whoever dies has done both or none.
+# KEYS: entry, account, log of the account
+# ARGV: states it may start from, new state, record, mark, mark of the last transition or "", events kept, field, ...
 _TRANSITION = Script("""
 if redis.call('HGET', KEYS[1], 'mark') == ARGV[4] then return 1 end
 local state = redis.call('HGET', KEYS[1], 'state')
@@ -42,17 +44,10 @@ for from in string.gmatch(ARGV[1], '%S+') do if from == state then allowed = tru
 if not allowed then return 0 end
 if ARGV[5] ~= '' and redis.call('HGET', KEYS[1], 'mark') ~= ARGV[5] then return 0 end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'record', ARGV[3], 'mark', ARGV[4])
-return 1
-""")
-
-# That a message is sent and that its sender is told so are one step: whoever dies has done both or none of it.
-_SENT = Script("""
-if redis.call('HGET', KEYS[1], 'mark') == ARGV[1] then return 1 end
-local state = redis.call('HGET', KEYS[1], 'state')
-if not state or state == 'sent' then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'sent', 'record', ARGV[2], 'mark', ARGV[1])
 if redis.call('EXISTS', KEYS[2]) == 1 then
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, 4))
+  for at = 7, #ARGV, 6 do
+    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], '*', unpack(ARGV, at, at + 5))
+  end
 end
 return 1
 """)
@@ -62,6 +57,9 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('HSETNX', KEYS[1], 'copy', ARGV[1])
 return redis.call('HGET', KEYS[1], 'copy') == ARGV[1] and 1 or 0
 """)
+
+#: States that give way to "sent": whoever hands a message over and hears that it was taken knows best.
+UNSENT = ("queued", "sending", "retrying", "unknown", "failed", "cancelled")
 
 #: Octets of a body that are stored and read at once; a body that has more is never held as a whole.
 PIECE = 256 * 1024
@@ -254,16 +252,29 @@ class OutboxStore:
         return self._store.cipher.open_octets(sealed, _identity(account, queue_id, number))
 
     async def transition(
-        self, entry: OutboxEntry, *, since: tuple[str, ...], mark: str | None = None, after: str | None = None
+        self,
+        entry: OutboxEntry,
+        *,
+        since: tuple[str, ...],
+        mark: str | None = None,
+        after: str | None = None,
+        told: Sequence[Event] = (),
     ) -> bool:
         """Store `entry` in its new state if it is in one of the states `since`; False when it is not.
 
-        With `after`, only if the transition of that mark was the last one. Whoever calls again after an error, with the
-        same `mark`, is told whether it has happened.
+        Args:
+            entry: in its new state.
+            since: states that give way.
+            mark: of this transition: whoever calls again after an error, with the same one, is told whether it has
+                happened.
+            after: only if the transition of this mark was the last one.
+            told: what the account's log says of it, written in the same step; left to be announced.
         """
-        key, mark = keys.outbox_entry(entry.account, entry.queue_id), mark or new_mark()
-        arguments = (" ".join(since), entry.state, to_json(entry), mark, after or "")
-        return bool(await _TRANSITION.run(self._store.data, [key], *arguments))
+        account = entry.account
+        names = [keys.outbox_entry(account, entry.queue_id), keys.account(account), keys.events(account)]
+        fields = [part for event in told for part in event_fields(event)]
+        arguments = (" ".join(since), entry.state, to_json(entry), mark or new_mark(), after or "", MAX_EVENTS)
+        return bool(await _TRANSITION.run(self._store.data, names, *arguments, *fields))
 
     async def last_mark(self, account: str, queue_id: str) -> str:
         """Return the mark of the last transition; empty before the first one."""
@@ -274,16 +285,6 @@ class OutboxStore:
         """Whether the worker that a mark names gives signs of life."""
         _, _, worker = mark.partition(_BY)
         return bool(worker) and bool(await self._store.control.call("EXISTS", keys.worker(worker)))
-
-    async def sent(self, entry: OutboxEntry, told: Event, *, mark: str) -> bool:
-        """Store `entry` as sent and log the event that tells so, in one step; False when it is sent already or gone.
-
-        Any other state gives way: whoever hands a message over and hears that it was taken knows best. The event is
-        left to be announced. Whoever calls again after an error, with the same `mark`, is told whether it has happened.
-        """
-        account = entry.account
-        names = [keys.outbox_entry(account, entry.queue_id), keys.account(account), keys.events(account)]
-        return bool(await _SENT.run(self._store.data, names, mark, to_json(entry), MAX_EVENTS, *event_fields(told)))
 
     async def begin_copy(self, account: str, queue_id: str, mark: str) -> bool:
         """Whether the caller, known by its `mark`, is the one to file the copy of a sent message."""

@@ -221,6 +221,17 @@ async def test_an_entry_whose_worker_died_is_looked_for(world: World) -> None:
 # --- a look, at a real server -----------------------------------------------------------------------------------------
 
 
+async def test_an_entry_whose_worker_died_before_it_planned_to_look_is_looked_for(unknown: Unknown) -> None:
+    """What is left is the plan to send it."""
+    due, clock = unknown.world.services.due, unknown.world.clock
+    await due.done(resolving("ann", unknown.queue_id))
+    await due.put(DueWork("outbox.send", "ann", unknown.queue_id), clock())
+    assert await unknown.due() == ["outbox.send"]
+    await unknown.deliver()
+    clock.advance(FIRST_LOOK.total_seconds())
+    assert (await unknown.due(), unknown.taken) == (["outbox.resolve"], 0)
+
+
 class FilingProvider(ImapProvider):
     """Of a service that files what it takes."""
 
