@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -220,14 +221,26 @@ class _Base64:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        *runs, rest = (self._rest + chunk.translate(None, _NOT_BASE64)).split(b"=")
+        data = self._rest + chunk
+        lines = data.rfind(b"\n") + 1
+        if lines and data.find(b"=", 0, lines) < 0:
+            # Lines without padding, as nearly all of a body is, need no preparation if each is whole.
+            with suppress(binascii.Error):
+                decoded = binascii.a2b_base64(memoryview(data)[:lines])
+                self._rest = data[lines:]
+                return decoded
+        return self._thorough(data)
+
+    def _thorough(self, data: bytes) -> bytes:
+        *runs, rest = data.translate(None, _NOT_BASE64).split(b"=")
         whole = len(rest) & ~3
         self._rest = rest[whole:]
         return b"".join(map(_base64_run, runs)) + binascii.a2b_base64(rest[:whole])
 
     def finish(self) -> bytes:
+        decoded = self._thorough(self._rest)
         rest, self._rest = self._rest, b""
-        return _base64_run(rest)
+        return decoded + _base64_run(rest)
 
 
 def _base64_run(run: bytes) -> bytes:

@@ -17,6 +17,9 @@ from gateway.redis.pipe import Pipe
 
 Client: TypeAlias = "Redis"
 
+# Octets from which on it pays to write an argument by itself: hiredis copies it twice, and joining commands once more.
+_LARGE = 65_536
+
 
 class PipeConnection(AbstractConnection):
     """Writes commands in other ways than redis-py, and can hand its socket over to a `Pipe`.
@@ -27,14 +30,19 @@ class PipeConnection(AbstractConnection):
     """
 
     def pack_command(self, *command: Any) -> list[bytes]:
-        """Return the octets of a command, whose name may hold several words."""
+        """Return the octets of a command, whose name may hold several words; a large last argument is not copied."""
         name, *arguments = command
         words = name.split() if isinstance(name, str | bytes) else [name]
+        last = arguments[-1] if arguments else None
+        if isinstance(last, bytes) and len(last) >= _LARGE:
+            packed = hiredis.pack_command((*words, *arguments[:-1], b"")).removesuffix(b"$0\r\n\r\n")
+            return [b"%b$%d\r\n" % (packed, len(last)), last, b"\r\n"]
         return [hiredis.pack_command((*words, *arguments))]
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
         """Return the octets of several commands."""
-        return [b"".join(self.pack_command(*command)[0] for command in commands)]
+        pieces = [piece for command in commands for piece in self.pack_command(*command)]
+        return pieces if any(len(piece) >= _LARGE for piece in pieces) else [b"".join(pieces)]
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
         """Write what `pack_command` or `pack_commands` returned.

@@ -42,6 +42,20 @@ async def test_connections_that_ended_while_they_rested_are_not_handed_out(durab
     await client.aclose()
 
 
+@pytest.mark.parametrize("size", [65_535, 65_536, 1_000_000])
+async def test_large_values_arrive_whole_among_small_ones(redis_url: str, size: int) -> None:
+    """They are written by themselves, so that they are not copied."""
+    client, value = open_client(redis_url), b"\r\n$0\r\n\r\n".ljust(size, b"x")
+    pipeline = client.pipeline(transaction=False)
+    pipeline.rpush("large", b"first", value)
+    pipeline.rpush("large", value, b"last")
+    pipeline.lrange("large", 0, -1)
+    assert await pipeline.execute() == [2, 4, [b"first", value, value, b"last"]]
+    assert await client.set("large", value)
+    assert await client.get("large") == value
+    await client.aclose()
+
+
 class Deaf(asyncio.Protocol):
     """A server that greets, and reads nothing more; told so, it hangs up instead."""
 

@@ -7,6 +7,7 @@
 - `connection`, `dialing`: one connection: commands, answers, login, the selected mailbox.
 - `selected`, `following`: the selected mailbox, kept up to date by what the server tells by the way.
 - `mailboxes`, `listing`, `reading`, `searching`, `changing`, `changes`, `revisions`: the operations, blocking.
+- `attachments`: streams of them, decoded by the server or here.
 - `idling`: a connection that waits for news.
 - `fetch_parser`, `flag_lines`, `structure`, `entries`, `special_use`: answers as structs of the API.
 - `ids`: identifiers and cursors.

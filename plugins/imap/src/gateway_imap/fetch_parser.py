@@ -34,6 +34,7 @@ _ORDINARY = string.ascii_letters.encode() + string.digits.encode() + b" ()\\$.+/
 _ATOM = re.compile(rb"([^0-9 ()\n\x01][^ ()\n\x01]*)")
 _FIELDS = b"BODY[HEADER.FIELDS ("
 _FIELDS_LITERAL = re.compile(rb"(BODY\[HEADER\.FIELDS \([A-Z -]+\)\](?:<0>)?) \{[0-9]+\}")
+_LITERAL8 = re.compile(rb" ~\{(?=[0-9]+\}$)")
 _TO_JSON = bytes.maketrans(b" ()", b",[]")
 _decode = msgspec.json.Decoder().decode
 
@@ -54,7 +55,8 @@ def parse_fetch(records: Iterable[Record | None]) -> Iterator[tuple[int, Attribu
     literals: list[Record] = []
     for record in records:
         if isinstance(record, tuple):
-            literals.append(record)
+            # What is decoded comes as a literal8 (RFC 3516 section 4.4), which imapclient does not know.
+            literals.append((_LITERAL8.sub(rb" {", record[0]), record[1]))
         elif literals:
             yield _message(_parse_literals([*literals, record or b""]))
             literals = []

@@ -324,8 +324,12 @@ def _decoded(part: Part, octets: bytes, max_bytes: int | None) -> tuple[str, boo
 
 def read_chunk(connection: Connection, target: Target, section: str, offset: int) -> bytes:
     """Return up to `CHUNK` octets of a section; fewer only at its end."""
-    items = f"(UID BODY.PEEK[{section}]<{offset}.{CHUNK}>)".encode("ascii")
-    return _section_octets(fetch_one(connection, target, items))
+    return section_octets(fetch_one(connection, target, f"(UID {chunk_item(section, offset)})".encode("ascii")))
+
+
+def chunk_item(section: str, offset: int) -> str:
+    """Return what to fetch for `CHUNK` octets of a section."""
+    return f"BODY.PEEK[{section}]<{offset}.{CHUNK}>"
 
 
 def read_size(connection: Connection, target: Target) -> int | None:
@@ -337,25 +341,12 @@ def read_size(connection: Connection, target: Target) -> int | None:
     if not isinstance(size, int) or size < 1:
         return None
     end = fetch_one(connection, target, b"(UID BODY.PEEK[]<%d.2>)" % (size - 1))
-    return size if len(_section_octets(end)) == 1 else None
+    return size if len(section_octets(end)) == 1 else None
 
 
-def open_attachment(connection: Connection, target: Target, number: str) -> tuple[Part, bytes]:
-    """Return a part's description and its first `CHUNK` octets, as transferred, in one round trip.
-
-    Raises:
-        NotFoundError: there is no such message or part.
-    """
-    items = f"(UID BODYSTRUCTURE BODY.PEEK[{number}]<0.{CHUNK}>)".encode("ascii")
-    row = fetch_one(connection, target, items)
-    part = structure_of(row).part(number)
-    if part is None:
-        raise NotFoundError("there is no such attachment", code="AttachmentNotFound")
-    return part, _section_octets(row)
-
-
-def _section_octets(row: Attributes) -> bytes:
+def section_octets(row: Attributes) -> bytes:
+    """Return the octets of the one section that was fetched."""
     for key, value in row.items():
-        if key.startswith("BODY["):
+        if key.startswith(("BODY[", "BINARY[")):
             return value if isinstance(value, bytes) else str(value or "").encode("latin-1", "replace")
     return b""

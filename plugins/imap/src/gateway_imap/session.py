@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 
 from gateway.errors import NotFoundError, UnsupportedOperationError
-from gateway.mime.decode import ENCODED, transfer_decoder
 from gateway.model.bulk import Sorted
 from gateway.model.message import (
     AppendResult,
@@ -43,7 +42,7 @@ from gateway.provider import (
     Watch,
 )
 from gateway.smtp import SmtpConnection
-from gateway_imap import bulk, changing, idling, mailboxes, reading
+from gateway_imap import attachments, bulk, changing, idling, mailboxes, reading
 from gateway_imap.changes import read_changed, read_changes
 from gateway_imap.changing import Placed
 from gateway_imap.connection import Connection
@@ -61,7 +60,6 @@ from gateway_imap.paging import message_page, read_place, requested_place
 from gateway_imap.reading import CHUNK, Target
 from gateway_imap.revisions import read_revisions
 from gateway_imap.searching import search_page, search_uids
-from gateway_imap.structure import Part
 from gateway_imap.wire import Literal, StreamedLiteral, quoted
 
 # Seconds for which the list of mailboxes is believed.
@@ -203,27 +201,7 @@ class ImapSession(Session):
         """See `Session.attachment`."""
         message, number = decode_attachment_id(id)
         target = await self._target(message)
-        part, beginning = await self._link.read(reading.open_attachment, target, number)
-        return AttachmentStream(
-            content_type=part.content_type,
-            chunks=self._attachment_chunks(target, part, beginning),
-            filename=part.filename,
-            disposition="inline" if part.disposition == "inline" else "attachment",
-            size=None if part.encoding in ENCODED else part.size or None,
-        )
-
-    async def _attachment_chunks(self, target: Target, part: Part, chunk: bytes) -> AsyncIterator[bytes]:
-        decoder = transfer_decoder(part.encoding)
-        offset = 0
-        while True:
-            if decoded := decoder.feed(chunk):
-                yield decoded
-            offset += len(chunk)
-            if len(chunk) < CHUNK:
-                break
-            chunk = await self._link.read(reading.read_chunk, target, part.number, offset)
-        if decoded := decoder.finish():
-            yield decoded
+        return await attachments.open_stream(self._link, target, number)
 
     async def quota(self) -> Quota | None:
         """See `Session.quota`."""

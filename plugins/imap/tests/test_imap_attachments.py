@@ -1,0 +1,131 @@
+"""Attachments: octet by octet what was sent, whoever decodes them, and as much as there is where they are damaged."""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from gateway.mime.decode import decode_transfer
+from gateway.model.server import Server
+from gateway.provider import Account, Login, PageRequest, Session
+from gateway.testing.context import AccountUnderTest, session_context
+from gateway_imap import ImapAccountSettings, ImapProvider
+from gateway_imap.attachments import DECODED_CHUNK
+from gateway_imap.ids import decode_message_id
+from gateway_imap.reading import CHUNK
+from tests.rigs.certificates import Certificates
+from tests.rigs.dovecot import GUEST_PASSWORD, Dovecot
+
+pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("dovecot")]
+Start = Callable[..., Awaitable[Any]]
+DONE = b"TAG OK done\r\n"
+HANG_UP = b"<hang up>"
+BINARY = b"* CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR UNSELECT BINARY\r\n" + DONE
+
+
+def _lines(octets: bytes) -> bytes:
+    return base64.encodebytes(octets).replace(b"\n", b"\r\n")
+
+
+def _random(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+FORWARDED = b"Subject: inside\r\nContent-Transfer-Encoding: base64\r\n\r\n" + _lines(b"Hello inside")
+#: Content type, transfer encoding and what is sent, by a name.
+PARTS: dict[str, tuple[str, str, bytes]] = {
+    "small": ("image/png", "base64", _lines(_random(1000))),
+    "empty": ("image/png", "base64", b""),
+    "chunk less one": ("image/png", "base64", _lines(_random(DECODED_CHUNK - 1))),
+    "chunk": ("image/png", "base64", _lines(_random(DECODED_CHUNK))),
+    "chunk and one": ("image/png", "base64", _lines(_random(DECODED_CHUNK + 1))),
+    "three chunks": ("image/png", "base64", _lines(_random(3 * DECODED_CHUNK))),
+    "one line": ("image/png", "BASE64", base64.b64encode(_random(2000))),
+    "foreign octets": ("image/png", "base64", _lines(_random(500)) + b"!-?*\r\n" + _lines(_random(300))),
+    "joined": ("image/png", "base64", _lines(_random(500)) + _lines(_random(301))),
+    "cut off": ("image/png", "base64", _lines(_random(500))[:-5] + b"\r\n"),
+    "damaged late": ("image/png", "base64", _lines(_random(2 * DECODED_CHUNK)) + b"!-?*\r\n" + _lines(_random(300))),
+    "no base64": ("image/png", "base64", b"This is no base64 at all; somebody made a mistake.\r\n" * 40),
+    "quoted-printable": ("text/csv", "quoted-printable", b"a=3Db=\r\n;c\r\n" * 10),
+    "seven bit": ("text/csv", "7bit", b"a;b\r\n" * 10),
+    "odd": ("image/png", "x-uuencode", b"begin 644 a\r\n"),
+    "message": ("message/rfc822", "7bit", FORWARDED),
+}
+
+
+def _letter(subject: str, content_type: str, encoding: str, content: bytes) -> bytes:
+    head = f"Subject: {subject}\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=limit\r\n\r\n"
+    text = "--limit\r\nContent-Type: text/plain\r\n\r\nHello.\r\n"
+    part = (
+        f"--limit\r\nContent-Type: {content_type}\r\nContent-Disposition: attachment; filename=a\r\n"
+        f"Content-Transfer-Encoding: {encoding}\r\n\r\n"
+    )
+    return (head + text + part).encode() + content + b"\r\n--limit--\r\n"
+
+
+async def _read(session: Session, id: str) -> bytes:
+    return b"".join([chunk async for chunk in (await session.attachment(id)).chunks])
+
+
+@pytest.mark.parametrize("face", ["full", "exchange"])
+async def test_attachments_arrive_as_they_were_sent(dovecot: Dovecot, certificates: Certificates, face: str) -> None:
+    """One face of the server decodes (RFC 3516), the other does not."""
+    user, (host, port) = dovecot.new_user(), getattr(dovecot, face)
+    imap = Server(host=host, port=port, ca_file=certificates.authority)
+    account = Account(id=user, user=user, email=user, settings=ImapAccountSettings(imap=imap))
+    under_test = AccountUnderTest(account, session_context(Login(user=user, password=GUEST_PASSWORD)))
+    async with ImapProvider().open(*under_test) as session:
+        for name, (content_type, encoding, content) in PARTS.items():
+            await session.append("INBOX", _letter(name, content_type, encoding, content))
+        listed = (await session.messages("INBOX", PageRequest(size=50))).messages
+        found = {entry.subject or "": await _read(session, entry.attachments[0].id) for entry in listed}
+    assert found.keys() == PARTS.keys()
+    for name, (_, encoding, content) in PARTS.items():
+        assert found[name] == decode_transfer(content, encoding), name
+
+
+LISTED = b"* 1 FETCH (UID 5 FLAGS ())\r\n" + DONE
+
+
+def _row(encoding: bytes, size: int, section: bytes, content: bytes) -> bytes:
+    body = b'("image" "png" NIL NIL NIL "%b" %d NIL ("attachment" NIL) NIL NIL)' % (encoding, size)
+    return b"* 1 FETCH (UID 5 BODYSTRUCTURE %b %b{%d}\r\n%b)\r\n" % (body, section, len(content), content) + DONE
+
+
+@pytest.mark.parametrize(
+    ("encoding", "size", "decoded"),
+    [
+        (b"base64", 8, b"TAG NO [UNKNOWN-CTE] cannot decode\r\n"),
+        (b"base64", 8, b"TAG BAD what is that?\r\n"),
+        (b"base64", 8, b"* BYE internal error\r\n" + HANG_UP),
+        (b"base64", 8, _row(b"base64", 8, b"BINARY[1]<0> ~", b"hel")),
+        (b"base64", 17 * CHUNK, _row(b"base64", 17 * CHUNK, b"BINARY[1]<0> ~", b"hello")),
+        (b"7bit", 8, _row(b"7bit", 8, b"BINARY[1]<0> ~", b"something else")),
+    ],
+    ids=["refused", "not understood", "end of the connection", "less than there is", "large", "another encoding"],
+)
+async def test_what_the_server_does_not_decode_well_is_decoded_here(
+    scripted: Start, encoding: bytes, size: int, decoded: bytes
+) -> None:
+    """Dovecot begins anew with all of a part for each chunk, so that large ones are decoded here, too."""
+    answers = [decoded, _row(encoding, size, b"BODY[1]<0> ", b"aGVsbG8=" if encoding == b"base64" else b"hello")]
+    server = await scripted({b"CAPABILITY": BINARY, b"FETCH": LISTED, b"UID FETCH": lambda _: answers.pop(0)})
+    async with ImapProvider().open(*server.account()) as session:
+        (entry,) = (await session.messages("INBOX", PageRequest())).messages
+        id = decode_message_id(entry.id).encode_attachment("1")
+        assert await _read(session, id) == b"hello"
+    fetches = [line for line in server.commands if line.startswith(b"UID FETCH")]
+    assert [b" BINARY.PEEK[1]<0." in line for line in fetches] == [True, False]
+
+
+async def test_what_the_server_decodes_takes_one_round_trip(scripted: Start) -> None:
+    decoded = _row(b"base64", 8, b"BINARY[1]<0> ~", b"hello")
+    server = await scripted({b"CAPABILITY": BINARY, b"FETCH": LISTED, b"UID FETCH": decoded})
+    async with ImapProvider().open(*server.account()) as session:
+        (entry,) = (await session.messages("INBOX", PageRequest())).messages
+        assert await _read(session, decode_message_id(entry.id).encode_attachment("1")) == b"hello"
+    assert len([line for line in server.commands if line.startswith(b"UID FETCH")]) == 1
