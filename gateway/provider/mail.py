@@ -22,7 +22,10 @@ class PageRequest(Struct, frozen=True, kw_only=True):
 
 
 class MessagePage(Struct, frozen=True, kw_only=True):
-    """One page of a listing, newest first; a cursor is None where there is no such page."""
+    """One page of a listing, newest first; a cursor is None where there is no such page.
+
+    Cursors have `gateway.provider.LONGEST_CURSOR` characters at most.
+    """
 
     total: int
     page: int

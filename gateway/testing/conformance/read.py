@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import CursorExpiredError, GatewayError, InvalidIdentifierError, NotFoundError
 from gateway.model.message import Address, MessageEntry
-from gateway.provider import Capability, MessagePage, PageRequest, Provider, Session
+from gateway.provider import LONGEST_CURSOR, Capability, MessagePage, PageRequest, Provider, Session
 from gateway.testing.conformance.base import Deliver, arrived, entries, octets, requires
 from gateway.testing.conformance.samples import MULTIPART, numbered, octets_of_every_kind
 from gateway.testing.context import AccountUnderTest
@@ -51,7 +51,7 @@ class ReadConformance:
     async def test_cursors_lead_through_every_message_and_back(
         self, session: Session, deliver: Deliver, inbox: str
     ) -> None:
-        """Clients scroll by cursor; there is none where the listing ends, in either direction."""
+        """Clients scroll by cursor; there is none where the listing ends, in either direction, and none too long."""
         for number in _NUMBERS:
             await deliver(inbox, numbered(number))
         pages = [await session.messages(inbox, PageRequest(size=_SIZE))]
@@ -60,6 +60,7 @@ class ReadConformance:
             pages.append(await session.messages(inbox, PageRequest(size=_SIZE, cursor=pages[-1].next_cursor)))
         assert [_subjects(page) for page in pages] == [_expected(number) for number in range(3)]
         assert [page.page for page in pages] == [0, 1, 2]
+        assert all(len(page.next_cursor or page.previous_cursor or "") <= LONGEST_CURSOR for page in pages)
         back = await session.messages(inbox, PageRequest(size=_SIZE, cursor=pages[1].previous_cursor))
         assert (_subjects(back), back.previous_cursor) == (_expected(0), None)
 
