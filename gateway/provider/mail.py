@@ -131,6 +131,18 @@ class Changes(Struct, frozen=True, kw_only=True):
     uid_validity: int | None = None
 
 
+class MailboxChanges(Struct, frozen=True, kw_only=True):
+    """Whether there may be other mailboxes, or other names, than at a state.
+
+    Attributes:
+        state: ask with this next time.
+        changed: a mailbox is new, renamed or gone; messages change nothing here.
+    """
+
+    state: str
+    changed: bool
+
+
 class Quota(Struct, frozen=True, kw_only=True):
     """Octets used and allowed (RFC 9208)."""
 

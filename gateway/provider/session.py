@@ -23,6 +23,7 @@ from gateway.provider.mail import (
     AttachmentStream,
     Changes,
     Envelope,
+    MailboxChanges,
     MessagePage,
     PageRequest,
     Quota,
@@ -254,6 +255,17 @@ class Session(ABC):
         None where the service does not tell that cheaply: then only `changes` knows.
         """
         return {mailbox.path: None for mailbox in await self.mailboxes() if not mailbox.no_select}
+
+    async def mailbox_changes(self, since: str | None) -> MailboxChanges | None:
+        """Tell whether the list of mailboxes is worth reading anew, in fewer calls than that takes.
+
+        It is asked once a minute at most. None when only `mailboxes` knows.
+
+        Args:
+            since: the state of an answer before, also another session's; None for the first question, to which nothing
+                has changed. One that the service has forgotten is no error: mailboxes may have changed then.
+        """
+        return None
 
     async def watch(self, mailbox: str) -> Watch:
         """Return a way to learn that asking for changes is worth it: a hint, never the truth.

@@ -47,6 +47,7 @@ from gateway.provider import (
     Grant,
     Identity,
     IdentityProvider,
+    MailboxChanges,
     MessagePage,
     MessageSource,
     MessageState,
@@ -316,6 +317,11 @@ class MemorySession(Session):
     async def revisions(self) -> Mapping[str, str | None]:
         with self.wire():
             return {path: str(sum(one == path for one, _ in self.service.history)) for path in self.service.mailboxes}
+
+    async def mailbox_changes(self, since: str | None) -> MailboxChanges:
+        with self.wire():
+            now = "/".join(self.service.mailboxes)
+            return MailboxChanges(state=now, changed=since not in (None, now))
 
     async def watch(self, mailbox: str) -> Watch:
         with self.wire():

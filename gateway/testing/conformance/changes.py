@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 import pytest
 
 from gateway.errors import CursorExpiredError, NotFoundError
 from gateway.model.message import FlagUpdate, MessageEntry
-from gateway.provider import Capability, PollWatch, Provider, Session, SocketWatch
+from gateway.provider import Capability, MailboxChanges, PollWatch, Provider, Session, SocketWatch
 from gateway.testing.conformance.base import Deliver, arrived, entries, requires
 from gateway.testing.conformance.ledger import Ledger, News, followed
 from gateway.testing.conformance.samples import MULTIPART, numbered
@@ -28,6 +28,14 @@ def _agrees(ledger: Ledger, listed: Sequence[MessageEntry]) -> None:
     for message, entry in zip(newest_first, listed, strict=True):
         assert set(message.flags) == set(entry.flags)
         assert set(message.labels) == set(entry.labels)
+
+
+async def _mailbox_changes(session: Session, since: str | None) -> MailboxChanges:
+    """Ask; a service that cannot tell says so every time, and there is nothing to test."""
+    told = await session.mailbox_changes(since)
+    if told is None:
+        pytest.skip("the service does not tell changes of mailboxes")
+    return told
 
 
 class ChangesConformance:
@@ -179,6 +187,38 @@ class ChangesConformance:
         assert after.keys() == before.keys()
         assert after[elsewhere] == before[elsewhere]
         assert after[inbox] is None or after[inbox] != before[inbox]
+
+    @requires(Capability.CHANGES, Capability.MAILBOXES)
+    async def test_changes_of_mailboxes_are_told_exactly_once(self, session: Session) -> None:
+        """All mailboxes are looked at when there is one: again and again, or not before the next quarter of an hour."""
+        before = await _mailbox_changes(session, None)
+        assert not before.changed
+        happened: tuple[Callable[[], Awaitable[object]], ...] = (
+            lambda: session.create_mailbox("Projects"),
+            lambda: session.rename_mailbox("Projects", "Done"),
+            lambda: session.delete_mailbox("Done"),
+        )
+        for happen in happened:
+            await happen()
+            told = await _mailbox_changes(session, before.state)
+            again = await _mailbox_changes(session, before.state)
+            assert (told.changed, again.changed) == (True, True)
+            before = await _mailbox_changes(session, told.state)
+            assert not before.changed
+
+    @requires(Capability.CHANGES)
+    async def test_messages_do_not_change_mailboxes(self, session: Session, deliver: Deliver, inbox: str) -> None:
+        """They come all the time, and counters with them."""
+        before = await _mailbox_changes(session, None)
+        await deliver(inbox, numbered(1))
+        assert not (await _mailbox_changes(session, before.state)).changed
+
+    @requires(Capability.CHANGES)
+    async def test_unusable_state_of_mailboxes_is_no_error(self, session: Session) -> None:
+        """It may be of an earlier release; what is not known is looked at."""
+        told = await _mailbox_changes(session, "no state")
+        assert told.changed
+        assert not (await _mailbox_changes(session, told.state)).changed
 
     @requires(Capability.WATCH)
     async def test_watch_tells_when_to_ask(self, session: Session, deliver: Deliver, inbox: str) -> None:

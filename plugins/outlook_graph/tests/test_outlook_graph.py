@@ -24,6 +24,7 @@ from gateway.errors import (
 from gateway.model.message import FlagUpdate, MessageUpdate, SearchQuery
 from gateway.provider import Account, Envelope, Grant, Login, PageRequest, Service, Session, SessionContext
 from gateway.testing.context import MemoryNumbers
+from gateway_outlook_graph import folder_changes
 from gateway_outlook_graph.provider import OutlookGraphProvider
 from gateway_sandbox import directory
 from gateway_sandbox.testing import ALICE, BOB, CAROL
@@ -382,6 +383,39 @@ async def test_state_that_the_service_forgot_is_started_again_with_the_same_ids(
     outlook.sandbox.reset()
     again = await session.changes("INBOX", None)
     assert (again.complete, {state.id for state in again.changed}) == (True, set(ids))
+
+
+@pytest.mark.parametrize("failure", ["delta_expired", "delta_invalid", "resync_required"])
+async def test_folders_whose_state_the_service_forgot_are_compared_with_what_was_known(
+    outlook: World, session: Session, failure: str
+) -> None:
+    """It is no reason to look at everything; a folder that was made meanwhile is."""
+    before = await session.mailbox_changes(None)
+    assert before is not None
+    await asyncio.to_thread(outlook.sandbox.fail, failure, user=ALICE)
+    same = await session.mailbox_changes(before.state)
+    assert same is not None
+    assert not same.changed
+    await session.create_mailbox("Projects")
+    for state in (before.state, same.state):
+        after = await session.mailbox_changes(state)
+        assert after is not None
+        assert after.changed
+
+
+async def test_many_folders_are_told_of_page_by_page(
+    outlook: World, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_changes, "_PAGE", "odata.maxpagesize=2")
+    before = await session.mailbox_changes(None)
+    assert before is not None
+    await session.create_mailbox("Projects/Done/Anew")
+    after = await session.mailbox_changes(before.state)
+    assert after is not None
+    assert after.changed
+    again = await session.mailbox_changes(after.state)
+    assert again is not None
+    assert not again.changed
 
 
 async def test_message_that_moves_away_and_back_is_where_it_is(outlook: World, session: Session) -> None:

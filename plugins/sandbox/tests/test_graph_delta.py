@@ -132,6 +132,13 @@ def test_old_tokens_can_be_forgotten(
     assert round_of(client, link)[0] == []
 
 
+def test_token_of_messages_is_none_of_folders(graph: Connect) -> None:
+    client = graph(BOB)
+    _, link = round_of(client, INBOX)
+    query = link.partition("?")[2]
+    assert client.refusal("GET", f"/me/mailFolders/delta?{query}") == (400, "BadRequest")
+
+
 def test_a_gone_token_says_where_to_begin_anew(sandbox: RunningSandbox, graph: Connect) -> None:
     """410 with a Location."""
     client = graph(BOB)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.errors import NotFoundError, PermanentError
 from gateway.model.message import MessageEntry
-from gateway.provider import Changes, PollWatch, Watch
+from gateway.provider import Changes, MailboxChanges, PollWatch, Watch
 from gateway_maildir import MaildirSession
 from tests.contract.memory_provider import MemorySession
 from tests.contract.memory_watch import MemoryWatch
@@ -177,6 +177,35 @@ class RevisionStandsStill(MaildirSession):
 class OneRevisionForAll(MemorySession):
     async def revisions(self) -> Mapping[str, str | None]:
         return dict.fromkeys(await super().revisions(), str(len(self.service.history)))
+
+
+@breaks("test_changes_of_mailboxes_are_told_exactly_once")
+class RenamesGoUnnoticed(MemorySession):
+    async def mailbox_changes(self, since: str | None) -> MailboxChanges:
+        now = str(len(self.service.mailboxes))
+        return MailboxChanges(state=now, changed=since not in (None, now))
+
+
+@breaks("test_changes_of_mailboxes_are_told_exactly_once")
+class TellsTheSameForEver(MemorySession):
+    async def mailbox_changes(self, since: str | None) -> MailboxChanges:
+        found = await super().mailbox_changes(since)
+        return found if since is None else replace(found, state=since)
+
+
+@breaks("test_messages_do_not_change_mailboxes")
+class CountersAreChanges(MemorySession):
+    async def mailbox_changes(self, since: str | None) -> MailboxChanges:
+        now = str({path: len(box) for path, box in self.service.mailboxes.items()})
+        return MailboxChanges(state=now, changed=since not in (None, now))
+
+
+@breaks("test_unusable_state_of_mailboxes_is_no_error")
+class InsistsOnItsState(MemorySession):
+    async def mailbox_changes(self, since: str | None) -> MailboxChanges:
+        if since is not None and "INBOX" not in since:
+            raise PermanentError("not a state")
+        return await super().mailbox_changes(since)
 
 
 @breaks("test_watch_tells_when_to_ask")

@@ -3,6 +3,7 @@
 - `watchers`: `Watchers`, all of them: who is owned is watched, and one clock ticks for all
 - `account`: `AccountWatcher`, one account from its connection to its loss, again and again
 - `mailbox`: `MailboxWatch`, one mailbox over one connection
+- `mailbox_list`: `MailboxList`, whether an account's mailboxes are still the same
 - `callbacks`: `Callbacks`, what an account's service calls us for, and that it does
 - `tools`: what they work with
 

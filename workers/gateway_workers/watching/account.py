@@ -28,6 +28,7 @@ from gateway.services.sync import Owned
 from gateway.store.accounts import StoredAccount
 from gateway_workers.watching.callbacks import Callbacks
 from gateway_workers.watching.mailbox import MailboxWatch
+from gateway_workers.watching.mailbox_list import MailboxList
 from gateway_workers.watching.tools import WatchTools
 
 log = structlog.get_logger()
@@ -148,9 +149,11 @@ class AccountWatcher:
                         return
                     owned = Owned(config=stored.config, epoch=self.epoch, index=stored.index)
                     _, provider = await tools.sessions.provider(stored.config)
-                    watched = await self._watched(opened, owned, provider)
+                    mailbox_list = MailboxList(tools, self._account, self.sync)
+                    watched = await self._watched(opened, owned, provider, mailbox_list)
                 if watched:
-                    await self._serve(msgspec.structs.replace(owned, index="whole"), watched, provider)
+                    owned = msgspec.structs.replace(owned, index="whole")
+                    await self._serve(owned, watched, provider, mailbox_list)
                 else:
                     await tools.health.proven(self._account)
         finally:
@@ -175,12 +178,14 @@ class AccountWatcher:
             log.info("account_fenced", account=self._account)
             return False
 
-    async def _watched(self, opened: AsyncExitStack, owned: Owned, provider: Provider) -> list[tuple[Mailbox, Session]]:
+    async def _watched(
+        self, opened: AsyncExitStack, owned: Owned, provider: Provider, mailbox_list: MailboxList
+    ) -> list[tuple[Mailbox, Session]]:
         """Reach the account, look at every mailbox, and return those to watch with their sessions."""
         tools = self._tools
         session = await opened.enter_async_context(await tools.sessions.open(self._account))
         self._full_pass.clear()  # who asks for one from now on may know more than the list that comes
-        listed = await self._listed(session, provider)
+        listed = await self._listed(session, provider, mailbox_list)
         self._live_since = tools.clock()
         if owned.index != "none":
             await tools.health.connected(self._account)
@@ -196,10 +201,13 @@ class AccountWatcher:
                 watched.append((mailbox, other))
         return watched
 
-    async def _listed(self, session: Session, provider: Provider) -> Sequence[Mailbox] | None:
+    async def _listed(
+        self, session: Session, provider: Provider, mailbox_list: MailboxList
+    ) -> Sequence[Mailbox] | None:
         """Reach the account: return its mailboxes, or None where the provider, or the account, cannot tell changes."""
         if Capability.CHANGES in provider.capabilities:
             with contextlib.suppress(UnsupportedOperationError):
+                await mailbox_list.ask(session)
                 return await session.mailboxes()
         await session.check()
         return None
@@ -222,12 +230,26 @@ class AccountWatcher:
             return None
         return session
 
-    async def _serve(self, owned: Owned, watched: Sequence[tuple[Mailbox, Session]], provider: Provider) -> None:
+    async def _serve(
+        self,
+        owned: Owned,
+        watched: Sequence[tuple[Mailbox, Session]],
+        provider: Provider,
+        mailbox_list: MailboxList,
+    ) -> None:
         """Watch, with a look at every mailbox now and then, until something is lost."""
         paths = [mailbox.path for mailbox, _ in watched]
         callbacks = Callbacks(self._tools, owned, paths, self._looking, kick=self.kick, sync=self.sync)
         self._watches = [
-            MailboxWatch(self._tools, session, owned, mailbox, provider.cursor_kind, lambda: callbacks.active)
+            MailboxWatch(
+                self._tools,
+                session,
+                owned,
+                mailbox,
+                provider.cursor_kind,
+                called=lambda: callbacks.active,
+                between=mailbox_list.ask,
+            )
             for mailbox, session in watched
         ]
         self._callbacks = callbacks

@@ -115,8 +115,10 @@ class Callbacks:
         places = set((await push.places(hints.messages)).values())
         paths = (places | await tools.index.holding(account, hints.messages)) - self._watched
         async with self._looking:
-            for path in sorted(paths - self._elsewhere):
-                if not await tools.sync.look(session, self._owned, path):
+            for path in sorted(paths):
+                if await tools.sync.look(session, self._owned, path):
+                    self._elsewhere.discard(path)
+                elif path not in self._elsewhere:
                     # New, or not synced; a look at everything tells.
                     self._elsewhere.add(path)
                     self._sync()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -31,15 +31,28 @@ class MailboxWatch:
         owned: Owned,
         mailbox: Mailbox,
         cursor_kind: str | None,
+        *,
         called: Callable[[], bool],
+        between: Callable[[Session], Awaitable[None]],
     ) -> None:
-        """Prepare; `session` is this watch's alone, and `called` tells whether the account's service calls."""
+        """Prepare.
+
+        Args:
+            tools: to work with.
+            session: this watch's alone.
+            owned: the account.
+            mailbox: what is watched.
+            cursor_kind: of the provider.
+            called: tells whether the account's service calls.
+            between: done with the session after each look.
+        """
         self._tools = tools
         self._session = session
         self._owned = owned
         self._mailbox = mailbox
         self._cursor_kind = cursor_kind
         self._called = called
+        self._between = between
         self._wake = asyncio.Event()
         self._watch: SocketWatch | None = None
         self._probed_at = 0.0
@@ -60,6 +73,7 @@ class MailboxWatch:
                 with self._tools.durations.timed("sync", "mailbox"):
                     box = await self._tools.sync.watched_pass(self._session, self._owned, self._mailbox)
                 self._tools.synced.add(self._owned.account)
+                await self._between(self._session)
                 watch = await self._session.watch(self._mailbox.path)
                 if isinstance(watch, SocketWatch):
                     try:

@@ -31,6 +31,7 @@ class Periods(msgspec.Struct, frozen=True, kw_only=True):
         probe: between two questions whether the other side of a connection is still there.
         answer: in which it has to answer. Together they are the longest time that a dead connection goes unnoticed.
         pushed: between two looks at a watched mailbox whose service calls when something happens.
+        mailboxes: between two questions whether an account's mailboxes are still the same, while they are watched.
         full_pass: between two looks at every mailbox of an account, give or take a fifth.
         full_pass_again: after one that failed.
         survival: for which a connection must have lived to count as sound: its loss is no failure then.
@@ -42,6 +43,7 @@ class Periods(msgspec.Struct, frozen=True, kw_only=True):
     probe: float = 30.0
     answer: float = 15.0
     pushed: float = 300.0
+    mailboxes: float = 60.0
     full_pass: float = 900.0
     full_pass_again: float = 10.0
     survival: float = 300.0

@@ -52,6 +52,21 @@ class DeltaState(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return _encode(msgspec.msgpack.encode(self))
 
 
+#: Fingerprints of folders: of the id to those of the name and of the folder above.
+KnownFolders = dict[bytes, tuple[bytes, bytes]]
+
+
+class FoldersState(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Where the changes of all folders are asked from, and what was known of them."""
+
+    token: str
+    known: KnownFolders
+
+    def encode(self) -> str:
+        """Return the contract's form."""
+        return _encode(msgspec.msgpack.encode(self))
+
+
 def checked_id(id: str) -> str:
     """Return an id that may be one of Graph's.
 
@@ -89,6 +104,14 @@ def decode_state(text: str) -> DeltaState:
     if state.option not in ("$deltatoken", "$skiptoken"):
         raise CursorExpiredError("not a state of this mailbox")
     return state
+
+
+def decode_folders_state(text: str) -> FoldersState | None:
+    """Read a state of all folders; None when it is none."""
+    try:
+        return msgspec.msgpack.decode(_decode(text), type=FoldersState)
+    except (ValueError, msgspec.DecodeError):
+        return None
 
 
 def _encode(octets: bytes) -> str:

@@ -139,6 +139,7 @@ class Folder(_Struct, frozen=True, kw_only=True):
     """A folder."""
 
     id: str
+    removed: Removed | None = msgspec.field(name="@removed", default=None)
     display_name: str | None = None
     parent_folder_id: str | None = None
     child_folder_count: int = 0
@@ -151,3 +152,4 @@ class Folders(_Struct, frozen=True, kw_only=True):
 
     value: tuple[Folder, ...]
     next_link: str | None = msgspec.field(name="@odata.nextLink", default=None)
+    delta_link: str | None = msgspec.field(name="@odata.deltaLink", default=None)

@@ -24,6 +24,7 @@ from gateway.provider import (
     Changes,
     Clock,
     Envelope,
+    MailboxChanges,
     MessagePage,
     MessageSource,
     PageRequest,
@@ -35,6 +36,7 @@ from gateway.provider import (
 )
 from gateway_outlook_graph.changing import Changing
 from gateway_outlook_graph.client import GraphClient
+from gateway_outlook_graph.folder_changes import FolderChanges
 from gateway_outlook_graph.folders import Mailboxes
 from gateway_outlook_graph.following import Following
 from gateway_outlook_graph.listing import Listing
@@ -78,6 +80,7 @@ class GraphSession(Session):
         self._submitting = Submitting(client, account)
         self._many = Many(client, self._mailboxes, self._reading, self._changing)
         self._following = Following(client, self._mailboxes, self._reading)
+        self._folder_changes = FolderChanges(client)
         self._push = GraphPush(client, self._mailboxes, self._reading, now)
         self._foreign = foreign
 
@@ -210,6 +213,10 @@ class GraphSession(Session):
     async def entries(self, mailbox: str, ids: Sequence[str]) -> Sequence[MessageEntry]:
         """Return messages as a listing shows them."""
         return await self._following.entries(mailbox, ids)
+
+    async def mailbox_changes(self, since: str | None) -> MailboxChanges:
+        """Tell whether folders are new, renamed or gone."""
+        return await self._folder_changes.since(since)
 
     async def watch(self, mailbox: str) -> Watch:
         """Return how often to ask."""

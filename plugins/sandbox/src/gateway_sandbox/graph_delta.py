@@ -116,6 +116,8 @@ class Delta:
         if position is None:
             select = selection(call.query, FOLDER_PROPERTIES, "MailFolder")
             position = Position(folder=0, issued=self._mail.clock(), select=select)
+        elif position.folder:
+            raise bad_request("Badly formed token.")
         told = self._state(call, position)
         now = {folder["id"]: folder for folder in self._current(call)}
         changed = [folder for key, folder in now.items() if told.get(key) != _summary(folder)]
