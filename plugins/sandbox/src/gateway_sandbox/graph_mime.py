@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.mime.addresses import parse_addresses
 from gateway.mime.html_text import html_to_text
 from gateway_sandbox import graph_ids
 
@@ -77,7 +78,18 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     def addresses(self, name: str) -> list[Address]:
         """Return the mailboxes of an address field."""
         value = self._value(name)
-        return list(value.addresses) if isinstance(value, AddressHeader) else []
+        found = list(value.addresses) if isinstance(value, AddressHeader) else []
+        # The email package takes each encoded word of a name for a word of its own (against RFC 2047 section 6.2).
+        raw = [
+            field.encode("utf-8", "surrogateescape") for key, field in self.header.raw_items() if key.lower() == name
+        ]
+        named = parse_addresses(raw)
+        if [address.addr_spec for address in found] != [address.address for address in named]:
+            return found
+        return [
+            Address(display_name=other.name, username=address.username, domain=address.domain)
+            for address, other in zip(found, named, strict=True)
+        ]
 
     def _value(self, name: str) -> Any:
         # The email package parses a field each time it is asked for.

@@ -1,0 +1,25 @@
+"""What is shown of a stored message."""
+
+from __future__ import annotations
+
+from gateway_sandbox.graph_mime import Parser, parse
+
+
+def test_words_of_a_name_that_are_encoded_apart_are_one() -> None:
+    """White space between encoded words separates nothing (RFC 2047 section 6.2)."""
+    encoded = b"From: =?utf-8?q?Z=C3=BC?=\r\n =?utf-8?q?rich?= <z@example.org>\r\n"
+    found = parse(encoded + b"To: a@example.org, B <b@example.org>\r\n\r\n")
+    assert [(one.display_name, one.addr_spec) for one in found.addresses("from")] == [("Zürich", "z@example.org")]
+    assert [one.display_name for one in found.addresses("to")] == ["", "B"]
+
+
+def test_a_message_over_the_capacity_is_taken_apart_once() -> None:
+    """Each property that is shown of it asks for it."""
+    parser, read = Parser(capacity=10), []
+
+    def octets() -> bytes:
+        read.append(1)
+        return b"Subject: large\r\n\r\n" + b"x" * 100
+
+    assert parser.parsed((1, 1), octets) is parser.parsed((1, 1), octets)
+    assert len(read) == 1
