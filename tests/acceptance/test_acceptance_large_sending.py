@@ -47,7 +47,7 @@ def large(size: int, sender: str, recipient: str) -> Large:
 
 def hand_over(stack: GatewayStack, account: str, letter: Large) -> None:
     """Send a message through `gateway smtp`, and wait until it is out; no worker may hold it."""
-    sender, recipient = stack.lab.users[:2]
+    recipient, sender = stack.lab.users[1:3]
     token = stack.api.post("/v1/tokens", {"account": account, "description": "large", "scopes": ["smtp"]})["token"]
     stack.scan.plant(token)
     port = stack.start_smtp(GATEWAY_SMTP_MAX_SIZE=str(LIMIT))
@@ -64,32 +64,34 @@ def hand_over(stack: GatewayStack, account: str, letter: Large) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_large_messages_are_sent_and_filed_through_little_memory(full_stack: GatewayStack, size: int) -> None:
     """Over SMTP, with a copy over IMAP; that is the message itself, and the recipient has the same body."""
-    api, (sender, recipient) = full_stack.api, full_stack.lab.users[:2]
-    with full_stack.connected(sender) as alice, full_stack.connected(recipient) as bob:
+    api, (recipient, sender) = full_stack.api, full_stack.lab.users[1:3]
+    bob = full_stack.connect(recipient, "bob")
+    with full_stack.connected(sender) as carol:
         # This server does not file submitted mail by itself, as Exchange does.
-        api.put(account_path(alice), {"copy": True})
+        api.put(account_path(carol), {"copy": True})
         letter = large(size, sender, recipient)
-        hand_over(full_stack, alice, letter)
-        sent = api.mailbox_of_use(alice, "\\Sent")
-        copy = api.wait_for_message(alice, letter.subject, sent)["id"]
+        hand_over(full_stack, carol, letter)
+        sent = api.mailbox_of_use(carol, "\\Sent")
+        copy = api.wait_for_message(carol, letter.subject, sent)["id"]
         received = api.wait_for_message(bob, letter.subject)["id"]
         try:
-            path = f"{message_path(alice, copy)}/source"
+            path = f"{message_path(carol, copy)}/source"
             assert digest_of(api.http, path) == hashlib.sha256(letter.raw).hexdigest()
             arrived = api.octets(f"{message_path(bob, received)}/source").content
             assert arrived.partition(b"\r\n\r\n")[2] == letter.raw.partition(b"\r\n\r\n")[2]
         finally:
-            api.delete(message_path(alice, copy), force=True)
+            api.delete(message_path(carol, copy), force=True)
             api.delete(message_path(bob, received), force=True)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_large_messages_are_sent_over_graph_through_little_memory(graph_stack: GatewayStack, size: int) -> None:
     """The file in them is uploaded in pieces."""
-    api, (sender, recipient) = graph_stack.api, graph_stack.lab.users[:2]
-    with graph_stack.connected(sender) as alice, graph_stack.connected(recipient) as bob:
+    api, (recipient, sender) = graph_stack.api, graph_stack.lab.users[1:3]
+    bob = graph_stack.connect(recipient, "bob")
+    with graph_stack.connected(sender) as carol:
         letter = large(size, sender, recipient)
-        hand_over(graph_stack, alice, letter)
+        hand_over(graph_stack, carol, letter)
         received = api.wait_for_message(bob, letter.subject)["id"]
         message = api.get(message_path(bob, received), textType="plain")
         assert message["text"]["plain"].splitlines()[:3] == [".", "..", ".line"]
