@@ -98,6 +98,7 @@ class DeliveryService:
         worker: str,
         hand_over: Callable[[bytes | MessageSource, Envelope], Awaitable[SubmitReceipt]],
         file_copy: Callable[[OutboxEntry, OutboxMessage], Awaitable[None]],
+        allow: Callable[[float], None] | None = None,
     ) -> None:
         """Send one entry, if it still has to be sent; how it ends is written into the entry.
 
@@ -107,6 +108,7 @@ class DeliveryService:
             worker: name of the worker that this runs in.
             hand_over: gives the message to the account's submission service; not asked where a relay sends it.
             file_copy: stores the Sent copy; what it raises is logged, the message is out by then.
+            allow: called with seconds that the job may take longer than others, as the message is large.
         """
         entry = await self._outbox.get(account, queue_id)
         work = DueWork("outbox.send", account, queue_id)
@@ -140,6 +142,9 @@ class DeliveryService:
         if isinstance(room, timedelta):
             await self._wait_for_room(entry, work, room)
             return
+        if allow is not None and (longer := _longest(message) - ABANDONED):
+            # Once for handing it over, and once for the copy.
+            allow(2 * longer.total_seconds())
         entry, begun = self._begun(entry), new_mark(worker)
         if message is None or not await _until_noted(
             partial(self._outbox.transition, entry, since=WAITING, mark=begun)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -44,8 +44,9 @@ class JobContext:
         sessions: SessionPool,
         writer: StreamWriter,
         extend: Callable[[], None],
+        lengthen: Callable[[float], None],
     ) -> None:
-        """Bind a job; `extend` is called whenever the stream has moved on."""
+        """Bind a job; `extend` is called whenever the stream has moved on, `lengthen` with more seconds to run."""
         self.account = account
         self.job = job
         self.worker = worker
@@ -58,6 +59,7 @@ class JobContext:
         self.streamed = False
         self._writer = writer
         self._extend = extend
+        self._lengthen = lengthen
 
     @cached_property
     def log(self) -> structlog.stdlib.BoundLogger:
@@ -69,6 +71,12 @@ class JobContext:
     def may_repeat(self) -> bool:
         """Whether running the handler a second time does no harm."""
         return self.operation.repeatable or (self.operation.streams and not self.streamed)
+
+    def allow(self, seconds: float) -> None:
+        """Let the job run so much longer, before its session is leased: what it has to move is large."""
+        self.deadline += timedelta(seconds=seconds)
+        self.answer_by += seconds
+        self._lengthen(seconds)
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:

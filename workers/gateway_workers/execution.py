@@ -172,6 +172,10 @@ class JobRunner:
         def extend() -> None:
             scope.reschedule(min(loop.time() + 2 * self._stall, latest))
 
+        def lengthen(seconds: float) -> None:
+            if (ends := scope.when()) is not None:
+                scope.reschedule(ends + seconds)
+
         return JobContext(
             account=call.account,
             job=job.id,
@@ -183,6 +187,7 @@ class JobRunner:
             sessions=self._sessions,
             writer=StreamWriter(self._streams, job.id, stall=self._stall),
             extend=extend,
+            lengthen=lengthen,
         )
 
     async def _tell_account(self, account: str, failure: BaseException | None) -> None:

@@ -239,6 +239,33 @@ async def test_a_job_that_takes_too_long_is_ended_and_its_session_closed(
         await eventually(lambda: redis.zcard(keys.rq_failed("mail")), "the job has failed")
 
 
+async def test_a_job_may_be_allowed_to_take_longer(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large message needs more time than others, and has it once its size is known."""
+    monkeypatch.setitem(operations.TIME_LIMITS, SYNC.lane, 1)
+    gate = Gate()
+    allowed: list[float] = []
+
+    async def move(context: JobContext, arguments: Any) -> Answer:
+        before = context.deadline, context.answer_by
+        context.allow(3600)
+        allowed.extend(((context.deadline - before[0]).total_seconds(), context.answer_by - before[1]))
+        return await gate(context, arguments)
+
+    async with (
+        running_client(redis_url) as client,
+        running_worker(redis_url, {SYNC.name: move}),
+        Redis.from_url(redis_url) as redis,
+    ):
+        job = await client.enqueue(SYNC, "ada", NOTHING)
+        await asyncio.wait_for(gate.entered.wait(), 5)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.Event().wait(), 1.2)
+        gate.open.set()
+        await eventually(lambda: redis.exists(keys.rq_results(job)), "the job has finished")
+        assert not await redis.zcard(keys.rq_failed(SYNC.lane))
+    assert allowed == [3600, pytest.approx(3600)]
+
+
 async def test_every_job_of_an_account_is_reported_before_its_caller_hears(redis_url: str) -> None:
     """What the caller asks next already sees the account's new state."""
     outcomes: list[tuple[str, str]] = []

@@ -14,6 +14,7 @@ from gateway.model.submission import OutboxEntry
 from gateway.provider import Envelope, MessageSource, SubmitReceipt
 from gateway.redis import keys
 from gateway.services.deliveries import ABANDONED, LOOK
+from gateway.smtp.client import SLOWEST_UPLOAD
 from gateway.store.idempotency import KeyRecord
 from gateway.store.outbox import PIECE, OutboxMessage, OutboxStore
 from tests.integration.services.outbox import WORKER, Outbox
@@ -135,7 +136,9 @@ async def test_a_large_message_may_take_longer_than_others(outbox: Outbox) -> No
     """A worker that lives may still be sending it: that it might be out is not said before its time."""
     queue_id = await submit(outbox)
     outbox.service.gate = asyncio.Event()
-    job = asyncio.ensure_future(outbox.deliver(queue_id))
+    service, deliver = outbox.service, outbox.world.services.deliveries.deliver
+    allowed: list[float] = []
+    job = asyncio.ensure_future(deliver("ann", queue_id, WORKER, service.hand_over, service.file_copy, allowed.append))
     while (await outbox.entry(queue_id)).state != "sending":
         await asyncio.sleep(0)
     await outbox.worker_lives(True)
@@ -144,7 +147,8 @@ async def test_a_large_message_may_take_longer_than_others(outbox: Outbox) -> No
     assert (await outbox.entry(queue_id)).state == "sending"
     outbox.service.gate.set()
     await job
-    assert len(outbox.service.taken) == 1
+    ((octets, _),) = outbox.service.taken
+    assert allowed == [2 * len(octets) / SLOWEST_UPLOAD]
 
 
 @pytest.mark.parametrize("lives", [True, False])

@@ -42,7 +42,8 @@ def handlers(services: Services) -> Mapping[str, Handler]:
                 await mark_answered(session, message)
                 await discard_draft(session, message, copied=copied)
 
-        await services.deliveries.deliver(job.account, arguments.queue_id, job.worker, hand_over, file_copy)
+        deliver = services.deliveries.deliver
+        await deliver(job.account, arguments.queue_id, job.worker, hand_over, file_copy, job.allow)
 
     async def resolve(job: JobContext, arguments: ask.ResolveSubmission) -> None:
         """Look whether a message of which nobody knows was sent."""
