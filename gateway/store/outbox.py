@@ -96,6 +96,9 @@ class _Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bulk: bool = False
     proxy: str | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
 
 class OutboxMessage(_Facts, frozen=True, kw_only=True):
     """The octets to send, and those to file under Sent where they differ: their header names the Bcc recipients.
@@ -122,6 +125,9 @@ class _Large(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     copy_header: bytes | None = None
     body_size: int
     body_ascii: bool
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.body_size} octets)"
 
 
 class _Record(_Facts, frozen=True, kw_only=True, omit_defaults=True):
