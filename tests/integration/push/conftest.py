@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.provider import utc_now
 from gateway.testing.clock import FakeClock
 from gateway_sandbox.testing import RunningSandbox, sandbox_in_thread, take_any_ports
 from tests.integration.push.rig import PushWorld, open_push
@@ -39,4 +40,13 @@ async def world(
     """An account; nobody has kept its subscription so far."""
     async with open_push(redis_url, sandbox, tmp_path, clock) as world:
         await world.account()
+        yield world
+
+
+@pytest.fixture
+async def called(
+    redis_url: str, sandbox: RunningSandbox, tmp_path: Path, anyio_backend: str
+) -> AsyncIterator[PushWorld]:
+    """For a worker: without an account, in real time."""
+    async with open_push(redis_url, sandbox, tmp_path, utc_now) as world:
         yield world

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from gateway.model.account import AccountCreate, AccountDetail, OAuth2Auth, OAuth2Config
@@ -20,6 +22,10 @@ from gateway.services.push import LIFECYCLE_PATH, NOTIFICATION_PATH, Hints, Kept
 from gateway.settings import Settings
 from gateway_sandbox import clouds, directory
 from gateway_sandbox.testing import ALICE, REDIRECT_URI, RunningSandbox
+from gateway_workers.process import run_worker
+from gateway_workers.watching import Periods
+from tests.acceptance.graph_telephone import GraphTelephone
+from tests.integration.queue.rig import eventually
 from tests.rigs.graph_client import GRAPH_SCOPES, GraphClient
 
 KEY = bytes(range(32))
@@ -96,7 +102,7 @@ class PushWorld:
         )
         return (await self.services.apps.create(request)).id
 
-    async def account(self, account: str = "alice", *, shared: str | None = None) -> str:
+    async def account(self, account: str = "alice", *, shared: str | None = None, notify_from: str = "now") -> str:
         """Connect Alice's mailbox, or one that she opens."""
         answer = await asyncio.to_thread(self.sandbox.sign_in, ALICE, GRAPH_SCOPES)
         grant = Grant(
@@ -108,7 +114,9 @@ class PushWorld:
         )
         auth = OAuth2Auth(user=ALICE, delegated_user=shared)
         oauth2 = OAuth2Config(provider=await self._app(), auth=auth)
-        request = AccountCreate(account=account, name="Alice", email=shared or ALICE, oauth2=oauth2)
+        request = AccountCreate(
+            account=account, name="Alice", email=shared or ALICE, oauth2=oauth2, notify_from=notify_from
+        )
         await self.services.accounts.create(request, grant)
         return account
 
@@ -167,6 +175,11 @@ class PushWorld:
             await asyncio.sleep(0.005)
         return hints
 
+    async def log(self, account: str = "alice") -> list[dict[str, Any]]:
+        """What was told, the oldest first."""
+        found, _ = await self.services.events.log(account, set(), after="0", until="+", limit=100_000)
+        return [msgspec.json.decode(event) for event in found]
+
     async def lifecycle(self, event: str) -> None:
         """Have the service tell what happens to the subscription."""
         body = {"event": event, "user": ALICE}
@@ -195,3 +208,31 @@ async def open_push(redis_url: str, sandbox: RunningSandbox, data_dir: Path, clo
     finally:
         await services.aclose()
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def worker(world: PushWorld, periods: Periods, *, notify_from: str = "now") -> AsyncIterator[None]:
+    """Run one, with an account that is called."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_worker(world.settings, stop, name="worker", periods=periods))
+    try:
+        await world.account(notify_from=notify_from)
+
+        async def active() -> bool:
+            push = (await world.shown()).push
+            return push is not None and push.active
+
+        await eventually(active, "the service calls", 20)
+        yield
+    finally:
+        stop.set()
+        await running
+
+
+def telephone(world: PushWorld) -> GraphTelephone:
+    """Another program that uses the mailbox, which is empty."""
+    token = world.sandbox.sign_in(ALICE, GRAPH_SCOPES)["access_token"]
+    origin = world.sandbox.endpoints.origin
+    phone = GraphTelephone(origin, token, ALICE, lambda raw: world.sandbox.deliver(ALICE, raw), random.Random(7))
+    phone.empty()
+    return phone

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from gateway.provider import utc_now
-from gateway_sandbox.testing import ALICE, RunningSandbox
-from gateway_workers.process import run_worker
 from gateway_workers.watching import Periods
-from tests.acceptance.graph_telephone import GraphTelephone
 from tests.acceptance.replay import replay, with_ids, without_empty
-from tests.integration.push.rig import PushWorld, open_push
+from tests.integration.push.rig import PushWorld, telephone, worker
 from tests.integration.queue.rig import eventually
-from tests.rigs.graph_client import GRAPH_SCOPES
 
 pytestmark = pytest.mark.anyio
 
@@ -30,45 +20,8 @@ RECONCILE = 5.0
 NEVER = 1_000_000.0
 
 
-@pytest.fixture
-async def called(
-    redis_url: str, sandbox: RunningSandbox, tmp_path: Path, anyio_backend: str
-) -> AsyncIterator[PushWorld]:
-    async with open_push(redis_url, sandbox, tmp_path, utc_now) as world:
-        yield world
-
-
-@asynccontextmanager
-async def worker(world: PushWorld, periods: Periods) -> AsyncIterator[None]:
-    """Run one, with an account that is called."""
-    stop = asyncio.Event()
-    running = asyncio.create_task(run_worker(world.settings, stop, name="worker", periods=periods))
-    try:
-        await world.account()
-
-        async def active() -> bool:
-            push = (await world.shown()).push
-            return push is not None and push.active
-
-        await eventually(active, "the service calls", 20)
-        yield
-    finally:
-        stop.set()
-        await running
-
-
-def telephone(world: PushWorld) -> GraphTelephone:
-    """Another program that uses the mailbox, which is empty."""
-    token = world.sandbox.sign_in(ALICE, GRAPH_SCOPES)["access_token"]
-    origin = world.sandbox.endpoints.origin
-    phone = GraphTelephone(origin, token, ALICE, lambda raw: world.sandbox.deliver(ALICE, raw), random.Random(7))
-    phone.empty()
-    return phone
-
-
 async def log(world: PushWorld) -> list[dict[str, Any]]:
-    found, _ = await world.services.events.log("alice", set(), after="0", until="+", limit=100_000)
-    return with_ids(msgspec.json.decode(event) for event in found)
+    return with_ids(await world.log())
 
 
 async def told_of_mailboxes(world: PushWorld) -> list[tuple[str, str]]:
