@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +13,7 @@ from gateway.errors import UnsupportedOperationError
 from gateway.model.message import SearchQuery
 from gateway.provider import PageRequest, Session
 from gateway_outlook_graph import searching
+from gateway_outlook_graph.resources import Message
 from gateway_sandbox import graph_listing
 from gateway_sandbox.testing import ALICE
 
@@ -203,10 +204,74 @@ async def test_what_graph_cannot_search_by_is_refused_by_its_name(session: Sessi
     assert set(fields) == {caught.value.details["term"]}
 
 
-async def test_a_search_that_graph_would_cut_is_refused(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It finds 1,000 messages and says nothing of the others; with a date it searches through fewer."""
-    monkeypatch.setattr(graph_listing, "MAX_SEARCH", 4)
-    monkeypatch.setattr(searching, "_SEARCHED", 4)
+@pytest.fixture
+def finds(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Say how many messages a search in words finds: 1,000, and nothing tells of the others."""
+
+    def find(most: int) -> None:
+        monkeypatch.setattr(graph_listing, "MAX_SEARCH", most)
+        monkeypatch.setattr(searching, "_SEARCHED", most)
+
+    return find
+
+
+@pytest.mark.parametrize("most", [3, 4, 5])
+@pytest.mark.parametrize(
+    ("fields", "criteria"),
+    [
+        ({"to": ALICE}, ["TO", ALICE]),
+        ({"smaller": 1_000_000}, ["SMALLER", 1_000_000]),
+        ({"to": ALICE, "since": DAY[2], "seen": False}, ["TO", ALICE, "SINCE", DAY[2].date(), "UNSEEN"]),
+        ({"to": ALICE, "before": DAY[10]}, ["TO", ALICE, "BEFORE", DAY[10].date()]),
+    ],
+)
+async def test_a_search_that_graph_would_cut_is_made_in_parts(
+    filled: World,
+    session: Session,
+    finds: Callable[[int], None],
+    fields: dict[str, Any],
+    criteria: list[Any],
+    most: int,
+) -> None:
+    finds(most)
+    assert await over_graph(session, fields) == await asyncio.to_thread(over_imap, filled, criteria)
+
+
+async def test_more_in_one_day_than_graph_finds_is_refused(session: Session, finds: Callable[[int], None]) -> None:
+    """Of other days, they are found."""
+    finds(2)
     with pytest.raises(UnsupportedOperationError):
         await session.search(_MAILBOX, SearchQuery(to=ALICE), PageRequest())
     assert len(await over_graph(session, {"to": ALICE, "before": DAY[2]})) == 1
+
+
+async def test_a_search_that_takes_too_many_calls_is_refused(
+    session: Session, finds: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finds(3)
+    monkeypatch.setattr(searching, "_CALLS", 3)
+    with pytest.raises(UnsupportedOperationError):
+        await session.search(_MAILBOX, SearchQuery(to=ALICE), PageRequest())
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "days", "expected"),
+    [
+        (None, None, [1, 2, 3, 4, 5, 6], [(None, 1), (2, None)]),
+        (None, None, [5, 5, 5], [(None, 4), (5, None)]),
+        (5, None, [5, 5, 5], [(5, 5), (6, None)]),
+        (None, 5, [5, 5, 5], [(None, 4), (5, 5)]),
+        (5, 6, [5, 5, 5], [(5, 5), (6, 6)]),
+        # Days that are those of another zone.
+        (5, 6, [4, 4, 5], [(5, 5), (6, 6)]),
+        (5, 6, [7, 7, 7], [(5, 5), (6, 6)]),
+    ],
+)
+def test_parts_of_a_search_get_shorter(
+    first: int | None, last: int | None, days: list[int], expected: list[tuple[int | None, int | None]]
+) -> None:
+    def day(number: int | None) -> date | None:
+        return None if number is None else date(2024, 3, number)
+
+    part = [Message(id="x", received_date_time=datetime(2024, 3, number, tzinfo=UTC)) for number in days]
+    assert searching._split(day(first), day(last), part) == [(day(start), day(end)) for start, end in expected]

@@ -2,12 +2,14 @@
 
 The plan: ids that are named are fetched; what Graph can filter and sort by itself is a listing with a filter; where
 words have to be searched for, or something only shows in the message, candidates are collected and looked at here.
-Graph refuses to combine ``$search`` with ``$filter`` or ``$orderby``, and some filters with an order.
+Where ``$search`` would find only a part of them, it searches day by day, in spans that are split until each is found
+whole. Graph refuses to combine ``$search`` with ``$filter`` or ``$orderby``, and some filters with an order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 
 from gateway.errors import InvalidIdentifierError, NotFoundError, UnsupportedOperationError
 from gateway.model.message import SearchQuery
@@ -28,7 +30,14 @@ _PAGE = 200
 _CANDIDATES = 5_000
 #: What ``$search`` finds at most; it does not tell that there is more.
 _SEARCHED = 1_000
+#: Calls for one search in words.
+_CALLS = 40
 _QUERY = {"$select": ",".join(SHOWN), "$expand": f"{EXPAND_VERB},{EXPAND_ATTACHMENTS}", "$top": str(_PAGE)}
+
+_ONLY_A_PART = "Microsoft Graph finds only a part of this: add a term, e.g. since"
+_DAY = timedelta(days=1)
+#: Days from the first to the last; None where it is open.
+_Span = tuple[date | None, date | None]
 
 #: More than this Graph does not put on a page.
 _IDS = {"$select": "id,receivedDateTime", "$top": "1000"}
@@ -92,11 +101,28 @@ class Searching:
         if any(each.search is not None and each.filter is None for each in wanted):
             searches = [each.search for each in wanted if each.search is not None]
             phrase = " AND ".join(searches).replace("\\", "\\\\").replace('"', '\\"')
-            found = await self._collected(folder, {**_QUERY, "$search": f'"{phrase}"'})
-            if len(found) >= _SEARCHED:
-                raise UnsupportedOperationError("Microsoft Graph finds only a part of this: add a term, e.g. since")
+            found = await self._searched(folder, phrase)
             return [message for message in found if ids is None or message.id in ids]
         return await self._collected(folder, {**_QUERY, **({"$filter": " and ".join(filters)} if filters else {})})
+
+    async def _searched(self, folder: str, phrase: str) -> list[Message]:
+        """Return what Graph finds, from as many spans of days as it takes for each to be found whole."""
+        found: dict[str, Message] = {}
+        spans: list[_Span] = [(None, None)]
+        calls = 0
+        while spans:
+            first, last = spans.pop()
+            since = f" AND received>={first:%Y-%m-%d}" if first is not None else ""
+            until = f" AND received<={last:%Y-%m-%d}" if last is not None else ""
+            part = await self._collected(folder, {**_QUERY, "$search": f'"{phrase}{since}{until}"'})
+            calls += len(part) // _PAGE + 1
+            if len(part) < _SEARCHED:
+                found |= {message.id: message for message in part}
+            else:
+                spans += _split(first, last, part)
+            if (spans and calls >= _CALLS) or len(found) >= _CANDIDATES:
+                raise UnsupportedOperationError(_ONLY_A_PART)
+        return list(found.values())
 
     async def _collected(
         self, folder: str, query: Mapping[str, str], *, most: int | None = _CANDIDATES
@@ -117,6 +143,26 @@ class Searching:
             if most is not None and len(found) >= most:
                 raise UnsupportedOperationError("too many messages to look at: add a term, e.g. since")
             following = dict([token_of(page.next_link, "$skiptoken", "$skip")])
+
+
+def _split(first: date | None, last: date | None, part: Sequence[Message]) -> list[_Span]:
+    """Return two spans instead of one, of which only a part was found.
+
+    Mostly that is the newest: the later span shall have most of it, so that it is not split again.
+
+    Raises:
+        UnsupportedOperationError: there is nothing to split.
+    """
+    days = sorted(message.received_date_time.date() for message in part if message.received_date_time is not None)
+    if not days or (first is not None and first == last):
+        raise UnsupportedOperationError(_ONLY_A_PART)
+    # Whose days they are Exchange does not tell: one on the edge may be beyond it.
+    day = days[len(days) // 5]
+    if day == days[0]:
+        day = next((one for one in days if one > day), day if first != day else day + _DAY)
+    day = max(day, first + _DAY) if first is not None else day
+    day = min(day, last) if last is not None else day
+    return [(first, day - _DAY), (day, last)]
 
 
 def _matches(message: Message, wanted: Sequence[Criterion]) -> bool:
