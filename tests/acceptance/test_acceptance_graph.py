@@ -6,6 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -19,6 +20,38 @@ from tests.rigs.sandbox_lab import SandboxLab
 
 #: Seconds between two looks at everything.
 _PATIENCE = 3.0
+
+#: Seconds that the service asks a refused call to wait.
+PAUSE = 3
+
+
+class Throttled:
+    """A mailbox that refuses every call while it is so.
+
+    The share is all of them, as luck decides nothing here.
+    """
+
+    def __init__(self, lab: SandboxLab, user: str) -> None:
+        self._lab = lab
+        self._user = user
+        self._before = 0
+
+    def begin(self) -> None:
+        """Refuse from now on."""
+        self._before = self._count()
+        self._lab.fail("throttled", user=self._user, seconds=PAUSE)
+
+    def end(self) -> None:
+        """Refuse nothing any more."""
+        self._lab.fail("throttled", user=self._user, on=False)
+
+    @property
+    def refused(self) -> int:
+        """How many calls were refused since the beginning."""
+        return self._count() - self._before
+
+    def _count(self) -> int:
+        return int(self._lab.statistics()["graph"]["throttled"].get(self._user, 0))
 
 
 @pytest.fixture
@@ -154,3 +187,37 @@ def test_message_that_cannot_be_stored_is_refused_as_documented(api: Client, car
     assert caught.value.status == 422
     described = api.get("/openapi.json")["paths"]["/v1/account/{account}/message"]["post"]
     assert "422" in described["responses"]
+
+
+@pytest.fixture
+def throttled(graph_lab: SandboxLab) -> Iterator[Throttled]:
+    """Carol's mailbox, once somebody says so; it is as it was afterwards."""
+    found = Throttled(graph_lab, graph_lab.users[2])
+    yield found
+    found.end()
+
+
+def test_call_that_meets_a_throttled_mailbox_waits_and_succeeds(api: Client, carol: str, throttled: Throttled) -> None:
+    """Within the time that every call has; nothing is shown of the pause but that it took its time."""
+    with ThreadPoolExecutor(1) as pool:
+        throttled.begin()
+        answer = pool.submit(api.unwatched, carol)
+        wait_until(lambda: throttled.refused, "a call was refused", 10)
+        throttled.end()
+        assert "messages" in answer.result(timeout=15)
+
+
+def test_caller_who_cannot_wait_for_a_throttled_mailbox_is_told_at_once(
+    api: Client, carol: str, throttled: Throttled
+) -> None:
+    """With the reason, and when to come back."""
+    throttled.begin()
+    begin = time.monotonic()
+    answer = api.http.get(
+        f"{account_path(carol)}/messages", params={"path": "\\Sent", "pageSize": 1}, headers={"X-EE-Timeout": "500"}
+    )
+    assert time.monotonic() - begin < PAUSE
+    assert (answer.status_code, answer.json()["code"]) == (429, "RateLimited")
+    throttled.end()
+    api.wait_for_state(carol, "connected")
+    assert "messages" in api.unwatched(carol)

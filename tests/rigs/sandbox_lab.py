@@ -66,9 +66,12 @@ class SandboxLab:
         self._control("lifecycle", json={"event": event, "user": user})
 
     def refresh_count(self) -> int:
+        return int(self.statistics()["tokenRequests"].get("refresh_token", 0))
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what the sandbox counted."""
         with httpx.Client(trust_env=False) as client:
-            statistics = client.get(f"{self.control_url}/statistics").raise_for_status().json()
-        return int(statistics["tokenRequests"].get("refresh_token", 0))
+            return dict(client.get(f"{self.control_url}/statistics").raise_for_status().json())
 
     def _decide(self, authorization_url: str, user: str, action: str) -> str:
         # What is published says https, which client libraries insist on; the pages themselves are plain.
