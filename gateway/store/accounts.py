@@ -240,6 +240,7 @@ class AccountStore:
     async def _strike_out(self, account: str) -> None:
         for name in (keys.ACCOUNTS, keys.ALIVE, keys.SYNCED):
             await self._store.control.call("HDEL", name, account)
+        await self._store.control.call("ZREM", keys.PUSHES, account)
 
 
 def _flat(fields: Fields) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -12,6 +13,7 @@ from gateway.redis import Script, keys
 from gateway.store.store import Store, to_json
 
 PushState = Literal["creating", "created", "renewing", "error"]
+PushStatus = Literal["valid", "expired", "unset", "failed", "pending"]
 
 #: Seconds that hints wait for somebody to look; an account that nobody looks at is looked at as a whole later.
 _KEPT = 86_400
@@ -19,6 +21,13 @@ _KEPT = 86_400
 # An account that was deleted meanwhile leaves nothing behind.
 # KEYS: the account, its subscription; ARGV: the record
 _PUT = Script("if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('SET', KEYS[2], ARGV[1]) end")
+
+#: What is to be counted of an account whose subscription has no end.
+_SCORES: Mapping[PushStatus, int] = MappingProxyType({"unset": -1, "failed": -2, "pending": -3})
+# KEYS: accounts, ends of their subscriptions; ARGV: the account, its score
+_COUNT = Script("""
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1]) end
+""")
 
 
 class PushRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,10 +62,14 @@ _decode = msgspec.json.Decoder(PushRecord).decode
 
 
 class PushStore:
-    """One record and one set of hints for each account, in the data tier."""
+    """One record and one set of hints for each account, in the data tier.
+
+    When each subscription ends stands in the control tier, too, as metrics count those of all accounts at once.
+    """
 
     def __init__(self, store: Store) -> None:
         self._data = store.data
+        self._control = store.control
 
     async def get(self, account: str) -> PushRecord | None:
         """Return the account's record."""
@@ -66,6 +79,16 @@ class PushStore:
     async def put(self, account: str, record: PushRecord) -> None:
         """Write the account's record."""
         await _PUT.run(self._data, [keys.account(account), keys.push(account)], to_json(record))
+        await _COUNT.run(self._control, [keys.ACCOUNTS, keys.PUSHES], account, _score(record))
+
+    async def counts(self, now: datetime) -> dict[PushStatus, int]:
+        """Return how many accounts have a subscription that lives or has ended, or why they have none."""
+        ranges: dict[PushStatus, tuple[object, object]] = {
+            "valid": (f"({now.timestamp()}", "+inf"),
+            "expired": (0, now.timestamp()),
+            **{status: (score, score) for status, score in _SCORES.items()},
+        }
+        return {status: await self._control.call("ZCOUNT", keys.PUSHES, *bounds) for status, bounds in ranges.items()}
 
     async def hint(self, account: str, hints: Iterable[str]) -> None:
         """Remember what the account's service called for."""
@@ -75,3 +98,12 @@ class PushStore:
     async def take(self, account: str, count: int) -> list[str]:
         """Return hints and forget them."""
         return [hint.decode() for hint in await self._data.call("SPOP", keys.push_hints(account), count)]
+
+
+def _score(record: PushRecord) -> float:
+    """Return when a subscription ends; below zero for one that does not exist."""
+    if record.id and record.expires is not None:
+        return record.expires.timestamp()
+    if record.state == "creating":
+        return _SCORES["pending"]
+    return _SCORES["failed" if record.failures else "unset"]

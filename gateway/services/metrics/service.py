@@ -14,6 +14,7 @@ from gateway.services.metrics.exposition import Metric, Sample, exposition
 from gateway.services.overview import OverviewService
 from gateway.store.due import DueStore
 from gateway.store.metrics import MetricsStore
+from gateway.store.pushes import PushStore
 from gateway.store.store import Store
 
 Counters = Mapping[tuple[str, ...], float]
@@ -23,12 +24,19 @@ class MetricsService:
     """Answers for the whole installation: every process gives the same figures."""
 
     def __init__(
-        self, store: Store, metrics: MetricsStore, overview: OverviewService, due: DueStore, clock: Clock
+        self,
+        store: Store,
+        metrics: MetricsStore,
+        overview: OverviewService,
+        due: DueStore,
+        pushes: PushStore,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._metrics = metrics
         self._overview = overview
         self._due = due
+        self._pushes = pushes
         self._clock = clock
 
     async def text(self) -> bytes:
@@ -39,7 +47,12 @@ class MetricsService:
         """
         workers = sorted(name.decode() for name in await self._store.control.call("SMEMBERS", keys.WORKERS))
         parts = await asyncio.gather(
-            self._accounts(), self._workers(workers), self._jobs(workers), self._due_work(), self._metrics.counters()
+            self._accounts(),
+            self._subscriptions(),
+            self._workers(workers),
+            self._jobs(workers),
+            self._due_work(),
+            self._metrics.counters(),
         )
         *groups, counters = parts
         version = Metric("gateway_info", "gauge", "Always 1.", [Sample({"version": gateway.__version__}, 1)])
@@ -58,6 +71,11 @@ class MetricsService:
             Metric("gateway_accounts", "gauge", "Accounts in each state.", counts),
             Metric("gateway_accounts_silent_seconds", "gauge", words, silent),
         ]
+
+    async def _subscriptions(self) -> list[Metric]:
+        counts = await self._pushes.counts(self._clock())
+        samples = [Sample({"status": status}, count) for status, count in counts.items()]
+        return [Metric("outlook_subscriptions", "gauge", "Accounts whose service calls, or does not.", samples)]
 
     async def _workers(self, workers: Sequence[str]) -> list[Metric]:
         call = self._store.control.call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from datetime import timedelta
 from itertools import pairwise
 
@@ -222,3 +223,29 @@ async def test_a_month_with_faults_leaves_no_gap_that_is_not_told(world: PushWor
         pass_time(world, clock, timedelta(minutes=chance.choice((1, 5, 30, 90, 240))))
     assert len(await world.subscriptions()) <= 1
     assert checked > DAYS
+
+
+async def counted(world: PushWorld) -> dict[str, int]:
+    """What the metrics say, without what is nought."""
+    lines = (await world.services.metrics.text()).decode().splitlines()
+    found = [re.fullmatch(r'outlook_subscriptions{status="(\w+)"} (\d+)', line) for line in lines]
+    return {match[1]: int(match[2]) for match in found if match is not None and match[2] != "0"}
+
+
+async def test_subscriptions_are_counted_by_what_became_of_them(world: PushWorld, clock: FakeClock) -> None:
+    assert await counted(world) == {}
+    await world.services.runtime_settings.update({"serviceUrl": None})
+    await world.keep()
+    assert await counted(world) == {"unset": 1}
+    await world.services.runtime_settings.update({"serviceUrl": world.callee.url})
+    world.callee.answers = False
+    await world.keep()
+    assert await counted(world) == {"failed": 1}
+    world.callee.answers = True
+    pass_time(world, clock, timedelta(minutes=1))
+    await world.keep()
+    assert await counted(world) == {"valid": 1}
+    pass_time(world, clock, timedelta(days=7))
+    assert await counted(world) == {"expired": 1}
+    await world.services.accounts.delete("alice")
+    assert await counted(world) == {}
