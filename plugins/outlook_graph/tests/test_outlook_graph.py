@@ -409,7 +409,8 @@ async def test_many_folders_are_told_of_page_by_page(
     monkeypatch.setattr(folder_changes, "_PAGE", "odata.maxpagesize=2")
     before = await session.mailbox_changes(None)
     assert before is not None
-    await session.create_mailbox("Projects/Done/Anew")
+    for name in ("Projects", "Done", "Anew"):
+        await session.create_mailbox(name)
     after = await session.mailbox_changes(before.state)
     assert after is not None
     assert after.changed
