@@ -60,14 +60,14 @@ def api(graph_stack: GatewayStack) -> Client:
 
 
 @pytest.fixture
-def carol(graph_stack: GatewayStack, graph_lab: SandboxLab, api: Client) -> Iterator[str]:
+def carol(graph_stack: GatewayStack, graph_lab: SandboxLab) -> Iterator[str]:
     """An account whose first look at all mailboxes has ended.
 
-    They are empty: what came in this very second would be news to it.
+    What came in the very second in which it is made would be news to it, so nothing is there.
     """
-    phone = telephone_of(graph_lab, graph_lab.users[2], random.Random(0))
-    phone.empty()
-    phone.close()
+    telephone = telephone_of(graph_lab, graph_lab.users[2], random.Random(0))
+    telephone.empty()
+    telephone.close()
     with graph_stack.connected(graph_stack.lab.users[2]) as account:
         yield account
 
