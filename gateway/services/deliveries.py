@@ -137,11 +137,23 @@ class DeliveryService:
             # A second job for an earlier attempt; the service was promised a pause.
             await self._due.put(work, entry.next_attempt)
             return
-        message = await self._outbox.message(account, queue_id)
+        if (sent := await self._attempt(entry, work, worker, hand_over, allow)) is not None:
+            await self._finish(entry, work, sent, worker, file_copy)
+
+    async def _attempt(
+        self,
+        entry: OutboxEntry,
+        work: DueWork,
+        worker: str,
+        hand_over: Callable[[bytes | MessageSource, Envelope], Awaitable[SubmitReceipt]],
+        allow: Callable[[float], None] | None,
+    ) -> OutboxMessage | None:
+        """Hand an entry over, and return its message if it was sent; arguments as of `deliver`."""
+        message = await self._outbox.message(entry.account, entry.queue_id)
         room = None if message is None else await self._pace.claim(entry, bulk=message.bulk)
         if isinstance(room, timedelta):
             await self._wait_for_room(entry, work, room)
-            return
+            return None
         if allow is not None and (longer := _longest(message) - ABANDONED):
             # Once for handing it over, and once for the copy.
             allow(2 * longer.total_seconds())
@@ -149,7 +161,7 @@ class DeliveryService:
         if message is None or not await _until_noted(
             partial(self._outbox.transition, entry, since=WAITING, mark=begun)
         ):
-            return
+            return None
         await _until_noted(partial(self._due.put, work, self._clock() + LOOK))
         try:
             route = await self._routing.of_entry(entry, message)
@@ -160,15 +172,15 @@ class DeliveryService:
                 receipt = await self._relays.submit(entry.gateway, message.raw, envelope)
         except GatewayError as error:
             await self._failed(entry, work, error, begun)
-            return
+            return None
         except UNREACHABLE:
             # A message of which a part could not be read is not handed over, and nothing needs Redis after that.
             await self._failed(entry, work, ServiceUnavailableError("the gateway cannot reach its state"), begun)
-            return
+            return None
         finally:
             await self._pace.release(room)
         await self._sent(entry, receipt)
-        await self._finish(entry, work, message, worker, file_copy)
+        return message
 
     async def _wait_for_room(self, entry: OutboxEntry, work: DueWork, wait: timedelta) -> None:
         """Put an entry off until the mailbox may send again; no attempt is made, and none is counted."""

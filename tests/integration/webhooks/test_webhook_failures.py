@@ -39,7 +39,8 @@ async def test_a_failed_delivery_is_repeated_and_those_behind_it_wait(hooks: Hoo
     requests = await hooks.receiver.wait(4)
     assert [request.headers["webhook-id"] for request in requests] == [first.event_id] * 3 + [second.event_id]
     assert [request.headers["x-ee-wh-attempts-made"] for request in requests] == ["0", "1", "2", "0"]
-    assert requests[2].headers["x-ee-wh-queued-time"] == "26s"
+    # Redis dates the event, and its clock goes on while the one here stands still.
+    assert requests[2].headers["x-ee-wh-queued-time"] in ("24s", "25s", "26s")
     assert requests[0].body == requests[2].body
 
 
