@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -14,13 +15,9 @@ from litestar.router import Router
 from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp
 
-import gateway
 from gateway.api.openapi import openapi_document
 from gateway.api.operation import Operation
 from gateway.api.replies import Reply
-
-#: Swagger UI, Apache-2.0; its licence lies beside it.
-SWAGGER_UI = Path(gateway.__file__).parent / "web" / "static" / "vendor" / "swagger-ui"
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -86,7 +83,7 @@ def docs_routes(operations: Sequence[Operation], *, server_url: str = "/") -> li
 
     assets = create_static_files_router(
         path="/docs/assets",
-        directories=[SWAGGER_UI],
+        directories=[_swagger_ui()],
         cache_control=CacheControlHeader(public=True, max_age=86400),
         include_in_schema=False,
     )
@@ -110,3 +107,11 @@ async def show_script() -> ASGIApp:
 async def show_style() -> ASGIApp:
     """Show what the library's own sheet lacks."""
     return Reply(_STYLE.encode(), media_type="text/css; charset=utf-8", headers={"cache-control": "no-cache"})
+
+
+def _swagger_ui() -> Path:
+    # Found, not imported: the package is here for its files alone, and imports what only its own handlers need.
+    found = find_spec("swagger_ui")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("the dependency swagger-ui-py is not installed", name="swagger_ui")
+    return Path(found.origin).parent / "static"

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 
-VENDORED = ("gateway/templating/vendor/", "gateway/web/static/vendor/")
+VENDORED = ("gateway/templating/vendor/",)
 
 
 @cache
