@@ -7,7 +7,7 @@ contract, `gateway.plugins` finds them). All state is in Redis (`gateway.store`)
 
 Who may import whom, downwards only::
 
-    cli > dev | demo | check | tail > embedded_redis > supervision > app | inbound | msa > listening
+    cli > dev | demo | check | tail > embedded_redis > supervision > app | inbound | msa > listening | receiving
         > api | web | testing > services > queue | store | smtp | mime | templating | http | plugins > hookspecs > redis
         > provider > model > logs > settings > errors
 

@@ -10,8 +10,9 @@ import dns.resolver
 import structlog
 
 from gateway.errors import ConfigurationError
-from gateway.inbound.session import Connection, Connections
-from gateway.listening import check_address, close_in_order, quiet_smtp_logs, server_certificate
+from gateway.inbound.session import Connection, ReceptionConnections
+from gateway.listening import check_address
+from gateway.receiving import close_in_order, quiet_smtp_logs, server_certificate
 from gateway.services.container import Services, build_services
 from gateway.services.delivery_tests.lookup import open_resolver
 from gateway.settings import Settings
@@ -61,7 +62,9 @@ async def listening(services: Services, settings: Settings, resolver: dns.resolv
     """Take messages until the context is left; those that have come whole by then are looked at to the end."""
     quiet_smtp_logs()
     tls = server_certificate(settings)
-    connections = Connections(services.delivery_tests, resolver, settings.delivery_test_domain or "")
+    connections = ReceptionConnections(
+        tests=services.delivery_tests, resolver=resolver, domain=settings.delivery_test_domain or ""
+    )
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(connections, tls=tls), settings.inbound_host, settings.inbound_port
     )

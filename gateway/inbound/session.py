@@ -13,6 +13,7 @@ import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from gateway import __version__
+from gateway.receiving import Connections, CountedConnection
 from gateway.redis import UNREACHABLE
 from gateway.services.delivery_tests.evaluation import Received, evaluate
 from gateway.services.delivery_tests.lookup import Lookup
@@ -38,30 +39,27 @@ _AT_ONCE = 4
 LATER = "451 4.3.0 The receiver cannot take mail now; try again later"
 
 
-@dataclass(slots=True)
-class Connections:
-    """The connections of one server.
+@dataclass(slots=True, kw_only=True)
+class ReceptionConnections(Connections):
+    """The connections of one server, and what they need.
 
     Attributes:
         tests: which there are.
         resolver: whom to ask for names.
         domain: the receiver's.
-        open: all of them.
-        busy: those whose message is looked at this moment.
+        turn: held while a message is looked at.
     """
 
     tests: DeliveryTestService
     resolver: dns.resolver.Resolver
     domain: str
-    open: set[Connection] = field(default_factory=set)
-    busy: set[Connection] = field(default_factory=set)
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
 
 
 class Reception:
     """Answers what aiosmtpd asks about the commands of one connection."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: ReceptionConnections) -> None:
         self._connections = connections
         self._failures = 0
         self._test: DeliveryTest | None = None
@@ -143,14 +141,14 @@ class Reception:
         return LATER
 
 
-class Connection(SMTP):
+class Connection(CountedConnection):
     """One connection. With a certificate TLS is offered, and as between all mail servers it is not required."""
 
-    def __init__(self, connections: Connections, *, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, connections: ReceptionConnections, *, tls: ssl.SSLContext | None) -> None:
         """Take the certificate for STARTTLS."""
         # aiosmtpd keeps this on the class, so that each EHLO of each connection would raise the limits of all.
         self.command_size_limits = defaultdict(lambda: self.command_size_limit)
-        self._connections = connections
+        self.connections: ReceptionConnections = connections
         self._ending = False
         super().__init__(
             Reception(connections),
@@ -166,16 +164,10 @@ class Connection(SMTP):
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count the connection; this is called once more when TLS begins on it."""
+        """Count the connection; one too many is closed."""
         super().connection_made(transport)
-        self._connections.open.add(self)
-        if len(self._connections.open) > MOST_CONNECTIONS:
+        if len(self.connections.open) > MOST_CONNECTIONS:
             self.end()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Forget it."""
-        self._connections.open.discard(self)
-        super().connection_lost(error)
 
     async def push(self, status: AnyStr) -> None:
         """Answer, and hang up if that was the last word."""
@@ -186,8 +178,3 @@ class Connection(SMTP):
     def end_soon(self) -> None:
         """Close the connection after the next answer."""
         self._ending = True
-
-    def end(self) -> None:
-        """Close the connection; what was written goes out before."""
-        if self.transport is not None:
-            self.transport.close()

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator
 import structlog
 
 from gateway.errors import ConfigurationError
-from gateway.listening import CERTIFICATE, check_address, close_in_order, quiet_smtp_logs, server_certificate
-from gateway.msa.session import Connection, Connections
+from gateway.listening import check_address
+from gateway.msa.session import Connection, SubmissionConnections
+from gateway.receiving import CERTIFICATE, close_in_order, quiet_smtp_logs, server_certificate
 from gateway.services.container import Services, build_services
 from gateway.settings import Settings
 
@@ -56,7 +57,7 @@ def check(settings: Settings) -> None:
 async def listening(services: Services, settings: Settings) -> AsyncIterator[None]:
     """Take messages until the context is left; those that have come whole by then are stored."""
     quiet_smtp_logs()
-    tls, connections = server_certificate(settings), Connections(services)
+    tls, connections = server_certificate(settings), SubmissionConnections(services=services)
     servers = [await _listen(settings, connections, port, implicit, tls) for port, implicit in _ports(settings)]
     try:
         yield
@@ -72,7 +73,7 @@ def _ports(settings: Settings) -> list[tuple[int, bool]]:
 
 
 async def _listen(
-    settings: Settings, connections: Connections, port: int, implicit: bool, tls: ssl.SSLContext | None
+    settings: Settings, connections: SubmissionConnections, port: int, implicit: bool, tls: ssl.SSLContext | None
 ) -> asyncio.Server:
     def connect() -> Connection:
         return Connection(connections, tls=tls, implicit=implicit, size=settings.smtp_max_size)

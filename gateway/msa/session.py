@@ -6,7 +6,7 @@ import asyncio
 import base64
 import ssl
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import structlog
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -18,6 +18,7 @@ from gateway.api.submissions import submit
 from gateway.errors import GatewayError, RateLimitError
 from gateway.model.submission import EnvelopePayload, SubmitRequest
 from gateway.msa.replies import LATER, reply_to
+from gateway.receiving import Connections, CountedConnection
 from gateway.redis import UNREACHABLE
 from gateway.services.container import Services
 from gateway.services.controls import take_controls
@@ -40,25 +41,17 @@ _COMMAND_LIMIT = 4096
 _SUBMISSION = replace(submit, scope="smtp")
 
 
-@dataclass(slots=True)
-class Connections:
-    """The connections of one server.
-
-    Attributes:
-        services: of this process.
-        open: all of them.
-        busy: those that are storing a message this moment.
-    """
+@dataclass(slots=True, kw_only=True)
+class SubmissionConnections(Connections):
+    """The connections of one server, and the `services` of its process."""
 
     services: Services
-    open: set[Connection] = field(default_factory=set)
-    busy: set[Connection] = field(default_factory=set)
 
 
 class Submission:
     """Answers what aiosmtpd asks about the commands of one connection."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: SubmissionConnections) -> None:
         self._connections = connections
 
     async def handle_EHLO(
@@ -109,17 +102,19 @@ class Submission:
         return LATER
 
 
-class Connection(SMTP):
+class Connection(CountedConnection):
     """One connection. Passwords are API tokens of the scope `smtp`, user names ids of accounts."""
 
     line_length_limit = _LINE_LIMIT
     command_size_limit = _COMMAND_LIMIT
 
-    def __init__(self, connections: Connections, *, tls: ssl.SSLContext | None, implicit: bool, size: int) -> None:
+    def __init__(
+        self, connections: SubmissionConnections, *, tls: ssl.SSLContext | None, implicit: bool, size: int
+    ) -> None:
         """Take the certificate for STARTTLS, or that the connection is encrypted from its beginning (`implicit`)."""
         # aiosmtpd keeps this on the class, so that each EHLO of each connection would raise the limits of all.
         self.command_size_limits = defaultdict(lambda: _COMMAND_LIMIT)
-        self._connections = connections
+        self.connections: SubmissionConnections = connections
         self._failures = 0
         starttls = tls is not None and not implicit
         super().__init__(
@@ -138,21 +133,6 @@ class Connection(SMTP):
         # Said afterwards, as it would warn: with `implicit` there is TLS around it, and without a certificate it
         # listens on loopback only.
         self._auth_require_tls = starttls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count the connection; this is called once more when TLS begins on it."""
-        super().connection_made(transport)
-        self._connections.open.add(self)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Forget it."""
-        self._connections.open.discard(self)
-        super().connection_lost(error)
-
-    def end(self) -> None:
-        """Close the connection; what was written goes out before."""
-        if self.transport is not None:
-            self.transport.close()
 
     async def auth_PLAIN(self, _: SMTP, args: list[str]) -> AuthResult:
         """Answer AUTH PLAIN (RFC 4616)."""
@@ -173,7 +153,7 @@ class Connection(SMTP):
         try:
             await admit(
                 _SUBMISSION,
-                self._connections.services.tokens,
+                self.connections.services.tokens,
                 headers={"authorization": f"Bearer {password}"},
                 query={},
                 path={"account": account},
