@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 import structlog
 
-from gateway.errors import ConflictError, GatewayError, InvalidRequestError, NotFoundError, UnsupportedOperationError
+from gateway.errors import ConflictError, GatewayError, NotFoundError, UnsupportedOperationError
 from gateway.provider import Clock, Notification, Push, PushSubscription, Session
 from gateway.queue.signals import Signal, Signals
 from gateway.services.runtime_settings import RuntimeSettingsService
@@ -98,10 +98,11 @@ class PushService:
         if record is None or stored is None:
             log.info("push_not_expected")
             return
-        _, provider = await self._sessions.provider(stored.config)
         try:
+            _, provider = await self._sessions.provider(stored.config)
             told = provider.notifications(body)
-        except (InvalidRequestError, UnsupportedOperationError) as error:
+        except GatewayError as error:
+            # Nonsense, or an account that has another kind of service, or none, by now.
             log.info("push_not_read", account=account, error=type(error).__name__)
             return
         ours = [one for one in told if _is_of(record, one)]

@@ -12,7 +12,7 @@ import msgspec
 from gateway.redis import Script, keys
 from gateway.store.store import Store, to_json
 
-PushState = Literal["creating", "created", "renewing", "error"]
+PushState = Literal["creating", "created", "error"]
 PushStatus = Literal["valid", "expired", "unset", "failed", "pending"]
 
 #: Seconds that hints wait for somebody to look; an account that nobody looks at is looked at as a whole later.

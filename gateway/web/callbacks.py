@@ -20,11 +20,11 @@ ValidationToken = Annotated[str | None, QueryParameter(name="validationToken")]
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 _LONGEST_TOKEN = 4096
 
-#: Octets of a call: a thousand changes.
-MAX_CALL = 1024 * 1024
+#: Octets of a call; a thousand changes have half of that.
+_MAX_CALL = 1024 * 1024
 
 
-@post([NOTIFICATION_PATH, LIFECYCLE_PATH], status_code=202, request_max_body_size=MAX_CALL)
+@post([NOTIFICATION_PATH, LIFECYCLE_PATH], status_code=202, request_max_body_size=_MAX_CALL)
 async def take_call(
     request: Request[Any, Any, Any],
     services: Services,

@@ -69,6 +69,12 @@ class World:
         context = SessionContext(credentials=credentials, numbers=MemoryNumbers(), app=self.app)
         return AccountUnderTest(Account(id=user, user=user, email=shared or user, shared=shared), context)
 
+    async def app_context(self) -> SessionContext:
+        """Return what sessions are opened with when the app signs in as itself (RFC 6749 section 4.4)."""
+        app = msgspec.structs.replace(self.app, provider="outlookService", authority=directory.TENANT_ID)
+        credentials = AppCredentials(await self.identities.identity(app).client_credentials())
+        return SessionContext(credentials=credentials, numbers=MemoryNumbers(), app=app)
+
     def deliver(self, message: bytes, mailbox: str = "INBOX", user: str = ALICE) -> None:
         """Put a message in, a second after the one before: Graph's times have no fractions."""
         self.sandbox.clock.ahead += timedelta(seconds=1)
@@ -97,6 +103,16 @@ class World:
             if uids := client.search("ALL"):
                 client.delete_messages(uids, silent=True)
                 client.expunge()
+
+
+class AppCredentials:
+    """The token that an app got for itself."""
+
+    def __init__(self, grant: Grant) -> None:
+        self._grant = grant
+
+    async def login(self, service: Service, *, refused: Login | None = None) -> Login:
+        return Login(user="", access_token=self._grant.access_token)
 
 
 class GrantCredentials:

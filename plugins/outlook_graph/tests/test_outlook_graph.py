@@ -22,8 +22,7 @@ from gateway.errors import (
     UnsupportedOperationError,
 )
 from gateway.model.message import FlagUpdate, MessageUpdate, SearchQuery
-from gateway.provider import Account, Envelope, Grant, Login, PageRequest, Service, Session, SessionContext
-from gateway.testing.context import MemoryNumbers
+from gateway.provider import Account, Envelope, PageRequest, Session
 from gateway_outlook_graph import folder_changes
 from gateway_outlook_graph.provider import OutlookGraphProvider
 from gateway_sandbox import directory
@@ -53,16 +52,6 @@ def large_letter(subject: str, *files: bytes) -> bytes:
         parts.append(f"{described}{named}".encode() + encoded)
     begin = f"{head}MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n".encode()
     return begin + b"".join(b"--b\r\n" + part for part in parts) + b"--b--\r\n"
-
-
-class AppCredentials:
-    """The token that an app got for itself."""
-
-    def __init__(self, grant: Grant) -> None:
-        self._grant = grant
-
-    async def login(self, service: Service, *, refused: Login | None = None) -> Login:
-        return Login(user="", access_token=self._grant.access_token)
 
 
 async def found(outlook: World, mailbox: str, subject: str, user: str) -> int:
@@ -195,10 +184,7 @@ async def test_an_app_of_imap_is_refused_when_the_account_connects(outlook: Worl
 
 async def test_an_app_opens_the_mailbox_that_it_is_told(outlook: World) -> None:
     """It signs in as itself: ``/me`` would be nobody, and without a name there is no mailbox."""
-    app = msgspec.structs.replace(outlook.app, provider="outlookService", authority=directory.TENANT_ID)
-    identity = outlook.identities.identity(app)
-    credentials = AppCredentials(await identity.client_credentials())
-    context = SessionContext(credentials=credentials, numbers=MemoryNumbers(), app=app)
+    context = await outlook.app_context()
     async with outlook.provider.open(Account(id="bob", user=BOB, email=BOB), context) as session:
         await session.check()
         await session.submit(letter(BOB, "by-app", to=ALICE), Envelope(mail_from=BOB, rcpt_to=(ALICE,)))

@@ -18,9 +18,10 @@ from gateway.errors import (
     PermanentError,
     UnsupportedOperationError,
 )
-from gateway.provider import Notification, PageRequest, Push, PushSubscription, Session
+from gateway.provider import Account, Notification, PageRequest, Push, PushSubscription, Session
 from gateway_outlook_graph import OutlookGraphProvider
-from gateway_sandbox.testing import ALICE, BOB
+from gateway_sandbox import graph_subscriptions
+from gateway_sandbox.testing import ALICE, BOB, CAROL
 from tests.rigs.graph_subscriber import Subscriber, running_subscriber
 
 if TYPE_CHECKING:
@@ -129,6 +130,24 @@ async def test_mailbox_of_somebody_else_is_not_subscribed_to(outlook: World) -> 
     async with opened(outlook, shared="shared@sandbox.test") as session:
         with pytest.raises(UnsupportedOperationError, match="own mailbox"):
             await session.push()
+
+
+async def test_app_sees_what_it_has_on_one_mailbox_alone(
+    outlook: World, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its subscriptions to all mailboxes come in one list, in pages."""
+    monkeypatch.setattr(graph_subscriptions, "_PAGE", 1)
+    context = await outlook.app_context()
+    environment = msgspec.structs.replace(outlook.environment, clock=outlook.sandbox.clock)
+    provider, made = OutlookGraphProvider(environment), {}
+    for user in (ALICE, BOB, CAROL):
+        async with provider.open(Account(id=user, user=user, email=user), context) as session:
+            made[user] = (await subscribed(await session.push(), subscriber)).id
+    for user, id in made.items():
+        async with provider.open(Account(id=user, user=user, email=user), context) as session:
+            push = await session.push()
+            assert [one.id for one in await push.existing()] == [id]
+            await push.delete(id)
 
 
 async def test_what_is_told_names_the_message_and_the_place_is_found(

@@ -187,6 +187,17 @@ async def test_calls_of_another_subscription_are_not_believed(world: PushWorld) 
     assert not await world.called(within=0)
 
 
+async def test_calls_for_an_account_that_cannot_be_opened_any_more_are_taken(world: PushWorld) -> None:
+    """Its app is gone: the service is not told of that, and would call for four hours."""
+    await world.keep()
+    stored = await world.services.account_store.get("alice")
+    assert stored is not None
+    assert stored.config.oauth2 is not None
+    await world.services.apps.delete(stored.config.oauth2.app)
+    await world.services.push.called("alice", b'{"value": []}')
+    assert not await world.called(within=0)
+
+
 async def test_a_month_with_faults_leaves_no_gap_that_is_not_told(world: PushWorld, clock: FakeClock) -> None:
     """Where the service does not call, that is known, or found out at the first look after half a day.
 

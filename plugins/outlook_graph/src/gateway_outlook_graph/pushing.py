@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -24,6 +25,7 @@ from gateway.errors import (
 from gateway.provider import Clock, Notification, NotificationKind, Push, PushSubscription
 from gateway_outlook_graph.client import GraphClient, Request, path, read
 from gateway_outlook_graph.folders import Mailboxes
+from gateway_outlook_graph.following import token_of
 from gateway_outlook_graph.priority import Priority
 from gateway_outlook_graph.reading import Reading
 from gateway_outlook_graph.transport import Reply
@@ -49,12 +51,14 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class _Subscription(_Struct, frozen=True, kw_only=True):
     id: str
     expiration_date_time: datetime
+    resource: str = ""
     notification_url: str = ""
     client_state: str | None = None
 
 
 class _Subscriptions(_Struct, frozen=True, kw_only=True):
     value: tuple[_Subscription, ...] = ()
+    next_link: str | None = msgspec.field(name="@odata.nextLink", default=None)
 
 
 class _ResourceData(_Struct, frozen=True, kw_only=True):
@@ -81,12 +85,13 @@ class GraphPush(Push):
         self._mailboxes = mailboxes
         self._reading = reading
         self._clock = clock
+        self._resource = f"{client.mailbox}/messages"
 
     async def create(self, notification_url: str, lifecycle_url: str, secret: str) -> PushSubscription:
         """See `Push.create`."""
         wanted = {
             "changeType": _CHANGES,
-            "resource": f"{self._client.mailbox}/messages",
+            "resource": self._resource,
             "notificationUrl": notification_url,
             "lifecycleNotificationUrl": lifecycle_url,
             "clientState": secret,
@@ -95,8 +100,15 @@ class GraphPush(Push):
         return PushSubscription(id=made.id, expires=made.expiration_date_time, notification_url=notification_url)
 
     async def existing(self) -> Sequence[PushSubscription]:
-        """See `Push.existing`; an app has those of other mailboxes among them."""
-        found = read(await self._call("GET", path("subscriptions")), _Subscriptions).value
+        """See `Push.existing`; what an app has on other mailboxes is left out."""
+        found: list[_Subscription] = []
+        query: Mapping[str, str] = {}
+        while True:
+            page = read(await self._call("GET", path("subscriptions"), query=query), _Subscriptions)
+            found += [one for one in page.value if _same(one.resource, self._resource)]
+            if page.next_link is None:
+                break
+            query = dict([token_of(page.next_link, "$skiptoken")])
         return [
             PushSubscription(
                 id=one.id,
@@ -138,14 +150,26 @@ class GraphPush(Push):
     def _in(self, lifetime: timedelta) -> str:
         return (self._clock().astimezone(UTC) + lifetime).strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    async def _call(self, method: str, where: str, body: Mapping[str, Any] | None = None) -> Reply:
-        request = Request(method=method, path=where, of_mailbox=False, json=body)
+    async def _call(
+        self,
+        method: str,
+        where: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str] = MappingProxyType({}),
+    ) -> Reply:
+        request = Request(method=method, path=where, of_mailbox=False, json=body, query=query)
         try:
             return await self._client.call(request, Priority.BACKGROUND)
         except MailboxUnavailableError as error:
             if error.native_code == "ResourceNotFound":
                 raise NotFoundError("there is no such subscription", native_code=error.native_code) from error
             raise
+
+
+def _same(resource: str, other: str) -> bool:
+    """Tell whether two paths are of the same thing: a service may write them in its own way."""
+    return unquote(resource).strip("/").casefold() == unquote(other).strip("/").casefold()
 
 
 def read_notifications(body: bytes) -> list[Notification]:

@@ -18,6 +18,7 @@ from gateway_sandbox.graph_call import Call, Table, segments
 from gateway_sandbox.graph_errors import GraphError, access_denied, bad_request
 from gateway_sandbox.graph_folders import Folders
 from gateway_sandbox.graph_gate import GraphGate
+from gateway_sandbox.graph_listing import next_link
 from gateway_sandbox.graph_notifier import Notifier
 from gateway_sandbox.graph_resources import moment
 from gateway_sandbox.graph_subscription import Subscription
@@ -28,6 +29,7 @@ _LONGEST_BEFORE = timedelta(minutes=4_230)
 _SHORTEST = timedelta(minutes=45)
 _MAX_CLIENT_STATE = 128
 _PER_MAILBOX = 1000
+_PAGE = 100
 _CHANGE_TYPES = frozenset({"created", "updated", "deleted"})
 
 
@@ -78,7 +80,14 @@ class Subscriptions:
 
     async def _list(self, call: Call) -> Response:
         found = [_resource(one) for one in self.active() if one.creator == _creator(call)]
-        return call.answer({"@odata.context": call.context("subscriptions"), "value": found})
+        begin = int(token) if (token := call.query.get("$skiptoken", "")).isdecimal() else 0
+        answer: dict[str, Any] = {
+            "@odata.context": call.context("subscriptions"),
+            "value": found[begin : begin + _PAGE],
+        }
+        if begin + _PAGE < len(found):
+            answer["@odata.nextLink"] = next_link(call, {"$skiptoken": str(begin + _PAGE)})
+        return call.answer(answer)
 
     async def _get(self, call: Call) -> Response:
         return self._answer(call, self._find(call))
