@@ -92,6 +92,15 @@ class Client:
         """Return an account in full."""
         return self.get(account_path(account))
 
+    def log(self, account: str) -> list[Any]:
+        """Return all events of an account."""
+        found: list[Any] = []
+        query: dict[str, Any] = {"account": account, "pageSize": 1000}
+        while (page := self.get("/v1/events", **query))["events"]:
+            found += page["events"]
+            query["cursor"] = page["nextCursor"]
+        return found
+
     def wait_for_state(self, account: str, *states: str, timeout: float = 30.0) -> Any:
         """Wait until an account is in one of some states, and return it."""
         found: dict[str, Any] = {}

@@ -104,7 +104,7 @@ class Chaos:
 
     def told(self) -> Counter[str]:
         """How often each queue id was told to be sent."""
-        events = [event for sender in self.senders for event in log_of(self.stack.api, sender)]
+        events = [event for sender in self.senders for event in self.stack.api.log(sender)]
         return Counter(event["data"]["queueId"] for event in events if event["event"] == "messageSent")
 
 
@@ -117,17 +117,6 @@ def pages(api: Client, path: str, /, **query: Any) -> list[Any]:
         page += 1
         if page >= answer["pages"]:
             return found
-
-
-def log_of(api: Client, account: str) -> list[Any]:
-    """Return all events of an account."""
-    found, query = [], {"account": account}
-    while True:
-        answer = api.get("/v1/events", **query)
-        if not answer["events"]:
-            return found
-        found += answer["events"]
-        query["cursor"] = answer["nextCursor"]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import random
 import time
 from collections.abc import Iterator
 from signal import SIGTERM
-from typing import Any
 
 import pytest
 
@@ -59,24 +58,10 @@ def test_the_log_tells_everything_once_whatever_happens_to_the_workers(
                 asked = time.monotonic()
                 with contextlib.suppress(RefusedError):
                     stack.api.put(f"{account_path(account)}/sync", {"sync": True})
-            return without_empty(replay(_events(stack, account))) == there
+            return without_empty(replay(with_ids(stack.api.log(account)))) == there
 
         try:
             wait_until(complete, "the log tells what is there", 60)
         except TimeoutError:
-            assert without_empty(replay(_events(stack, account))) == there
+            assert without_empty(replay(with_ids(stack.api.log(account)))) == there
     phone.close()
-
-
-def _events(stack: GatewayStack, account: str) -> list[dict[str, Any]]:
-    """Return the log."""
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
-        query = {"account": account, "pageSize": 1000} | ({"cursor": cursor} if cursor else {})
-        page = stack.api.get("/v1/events", **query)
-        found += page["events"]
-        cursor = page["nextCursor"]
-        if not page["events"]:
-            break
-    return with_ids(found)

@@ -168,13 +168,13 @@ def _check_log(stack: GatewayStack, account: str, phone: Telephone) -> None:
         # A connection that was cut at the very end may still be about to be made again.
         with contextlib.suppress(RefusedError):
             stack.api.put(f"{account_path(account)}/sync", {"sync": True})
-        return without_empty(replay(_events(stack, account))) == there
+        return without_empty(replay(stack.api.log(account))) == there
 
     try:
         wait_until(complete, "the log tells what is there", 60)
     except TimeoutError:
-        assert without_empty(replay(_events(stack, account))) == there
-    ids = [event["eventId"] for event in _events(stack, account)]
+        assert without_empty(replay(stack.api.log(account))) == there
+    ids = [event["eventId"] for event in stack.api.log(account)]
     assert len(ids) == len(set(ids))
 
 
@@ -190,7 +190,7 @@ def _check_index(stack: GatewayStack, account: str, phone: Telephone) -> None:
 
 def _check_webhooks(stack: GatewayStack, account: str, receiver: Receiver) -> None:
     """Every event arrived at least once, and first arrivals are in the order of the log."""
-    logged = [event["eventId"] for event in _events(stack, account)]
+    logged = [event["eventId"] for event in stack.api.log(account)]
 
     def arrived() -> list[str]:
         events = [request.event for request in list(receiver.received)]
@@ -198,15 +198,3 @@ def _check_webhooks(stack: GatewayStack, account: str, receiver: Receiver) -> No
 
     wait_until(lambda: set(logged) <= set(arrived()), "every event has arrived", 60)
     assert [id for id in arrived() if id in set(logged)] == logged
-
-
-def _events(stack: GatewayStack, account: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
-        query = {"account": account, "pageSize": 1000} | ({"cursor": cursor} if cursor else {})
-        page = stack.api.get("/v1/events", **query)
-        found += page["events"]
-        cursor = page["nextCursor"]
-        if not page["events"]:
-            return found
