@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import quopri
+import binascii
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
@@ -62,8 +62,9 @@ class Built:
             elif encoding == "base64":
                 content = base64.encodebytes(file).replace(b"\n", end)
             else:
-                content = quopri.encodestring(file, quotetabs=True).replace(b"\n", b"=0A=" + end)
-                file = quopri.decodestring(content)
+                # No CR and LF but those of soft line breaks: beside a line's LF a CR would belong to its end.
+                encoded = binascii.b2a_qp(file, quotetabs=True, istext=False)
+                content = encoded.replace(b"\r", b"").replace(b"\n", end)
             self.leaves.append(content)
             self.files.append(file)
             named = b"Content-Disposition: attachment;" + end + b' filename="f.bin"'
