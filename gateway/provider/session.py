@@ -47,8 +47,9 @@ class Session(ABC):
     another. A `PermanentError` leaves it as it was.
 
     Attributes:
-        readers: sessions of one account that may read at the same time. More than one are opened while many wait, for
-            services far away that do one thing at a time on a connection and allow a few connections.
+        readers: sessions of one account that may read at the same time, one that may download not counted. More than
+            one are opened while many wait, or one for a download, for services far away that do one thing at a time on
+            a connection and allow a few connections.
         deadline: until when whoever uses the session can wait, in seconds of `time.monotonic`; None when nobody said. A
             session that waits because its service asks for it ends with `RateLimitError` rather than later.
     """

@@ -291,8 +291,10 @@ MESSAGES_SEARCH = Operation("messages.search", SearchMessages, "read", repeatabl
 MESSAGES_GET = Operation("messages.get", GetMessage, "read", repeatable=True, beside=True)
 MESSAGES_TEXT = Operation("messages.text", GetText, "read", repeatable=True, beside=True)
 # Its reader may already have had a part of the octets.
-MESSAGES_SOURCE = Operation("messages.source", GetSource, "read", repeatable=False, streams=True)
-MESSAGES_ATTACHMENT = Operation("messages.attachment", GetAttachment, "read", repeatable=False, streams=True)
+MESSAGES_SOURCE = Operation("messages.source", GetSource, "read", repeatable=False, streams=True, beside=True)
+MESSAGES_ATTACHMENT = Operation(
+    "messages.attachment", GetAttachment, "read", repeatable=False, streams=True, beside=True
+)
 MESSAGES_UPDATE = Operation("messages.update", UpdateMessage, "read", repeatable=True)
 MESSAGES_MOVE = Operation("messages.move", MoveMessage, "read", repeatable=False)
 MESSAGES_DELETE = Operation("messages.delete", DeleteMessage, "read", repeatable=False)

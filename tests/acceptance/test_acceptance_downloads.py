@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import secrets
+from typing import Any
 
 import pytest
 
@@ -25,10 +26,10 @@ def box(request: pytest.FixtureRequest, full_stack: GatewayStack) -> Box:
     return open_box(request.param, full_stack)
 
 
-def with_attachment(content: bytes, encoding: str) -> bytes:
+def with_attachment(content: bytes, encoding: str, subject: str = "x") -> bytes:
     encoded = base64.encodebytes(content).replace(b"\n", b"\r\n") if encoding == "base64" else content + b"\r\n"
     return (
-        b"Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        b"Subject: " + subject.encode() + b"\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
         b"--b\r\nContent-Type: text/plain\r\n\r\ntext\r\n"
         b"--b\r\nContent-Type: application/octet-stream; name=x.bin\r\nContent-Disposition: attachment\r\n"
         b"Content-Transfer-Encoding: " + encoding.encode() + b"\r\n\r\n" + encoded + b"--b--\r\n"
@@ -92,17 +93,37 @@ def test_an_attachment_of_unknown_size_is_answered_whole(box: Box) -> None:
     assert answer.content == content
 
 
+def deliver(box: Box, raw: bytes, subject: str) -> Any:
+    """Store what is too large to upload; return its entry in a listing."""
+    lab = box.stack.lab
+    assert isinstance(lab, RealLab)
+    lab.dovecot.fill(lab.users[3], 1, message=lambda _: raw)
+    return box.api.wait_for_message(box.account, subject)
+
+
+def test_a_download_whose_client_takes_nothing_holds_up_no_other_of_the_account(full_stack: GatewayStack) -> None:
+    """Someone opens a large file on a bad line; the others of the team open theirs meanwhile."""
+    box = open_box("dovecot", full_stack)
+    subject = secrets.token_hex(8)
+    content = os.urandom(MEBIBYTE) * 24
+    entry = deliver(box, with_attachment(content, "base64", subject), subject)
+    (attachment,) = box.read(box.store(with_attachment(b"small", "base64")))["attachments"]
+    with box.api.http.stream("GET", f"{message_path(box.account, entry['id'])}/source") as slow:
+        assert slow.status_code == 200
+        for _ in range(3):
+            answer = box.api.http.get(f"{box.path}/attachment/{attachment['id']}", timeout=10.0)
+            assert (answer.status_code, answer.content) == (200, b"small")
+        assert sum(map(len, slow.iter_bytes(MEBIBYTE))) > len(content)
+
+
 def test_a_message_of_150_megabytes_passes_through_little_memory(full_stack: GatewayStack) -> None:
     """Neither the worker nor the API process holds what it passes on."""
-    lab = full_stack.lab
-    assert isinstance(lab, RealLab)
     box = open_box("dovecot", full_stack)
     subject = secrets.token_hex(8)
     content = os.urandom(MEBIBYTE) * (LARGE * 3 // 4 // MEBIBYTE)
-    raw = with_attachment(content, "base64").replace(b"Subject: x", b"Subject: " + subject.encode(), 1)
+    raw = with_attachment(content, "base64", subject)
     assert len(raw) > LARGE
-    lab.dovecot.fill(lab.users[3], 1, message=lambda _, made=raw: made)
-    entry = box.api.wait_for_message(box.account, subject)
+    entry = deliver(box, raw, subject)
     (attachment,) = entry["attachments"]
     wanted = {
         f"{message_path(box.account, entry['id'])}/source": hashlib.sha256(raw).hexdigest(),

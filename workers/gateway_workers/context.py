@@ -81,8 +81,8 @@ class JobContext:
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """Use the account's session of this operation's lane; errors as of `SessionPool.lease`."""
-        lane, verify = self.operation.session_lane, not self.may_repeat
-        async with self.sessions.lease(self.account, lane, verify=verify, beside=self.beside) as lease:
+        lane, verify, lasting = self.operation.session_lane, not self.may_repeat, self.operation.streams
+        async with self.sessions.lease(self.account, lane, verify=verify, beside=self.beside, lasting=lasting) as lease:
             self.session_reused = lease.reused
             lease.session.deadline = self.answer_by
             try:

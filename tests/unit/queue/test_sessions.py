@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator
 
 import pytest
@@ -43,6 +44,7 @@ class Server:
     def __init__(self) -> None:
         self.opened: list[FakeSession] = []
         self.refusal: Exception | None = None
+        self.slow: asyncio.Event | None = None
         self.hanging_logout = False
         self.now = 0.0
 
@@ -51,6 +53,8 @@ class Server:
         """Open a session."""
         if self.refusal is not None:
             raise self.refusal
+        if self.slow is not None:
+            await self.slow.wait()
         session = FakeSession(account)
         self.opened.append(session)
         yield session
@@ -243,6 +247,12 @@ async def test_a_logout_that_hangs_does_not_hold_up_the_next_job(monkeypatch: py
 # --- more sessions for many who read ---------------------------------------------------------------------------------
 
 
+async def settled() -> None:
+    """Let everything happen that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 class Crowd:
     """Jobs that hold sessions until they are told to end."""
 
@@ -252,15 +262,14 @@ class Crowd:
         self.tasks: list[asyncio.Task[None]] = []
         self._end = asyncio.Event()
 
-    async def add(self, count: int, *, beside: bool = True) -> None:
+    async def add(self, count: int, *, lane: str = "read", beside: bool = True) -> None:
         """Add jobs, one after the other, and let everything happen that can."""
         for _ in range(count):
-            self.tasks.append(asyncio.create_task(self._job(beside)))
-            for _ in range(10):
-                await asyncio.sleep(0)
+            self.tasks.append(asyncio.create_task(self._job(lane, beside)))
+            await settled()
 
-    async def _job(self, beside: bool) -> None:
-        async with self.pool.lease("ada", "read", beside=beside) as lease:
+    async def _job(self, lane: str, beside: bool) -> None:
+        async with self.pool.lease("ada", lane, beside=beside, lasting=lane == "stream") as lease:
             self.used.append(lease.session)  # type: ignore[arg-type]
             await self._end.wait()
 
@@ -312,7 +321,7 @@ async def test_a_session_that_is_refused_costs_no_job_and_is_not_asked_for_again
     assert len(server.opened) == 1
     server.now = 61.0
     await crowd.add(1)
-    assert len(server.opened) == 2
+    assert len(server.opened) == 3
     await crowd.end()
     assert len(crowd.used) == 6
     await crowd.pool.aclose()
@@ -345,11 +354,183 @@ async def test_when_a_session_turns_out_to_be_dead_the_others_are_not_trusted_ei
         await job.__aexit__(None, None, None)
     async with crowd.pool.lease("ada", "read", beside=True) as lease:
         assert not lease.reused
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await settled()
         assert not any(session.open for session in server.opened[:3])
     await crowd.pool.aclose()
     assert not any(session.open for session in server.opened)
+
+
+async def test_a_download_does_not_wait_for_one_whose_caller_is_slow() -> None:
+    """It may take minutes; one more session is worth it at once, as long as the service allows any."""
+    server = Server()
+    crowd = Crowd(server.pool())
+    await crowd.add(4, lane="stream")
+    assert len(server.opened) == len(crowd.used) == 3
+    crowd.tasks.pop(1).cancel()
+    await settled()
+    assert len(server.opened) == len(crowd.used) == 4
+    await crowd.end()
+    await crowd.pool.aclose()
+
+
+async def test_downloads_that_come_at_once_need_not_wait_for_each_other_either() -> None:
+    """Browsers ask for all pictures of a message, of an account that was at rest."""
+    server = Server()
+    crowd = Crowd(server.pool())
+    server.slow = asyncio.Event()
+    await crowd.add(3, lane="stream")
+    server.slow.set()
+    await settled()
+    assert len(set(map(id, crowd.used))) == 3
+    await crowd.end()
+    await crowd.pool.aclose()
+
+
+async def test_downloads_and_reads_share_the_sessions_beside_the_first_ones() -> None:
+    """Services limit connections, whatever they are for; one that rests is closed for one that is needed."""
+    server = Server()
+    pool = server.pool()
+    downloads, reads = Crowd(pool), Crowd(pool)
+    await downloads.add(2, lane="stream")
+    await reads.add(8)
+    assert pool.size == 4
+    assert len(reads.used) == 2
+    await downloads.end()
+    await reads.add(1)
+    assert pool.size == 4
+    assert [session.open for session in server.opened] == [True, False, True, True, True]
+    await reads.end()
+    await pool.aclose()
+
+
+async def test_whoever_waits_gets_the_next_session_that_is_free() -> None:
+    """A call that happened to come behind a slow search must not wait for it."""
+    server = Server()
+    pool = server.pool()
+    crowd = Crowd(pool)
+    async with pool.lease("ada", "read", beside=True):
+        await crowd.add(2)
+        async with asyncio.timeout(1):
+            await crowd.end()
+    assert crowd.used == [server.opened[1]] * 2
+    await pool.aclose()
+
+
+async def test_a_job_that_gives_up_waiting_leaves_its_turn_to_the_next() -> None:
+    """Callers go away; also just when it would have been their turn."""
+    pool = Server().pool(waiting=4)
+    crowd = Crowd(pool)
+    await crowd.add(4, beside=False)
+    crowd.tasks[1].cancel()
+    crowd.tasks[0].cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    crowd.tasks[2].cancel()
+    await settled()
+    assert [task.cancelled() for task in crowd.tasks] == [True, True, True, False]
+    del crowd.tasks[:3]
+    await crowd.add(3, beside=False)
+    await crowd.end()
+    assert len(crowd.used) == 6
+    assert not pool.busy
+    await pool.aclose()
+
+
+async def test_while_the_first_session_is_opened_again_no_other_is() -> None:
+    """Only an open session knows how many there may be."""
+    server = Server()
+    pool = server.pool()
+    downloads, reads = Crowd(pool), Crowd(pool)
+    await downloads.add(2, lane="stream")
+    await downloads.end()
+    with contextlib.suppress(ConnectError):
+        async with pool.use("ada"):
+            await reads.add(1)
+            server.slow = asyncio.Event()
+            raise ConnectError("reset")
+    await reads.add(3)
+    assert not reads.used
+    assert [session.open for session in server.opened] == [True, True, False]
+    server.slow.set()
+    await settled()
+    assert len(set(map(id, reads.used))) == 2
+    await reads.end()
+    await pool.aclose()
+
+
+class Turmoil:
+    """Jobs that end in every way, at random, while sessions are dropped, refused and closed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.server = Server()
+        self.pool = self.server.pool(limit=6, waiting=8)
+        self.using: list[FakeSession] = []
+        self.order: list[int] = []
+
+    async def run(self) -> None:
+        """Have it happen."""
+        async with asyncio.TaskGroup() as tasks:
+            jobs = []
+            for number in range(150):
+                jobs.append(tasks.create_task(self._job(number)))
+                await self._happen(jobs)
+        assert not self.pool.busy
+
+    async def _happen(self, jobs: list[asyncio.Task[None]]) -> None:
+        for _ in range(self.random.choice((0, 0, 1, 3, 8))):
+            await asyncio.sleep(0)
+        self.server.refusal = ServiceUnavailableError("x") if self.random.random() < 0.1 else None
+        self.server.now += self.random.choice((0, 1, 20, 70))
+        match self.random.randrange(12):
+            case 0:
+                self.pool.drop_beside("ada")
+            case 1:
+                await self.pool.drop("ada")
+            case 2:
+                self.pool.close_idle()
+            case 3 | 4:
+                self.random.choice(jobs).cancel()
+            case 5:
+                self.random.choice(self.server.opened or [FakeSession("")]).alive = False
+
+    async def _job(self, number: int) -> None:
+        account, lane = self.random.choice(("ada", "ada", "bob")), self.random.choice(("read", "stream"))
+        beside, verify = lane == "stream" or self.random.random() < 0.7, self.random.random() < 0.3
+        with contextlib.suppress(GatewayError):
+            async with self.pool.lease(account, lane, verify=verify, beside=beside, lasting=lane == "stream") as lease:
+                session: FakeSession = lease.session  # type: ignore[assignment]
+                assert session.account == account
+                assert session not in self.using
+                self.using.append(session)
+                if account == "ada" and lane == "read" and not beside:
+                    self.order.append(number)
+                try:
+                    for _ in range(self.random.choice((0, 1, 5, 20))):
+                        await asyncio.sleep(0)
+                    if self.random.random() < 0.2:
+                        raise self.random.choice((ConnectError("x"), NotFoundError("x"), ServiceUnavailableError("x")))
+                finally:
+                    self.using.remove(session)
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_whatever_happens_to_jobs_and_sessions_every_job_ends_and_nothing_stays_open(seed: int) -> None:
+    """A turn that is lost stops an account for good; a session that is lost is a connection for good."""
+    turmoil = Turmoil(seed)
+    async with asyncio.timeout(20):
+        await turmoil.run()
+    assert turmoil.order == sorted(turmoil.order)
+    server, pool = turmoil.server, turmoil.pool
+    assert pool.size <= 6
+    server.refusal = None
+    await pool.drop_all()
+    assert pool.size == 0
+    await settled()
+    assert not any(session.open for session in server.opened)
+    async with pool.lease("ada", "read") as lease:
+        assert not lease.reused
+    await pool.aclose()
 
 
 async def test_closing_the_pool_ends_what_is_just_being_opened() -> None:

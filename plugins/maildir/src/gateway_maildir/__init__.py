@@ -65,6 +65,8 @@ class MaildirSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
 class MaildirSession(provider.Session):
     """Reads the directory at every call and keeps nothing, so that other programs may use it too."""
 
+    readers = 4
+
     def __init__(self, root: Path, account: provider.Account) -> None:
         self._root = root
         self._period = account.settings.poll_interval
