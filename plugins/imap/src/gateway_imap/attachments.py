@@ -15,7 +15,7 @@ from gateway_imap.reading import CHUNK, Target, chunk_item, fetch_one, read_chun
 from gateway_imap.structure import Part
 
 #: Octets at a time of an attachment that the server decodes, for which Dovecot begins anew each time.
-DECODED_CHUNK = CHUNK // 2 * 3
+DECODED_CHUNK = 3 * CHUNK
 # Octets of a part, as transferred, that a server is asked to decode; from some 40 MiB on it is more work than it saves.
 _MOST_DECODED = 16 * CHUNK
 
