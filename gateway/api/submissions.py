@@ -84,8 +84,7 @@ async def submit(call: Call, query: SubmitQuery, body: SubmitRequest) -> SubmitR
     (409, IdempotencyKeyInUse) until all of its messages are queued; should the gateway die in between, it stays so for
     the 24 hours, and `/v1/outbox` shows by `idempotencyKey` what was queued.
     """
-    if body.proxy and call.token.permissions is not None:
-        raise ForbiddenError("A narrowed token may not choose a proxy")
+    _check_way(call, body)
     value = read_idempotency_key(call.headers)
     key = idempotency_key(value, "submit", body) if value is not None else None
     if body.mail_merge is None:
@@ -118,9 +117,15 @@ async def submit_draft(call: Call, body: DraftSubmit) -> SubmitResult:
     into the trash where there is none. Until then it stays and could be sent again; an `Idempotency-Key` prevents that,
     see `POST /v1/account/{account}/submit`.
     """
+    _check_way(call, body)
     message, value = call.path["message"], read_idempotency_key(call.headers)
     key = idempotency_key(value, "draft", message, body) if value is not None else None
     return await call.services.drafts.submit(call.account, message, body, timeout=call.timeout, key=key)
+
+
+def _check_way(call: Call, body: SubmitRequest | DraftSubmit) -> None:
+    if body.proxy and call.token.permissions is not None:
+        raise ForbiddenError("A narrowed token may not choose a proxy")
 
 
 def _told(merged: Merged, list_id: str | None) -> MailMergeResult:

@@ -155,6 +155,8 @@ class DraftSubmit(Payload, frozen=True, kw_only=True):
     send_at: datetime | None = None
     delivery_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
     gateway: Annotated[str, Meta(max_length=256, description="Id of a relay to send through")] | None = None
+    proxy: Annotated[ProxyUrl, Meta(description="Proxy to the submission server, for this message")] | None = None
+    local_address: Annotated[IpAddress, Meta(description="Address of the gateway's machine to send from")] | None = None
     dsn: DeliveryNotificationPayload | None = None
 
 

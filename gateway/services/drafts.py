@@ -135,6 +135,8 @@ def _submission(
         send_at=request.send_at,
         delivery_attempts=request.delivery_attempts,
         gateway=request.gateway,
+        proxy=request.proxy,
+        local_address=request.local_address,
         dsn=request.dsn,
     )
 

@@ -75,8 +75,10 @@ def test_a_draft_stays_until_it_is_sent_and_its_envelope_can_be_another(
 ) -> None:
     lab = gateway_stack.lab
     subject, draft = stored(api, alice, lab.users[0], To=lab.users[1])
-    queued = submit(api, alice, draft, sendAt=LATER, envelope={"to": lab.users[2]})
+    way = {"proxy": "socks5://proxy.example:1080", "localAddress": "127.0.0.5"}
+    queued = submit(api, alice, draft, sendAt=LATER, envelope={"to": lab.users[2]}, **way)
     entry = api.get(f"/v1/outbox/{queued['queueId']}")
+    assert {name: entry[name] for name in way} == way
     assert entry["envelope"] == {"from": lab.users[0], "to": [lab.users[2]]}
     assert (entry["subject"], entry["state"], queued["sendAt"]) == (subject, "queued", LATER)
     assert [one["id"] for one in api.with_subject(alice, subject, "\\Drafts")] == [draft]

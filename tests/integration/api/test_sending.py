@@ -84,6 +84,8 @@ async def test_a_message_may_choose_its_way_and_the_login_of_a_proxy_is_sealed(
         refused = await narrowed.post("/v1/account/a/submit", json={**LETTER, **way})
         assert (refused.status_code, "proxy" in refused.text) == (403, True)
         assert (await narrowed.post("/v1/account/a/submit", json=LETTER)).status_code == 200
+        draft = await narrowed.post("/v1/account/a/message/AAAAAQAAAAE/submit", json=way)
+        assert (draft.status_code, "proxy" in draft.text) == (403, True)
 
 
 async def test_the_body_of_a_queued_message_is_sealed(gateway: Installation, sender: httpx.AsyncClient) -> None:
