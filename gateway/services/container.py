@@ -247,7 +247,14 @@ def build_services(settings: Settings, *, plugins: Plugins | None = None, clock:
     )
     account_health = HealthService(account_store, signs, due, events, clock)
     export_store = ExportStore(store)
-    exports = ExportService(accounts=account_store, exports=export_store, due=due, exporter=dispatcher, clock=clock)
+    exports = ExportService(
+        accounts=account_store,
+        exports=export_store,
+        settings=runtime_settings,
+        due=due,
+        exporter=dispatcher,
+        clock=clock,
+    )
     accounts = AccountService(
         accounts=account_store,
         signs=signs,

@@ -41,10 +41,6 @@ BATCH = 50
 STEP_BATCHES = 40
 _STEP_TIME = timedelta(seconds=20)
 
-#: Messages and octets of one export at most; what is beyond is left out.
-MOST_MESSAGES = 100_000
-MOST_OCTETS = 256 * 1024 * 1024
-
 #: Failures of the mail service in a row that end an export.
 ATTEMPTS = 10
 
@@ -154,7 +150,7 @@ class ExportRunner:
                 raise
             found = MessagePage(total=0, page=0, messages=())
         ids = [entry.id for entry in found.messages if reading.in_period(entry.date, export)]
-        room = MOST_MESSAGES - export.progress.messages_queued
+        room = export.most_messages - export.progress.messages_queued
         export = _behind(export, found)
         if len(ids) > room:
             export = _truncated(_replace(export, phase="exporting"), "TooManyMessages")
@@ -178,7 +174,7 @@ class ExportRunner:
         skipped += guilty
         content = await asyncio.to_thread(gzip.compress, b"".join(lines), 6, mtime=0) if lines else b""
         octets = export.progress.bytes_written + len(content)
-        if octets > MOST_OCTETS:
+        if octets > export.most_octets:
             return await self._completed(_truncated(export, "ExportTooLarge"))
         if await self._exports.kept() + len(content) > MOST_KEPT:
             return await self._completed(_truncated(export, "ExportStorageFull"))

@@ -19,6 +19,7 @@ from gateway.model.export import (
 from gateway.provider import Clock
 from gateway.services.account_payload import invalid
 from gateway.services.paging import page_of
+from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.store.accounts import AccountStore
 from gateway.store.due import DueStore, DueWork
 from gateway.store.exports import Export, ExportStore
@@ -26,9 +27,14 @@ from gateway.store.exports import Export, ExportStore
 #: How long an export is kept: from its end, and before that from the last time it got further.
 KEPT = timedelta(hours=24)
 
-#: Exports under way at most, of one account and of this installation.
-MOST_OF_ACCOUNT = 2
-MOST_OF_ALL = 8
+# Bounds by the settings that change them: exports under way at most, of one account and of this installation; messages
+# and octets of one export at most, what is beyond is left out.
+_BOUNDS = {
+    "exportMaxConcurrent": 2,
+    "exportMaxGlobalConcurrent": 8,
+    "exportMaxMessages": 100_000,
+    "exportMaxSize": 256 * 1024 * 1024,
+}
 
 #: Octets of all exports that are kept at most; above that no new one begins, and those under way end.
 MOST_KEPT = 1024 * 1024 * 1024
@@ -61,10 +67,18 @@ class ExportService:
     """Takes requests for exports and hands out what came of them."""
 
     def __init__(
-        self, *, accounts: AccountStore, exports: ExportStore, due: DueStore, exporter: Exporter, clock: Clock
+        self,
+        *,
+        accounts: AccountStore,
+        exports: ExportStore,
+        settings: RuntimeSettingsService,
+        due: DueStore,
+        exporter: Exporter,
+        clock: Clock,
     ) -> None:
         self._accounts = accounts
         self._exports = exports
+        self._settings = settings
         self._due = due
         self._exporter = exporter
         self._clock = clock
@@ -80,9 +94,11 @@ class ExportService:
         if request.start_date >= request.end_date:
             raise invalid("endDate", "must be later than startDate")
         await self._require(account)
-        export = self._export(account, request)
+        settings = await self._settings.many(tuple(_BOUNDS))
+        of_account, of_all, messages, octets = (settings[name] or bound for name, bound in _BOUNDS.items())
+        export = self._export(account, request, messages, octets)
         refused = await self._exports.admit(
-            export, self._clock(), of_account=MOST_OF_ACCOUNT, of_all=MOST_OF_ALL, octets=MOST_KEPT
+            export, self._clock(), of_account=of_account, of_all=of_all, octets=MOST_KEPT
         )
         if refused == 1:
             raise RateLimitError("too many exports are under way", code="TooManyExports", retry_after=60.0)
@@ -202,7 +218,7 @@ class ExportService:
     def _lives(self, export: Export) -> bool:
         return export.expires_at > self._clock()
 
-    def _export(self, account: str, request: ExportRequest) -> Export:
+    def _export(self, account: str, request: ExportRequest, messages: int, octets: int) -> Export:
         now = self._clock()
         return Export(
             id=f"exp_{secrets.token_hex(12)}",
@@ -213,6 +229,8 @@ class ExportService:
             text_type=request.text_type,
             max_bytes=request.max_bytes,
             include_attachments=request.include_attachments,
+            most_messages=messages,
+            most_octets=octets,
             created=now,
             expires_at=now + KEPT,
         )

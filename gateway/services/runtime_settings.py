@@ -108,6 +108,33 @@ class RuntimeSettings(Payload, frozen=True, kw_only=True):
     imap_strategy: Strategy | None | UnsetType = UNSET
     smtp_strategy: Strategy | None | UnsetType = UNSET
     local_addresses: Annotated[tuple[IpAddress, ...], Meta(max_length=1024)] | None | UnsetType = UNSET
+    export_max_concurrent: (
+        Annotated[int, Meta(ge=1, le=100, description="Exports of an account under way; 2 by default")]
+        | None
+        | UnsetType
+    ) = UNSET
+    export_max_global_concurrent: (
+        Annotated[int, Meta(ge=1, le=100, description="Exports of this installation under way; 8 by default")]
+        | None
+        | UnsetType
+    ) = UNSET
+    export_max_messages: (
+        Annotated[int, Meta(ge=1, le=100_000_000, description="Messages of an export; 100,000 by default")]
+        | None
+        | UnsetType
+    ) = UNSET
+    export_max_size: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=1_099_511_627_776,
+                description="Octets of an export, compressed; 256 MiB by default. All exports together keep 1 GiB",
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
     logs: LogSettings | None | UnsetType = UNSET
 
 

@@ -76,6 +76,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         asked: mailboxes as they were asked for; empty for the default.
+        most_messages, most_octets: what is beyond is left out.
         folders: their paths, None until a worker has looked.
         page, total: next page to look for messages on, and how many messages the search had found before.
         untold: the event of how it ended, until it stands in the log.
@@ -93,6 +94,8 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     text_type: TextType
     max_bytes: int
     include_attachments: bool
+    most_messages: int
+    most_octets: int
     created: datetime
     expires_at: datetime
     status: ExportState = "queued"

@@ -28,17 +28,27 @@ pytestmark = pytest.mark.anyio
 async def test_limits_end_an_export_early_and_say_so(export: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is there can be downloaded."""
     export.fill(30)
-    for module, name, value, code in (
-        (exporting, "MOST_MESSAGES", 7, "TooManyMessages"),
-        (exporting, "MOST_OCTETS", 700, "ExportTooLarge"),
-        (exporting, "MOST_KEPT", 2000, "ExportStorageFull"),
+    settings = export.world.services.runtime_settings
+    for bounds, kept, code in (
+        ({"exportMaxMessages": 7}, exports.MOST_KEPT, "TooManyMessages"),
+        ({"exportMaxMessages": None, "exportMaxSize": 700}, exports.MOST_KEPT, "ExportTooLarge"),
+        ({"exportMaxSize": None}, 2000, "ExportStorageFull"),
     ):
-        with monkeypatch.context() as patched:
-            patched.setattr(module, name, value)
-            await export.begin()
-            found = await export.run()
-            assert (found.status, found.truncated, found.error_code) == ("completed", True, code)
-            assert 0 < len(await export.subjects()) < 30
+        await settings.update(bounds)
+        monkeypatch.setattr(exporting, "MOST_KEPT", kept)
+        await export.begin()
+        found = await export.run()
+        assert (found.status, found.truncated, found.error_code) == ("completed", True, code)
+        assert 0 < len(await export.subjects()) < 30
+
+
+async def test_a_setting_changed_meanwhile_is_for_exports_that_begin_later(export: Exporting) -> None:
+    """What was promised at the beginning holds."""
+    export.fill(30)
+    await export.begin()
+    await export.world.services.runtime_settings.update({"exportMaxMessages": 7})
+    assert not (await export.run()).truncated
+    assert len(await export.subjects()) == 30
 
 
 async def test_two_exports_of_an_account_are_under_way_at_most(export: Exporting) -> None:
@@ -53,6 +63,19 @@ async def test_two_exports_of_an_account_are_under_way_at_most(export: Exporting
     assert last != first
     listed = await export.world.services.exports.list("ann", page=0, page_size=2)
     assert (listed.total, listed.pages, len(listed.exports)) == (3, 2, 2)
+
+
+@pytest.mark.parametrize("setting", ["exportMaxConcurrent", "exportMaxGlobalConcurrent"])
+async def test_how_many_exports_are_under_way_is_a_setting(export: Exporting, setting: str) -> None:
+    """Of an account, and of all."""
+    settings = export.world.services.runtime_settings
+    await settings.update({"exportMaxConcurrent": 3, setting: 1})
+    await export.begin()
+    with pytest.raises(RateLimitError) as refused:
+        await export.begin()
+    assert refused.value.error_code == "TooManyExports"
+    await settings.update({setting: 2})
+    await export.begin()
 
 
 async def test_no_export_begins_while_too_much_is_kept(export: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:
