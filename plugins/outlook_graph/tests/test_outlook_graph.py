@@ -86,6 +86,25 @@ def calls(outlook: World, what: str = "requests") -> int:
     return int(outlook.sandbox.statistics()["graph"][what].get(ALICE, 0))
 
 
+async def test_listings_and_messages_tell_automatic_replies_by_their_header(outlook: World, session: Session) -> None:
+    """Exchange writes their subjects in the language of whoever is away."""
+    fields = {
+        "Automatic reply: away": "X-Nothing: here",
+        "Saya sedang cuti": "Auto-Submitted: auto-replied",
+        "Nisam tu": "X-Auto-Response-Suppress: All",
+        "hello": "X-Nothing: here",
+        "a list": "Auto-Submitted: auto-generated",
+    }
+    for subject, field in fields.items():
+        made = letter(BOB, subject, to=ALICE).replace(b"MIME-Version", field.encode() + b"\r\nMIME-Version", 1)
+        await asyncio.to_thread(outlook.deliver, made)
+    listed = (await session.messages("INBOX", PageRequest(size=len(fields)))).messages
+    assert {entry.subject for entry in listed} == fields.keys()
+    assert {entry.subject for entry in listed if entry.is_auto_reply} == set(list(fields)[:3])
+    for entry in listed:
+        assert (await session.message(entry.id)).is_auto_reply == entry.is_auto_reply
+
+
 async def test_the_limits_of_exchange_for_sending_are_declared(outlook: World) -> None:
     """The gateway keeps to them; one mailbox has one limit, whichever way it sends."""
     limits = outlook.provider.submission_limits

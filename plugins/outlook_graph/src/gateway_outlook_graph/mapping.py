@@ -161,7 +161,7 @@ def _shown(message: Message) -> dict[str, Any]:
         "in_reply_to": next(iter(known.get("in-reply-to", ())), None),
         "labels": tuple(message.categories or ()),
         "attachments": tuple(attachment(message.id, each) for each in message.attachments or ()),
-        "is_auto_reply": is_auto_reply(known),
+        "is_auto_reply": is_auto_reply({"subject": (message.subject or "",), **known}),
         **flag_fields(flags(message)),
     }
 
