@@ -10,7 +10,7 @@ from msgspec import Meta
 from gateway.api.call import Call
 from gateway.api.dispatch import ask
 from gateway.api.operation import operation
-from gateway.errors import InvalidRequestError, UnsupportedOperationError
+from gateway.errors import InvalidRequestError
 from gateway.model.base import Payload
 from gateway.model.mailbox import (
     MailboxChange,
@@ -75,7 +75,7 @@ async def create_mailbox(call: Call, body: MailboxCreate) -> bytes:
     "PUT",
     _PATH,
     operation_id="putV1AccountAccountMailbox",
-    summary="Rename a mailbox",
+    summary="Rename or subscribe a mailbox",
     tag="Mailbox",
     action="write",
     group="mailbox",
@@ -83,11 +83,12 @@ async def create_mailbox(call: Call, body: MailboxCreate) -> bytes:
     errors=(409,),
 )
 async def change_mailbox(call: Call, body: MailboxChange) -> bytes:
-    """Give a mailbox, with everything below it, another name. Subscriptions cannot be changed."""
-    if body.subscribed is not None:
-        raise UnsupportedOperationError("Subscriptions cannot be changed")
-    new_path = await _joined(call, "newPath", body.new_path)
-    return await ask(call, operations.MAILBOXES_RENAME, operations.RenameMailbox(path=body.path, new_path=new_path))
+    """Give a mailbox, with everything below it, another name; subscribe it or end that, where there is IMAP."""
+    new_path = None
+    if body.new_path or body.subscribed is None:
+        new_path = await _joined(call, "newPath", body.new_path)
+    change = operations.ChangeMailbox(path=body.path, new_path=new_path, subscribed=body.subscribed)
+    return await ask(call, operations.MAILBOXES_CHANGE, change)
 
 
 @operation(

@@ -38,14 +38,14 @@ class MailboxChange(Payload, frozen=True, kw_only=True):
 
     path: MailboxPath
     new_path: NewMailboxPath | None = None
-    subscribed: bool | None = None
+    subscribed: Annotated[bool, Meta(description="Mail programs show it; of IMAP only")] | None = None
 
 
 class MailboxChanged(Resource, frozen=True, omit_defaults=False, kw_only=True):
-    """The mailbox has its new name."""
+    """What was changed; `subscribed` is told where mailboxes have subscriptions."""
 
     path: str
-    new_path: str
+    new_path: str | msgspec.UnsetType = msgspec.UNSET
     renamed: bool
     mailbox_id: str | msgspec.UnsetType = msgspec.UNSET
     subscribed: bool | msgspec.UnsetType = msgspec.UNSET

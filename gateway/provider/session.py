@@ -201,16 +201,20 @@ class Session(ABC):
         raise UnsupportedOperationError("storing is not supported", capability=Capability.APPEND.value)
 
     async def create_mailbox(self, path: str) -> bool:
-        """Create a mailbox; False when it existed."""
+        """Create a mailbox, subscribed where there is that; False when it existed."""
         raise UnsupportedOperationError("mailboxes cannot be created", capability=Capability.MAILBOXES.value)
 
     async def rename_mailbox(self, path: str, new_path: str) -> None:
-        """Rename a mailbox with everything below it."""
+        """Rename a mailbox with everything below it; it stays subscribed, or not."""
         raise UnsupportedOperationError("mailboxes cannot be renamed", capability=Capability.MAILBOXES.value)
 
     async def delete_mailbox(self, path: str) -> None:
         """Delete a mailbox and its messages."""
         raise UnsupportedOperationError("mailboxes cannot be deleted", capability=Capability.MAILBOXES.value)
+
+    async def subscribe_mailbox(self, path: str, subscribed: bool) -> None:
+        """Have a mailbox among those that are subscribed (RFC 9051 section 6.3.7), or no longer."""
+        raise UnsupportedOperationError("mailboxes have no subscriptions", capability=Capability.SUBSCRIBE.value)
 
     async def check_submit(self) -> None:
         """Connect and log in to the submission service. Raises like `check`."""

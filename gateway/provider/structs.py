@@ -33,6 +33,7 @@ class Capability(StrEnum):
     DELETE = "delete"
     APPEND = "append"
     MAILBOXES = "mailboxes"
+    SUBSCRIBE = "subscribe"
     SUBMIT = "submit"
     DRAFTS = "drafts"
     CHANGES = "changes"

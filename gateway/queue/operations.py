@@ -181,11 +181,12 @@ class CreateMailbox(ChangeArguments, frozen=True, kw_only=True):
     path: str
 
 
-class RenameMailbox(ChangeArguments, frozen=True, kw_only=True):
-    """From `path` to `new_path`."""
+class ChangeMailbox(ChangeArguments, frozen=True, kw_only=True):
+    """The path of a mailbox, and what is to be changed of it."""
 
     path: str
-    new_path: str
+    new_path: str | None = None
+    subscribed: bool | None = None
 
 
 class DeleteMailbox(ChangeArguments, frozen=True, kw_only=True):
@@ -278,12 +279,12 @@ class Operation(msgspec.Struct, frozen=True):
     @property
     def changes_mailboxes(self) -> bool:
         """Whether there are other mailboxes afterwards."""
-        return self.arguments in (CreateMailbox, RenameMailbox, DeleteMailbox)
+        return self.arguments in (CreateMailbox, ChangeMailbox, DeleteMailbox)
 
 
 MAILBOXES_LIST = Operation("mailboxes.list", ListMailboxes, "read", repeatable=True, beside=True)
 MAILBOXES_CREATE = Operation("mailboxes.create", CreateMailbox, "read", repeatable=False)
-MAILBOXES_RENAME = Operation("mailboxes.rename", RenameMailbox, "read", repeatable=False)
+MAILBOXES_CHANGE = Operation("mailboxes.change", ChangeMailbox, "read", repeatable=False)
 MAILBOXES_DELETE = Operation("mailboxes.delete", DeleteMailbox, "read", repeatable=False)
 
 MESSAGES_LIST = Operation("messages.list", ListMessages, "read", repeatable=True, beside=True)
@@ -328,7 +329,7 @@ ALLOWLIST: dict[str, Operation] = {
     for operation in (
         MAILBOXES_LIST,
         MAILBOXES_CREATE,
-        MAILBOXES_RENAME,
+        MAILBOXES_CHANGE,
         MAILBOXES_DELETE,
         MESSAGES_LIST,
         MESSAGES_SEARCH,

@@ -16,14 +16,17 @@ async def create(session: Session, path: str) -> MailboxCreated:
     return MailboxCreated(path=path, created=created, mailbox_id=_id(await _found(session, path)))
 
 
-async def rename(session: Session, path: str, new_path: str) -> MailboxChanged:
-    """Rename a mailbox with everything below it."""
-    await session.rename_mailbox(path, new_path)
-    found = await _found(session, new_path)
+async def change(session: Session, path: str, new_path: str | None, subscribed: bool | None) -> MailboxChanged:
+    """Subscribe a mailbox or end that; give it, with everything below it, a new name."""
+    if subscribed is not None:
+        await session.subscribe_mailbox(path, subscribed)
+    if new_path is not None:
+        await session.rename_mailbox(path, new_path)
+    found = await _found(session, new_path or path)
     return MailboxChanged(
         path=path,
-        new_path=new_path,
-        renamed=True,
+        new_path=new_path or msgspec.UNSET,
+        renamed=new_path is not None,
         mailbox_id=_id(found),
         subscribed=msgspec.UNSET if found is None else found.subscribed,
     )

@@ -193,6 +193,27 @@ def test_mailboxes_are_created_renamed_and_deleted(api: Client, alice: str) -> N
     assert not {name, renamed} & paths
 
 
+def test_mailboxes_are_subscribed_and_no_longer_where_there_is_imap(
+    gateway_stack: GatewayStack, api: Client, alice: str
+) -> None:
+    """With and without another name; Graph knows nothing of it, and then nothing is changed."""
+    name, renamed = f"Sub {secrets.token_hex(3)}", f"Neu {secrets.token_hex(3)}"
+    path = f"{account_path(alice)}/mailbox"
+    api.post(path, {"path": name})
+    if gateway_stack.lab.name == "graph":
+        with pytest.raises(RefusedError) as refused:
+            api.put(path, {"path": name, "newPath": renamed, "subscribed": False})
+        assert (refused.value.status, refused.value.code) == (400, "UnsupportedOperation")
+        renamed = name
+    else:
+        answer = api.put(path, {"path": name, "subscribed": False})
+        assert (answer["renamed"], answer["subscribed"], "newPath" in answer) == (False, False, False)
+        answer = api.put(path, {"path": name, "newPath": renamed})
+        assert (answer["renamed"], answer["subscribed"], answer["newPath"]) == (True, False, renamed)
+        assert api.put(path, {"path": renamed, "subscribed": True})["subscribed"] is True
+    assert api.delete(path, path=renamed)["deleted"] is True
+
+
 @pytest.mark.parametrize("id", ["AAAAAX____8", "no such id", "x" * 400])
 def test_unknown_ids_are_refused_without_harm(api: Client, alice: str, id: str) -> None:
     """Ids come from outside; the account must not suffer from a wrong one."""

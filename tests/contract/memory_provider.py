@@ -133,6 +133,7 @@ class MemorySession(Session):
                     path=path,
                     name=path,
                     special_use=_SPECIAL_USE.get(path),
+                    subscribed=path not in self.service.unsubscribed,
                     status=self.status(messages) if counters else None,
                 )
                 for path, messages in self.service.mailboxes.items()
@@ -251,12 +252,19 @@ class MemorySession(Session):
         with self.wire():
             self.service.mailboxes[new_path] = self.box(path)
             del self.service.mailboxes[path]
+            if path in self.service.unsubscribed:
+                self.service.unsubscribed ^= {path, new_path}
 
     async def delete_mailbox(self, path: str) -> None:
         with self.wire():
             for stored in list(self.box(path)):
                 self.service.remove(path, stored)
             del self.service.mailboxes[path]
+
+    async def subscribe_mailbox(self, path: str, subscribed: bool) -> None:
+        with self.wire():
+            self.box(path)
+            (self.service.unsubscribed.discard if subscribed else self.service.unsubscribed.add)(path)
 
     async def check_submit(self) -> None:
         with self.wire():

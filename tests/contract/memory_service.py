@@ -41,6 +41,7 @@ class MailService:
     mailboxes: dict[str, list[Stored]] = field(default_factory=lambda: {"INBOX": [], "Drafts": [], "Archive": []})
     history: list[tuple[str, str]] = field(default_factory=list)
     subscriptions: dict[str, PushSubscription] = field(default_factory=dict)
+    unsubscribed: set[str] = field(default_factory=set)
     sent: list[tuple[Envelope, bytes]] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     bells: list[tuple[socket.socket, socket.socket]] = field(default_factory=list)

@@ -41,6 +41,7 @@ OPERATIONS = (
     Operation(Capability.MAILBOXES, "create_mailbox", lambda s, id, box: s.create_mailbox("New")),
     Operation(Capability.MAILBOXES, "rename_mailbox", lambda s, id, box: s.rename_mailbox(box, "New")),
     Operation(Capability.MAILBOXES, "delete_mailbox", lambda s, id, box: s.delete_mailbox(box)),
+    Operation(Capability.SUBSCRIBE, "subscribe_mailbox", lambda s, id, box: s.subscribe_mailbox(box, False)),
     Operation(Capability.SUBMIT, "check_submit", lambda s, id, box: s.check_submit()),
     Operation(Capability.SUBMIT, "submit", lambda s, id, box: s.submit(numbered(2), _ENVELOPE)),
     Operation(Capability.DRAFTS, "submit_draft", lambda s, id, box: s.submit_draft(id)),

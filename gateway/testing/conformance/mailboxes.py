@@ -74,6 +74,24 @@ class MailboxConformance:
         entry = only(await entries(session, "Done"))
         assert await octets(session, entry.id) == numbered(1)
 
+    @requires(Capability.MAILBOXES, Capability.SUBSCRIBE)
+    async def test_subscriptions_are_kept_and_told(self, session: Session) -> None:
+        """Mail programs show what is subscribed; a mailbox with another name is the same one."""
+
+        async def subscribed(path: str) -> bool:
+            return only([mailbox for mailbox in await session.mailboxes() if mailbox.path == path]).subscribed
+
+        await session.create_mailbox("Projects")
+        assert await subscribed("Projects")
+        await session.subscribe_mailbox("Projects", False)
+        assert not await subscribed("Projects")
+        await session.rename_mailbox("Projects", "Done")
+        assert not await subscribed("Done")
+        await session.subscribe_mailbox("Done", True)
+        assert await subscribed("Done")
+        await session.rename_mailbox("Done", "Projects")
+        assert await subscribed("Projects")
+
     @requires(Capability.MAILBOXES)
     async def test_deleted_mailbox_is_gone(self, session: Session, deliver: Deliver) -> None:
         """With its messages; and one created later under the same name is empty."""
@@ -92,3 +110,9 @@ class MailboxConformance:
             await session.delete_mailbox("no-such-mailbox")
         with pytest.raises(NotFoundError):
             await session.rename_mailbox("no-such-mailbox", "Done")
+
+    @requires(Capability.SUBSCRIBE)
+    async def test_subscribing_an_unknown_mailbox_is_not_found(self, session: Session) -> None:
+        """Servers take any name (RFC 9051 section 6.3.7)."""
+        with pytest.raises(NotFoundError):
+            await session.subscribe_mailbox("no-such-mailbox", True)

@@ -59,7 +59,7 @@ async def test_changes_of_mailboxes_tell_the_id_and_a_renamed_one_its_subscripti
     async with ImapProvider().open(*server.account()) as session:
         created = await mailboxes.create(session, "Work")
         server.answers[b"LIST"] = _listing(b"Done")
-        renamed = await mailboxes.rename(session, "Work", "Done")
+        renamed = await mailboxes.change(session, "Work", "Done", None)
         deleted = await mailboxes.delete(session, "Done")
     assert msgspec.to_builtins(created) == {"path": "Work", "created": True, "mailboxId": "F2"}
     assert msgspec.to_builtins(renamed) == {

@@ -144,3 +144,22 @@ class DeletingNothingSucceeds(MaildirSession):
     async def delete_mailbox(self, path: str) -> None:
         if any(mailbox.path == path for mailbox in await self.mailboxes()):
             await super().delete_mailbox(path)
+
+
+@breaks("test_subscriptions_are_kept_and_told")
+class SubscriptionsAreNotKept(MemorySession):
+    async def subscribe_mailbox(self, path: str, subscribed: bool) -> None:
+        self.box(path)
+
+
+@breaks("test_subscriptions_are_kept_and_told")
+class RenamedIsSubscribed(MemorySession):
+    async def rename_mailbox(self, path: str, new_path: str) -> None:
+        await super().rename_mailbox(path, new_path)
+        self.service.unsubscribed.discard(new_path)
+
+
+@breaks("test_subscribing_an_unknown_mailbox_is_not_found")
+class AnythingIsSubscribed(MemorySession):
+    async def subscribe_mailbox(self, path: str, subscribed: bool) -> None:
+        return

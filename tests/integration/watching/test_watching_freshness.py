@@ -71,7 +71,7 @@ async def test_after_each_kind_of_operation_the_index_takes_in_what_a_second_cli
         (ask.MAILBOXES_CREATE, ask.CreateMailbox(path="Box")),
         (ask.MESSAGES_MOVE, ask.MoveMessage(message=messages[4]["id"], path="Box")),
         (ask.MESSAGES_DELETE, ask.DeleteMessage(message=messages[3]["id"], force=True)),
-        (ask.MAILBOXES_RENAME, ask.RenameMailbox(path="Box", new_path="Case")),
+        (ask.MAILBOXES_CHANGE, ask.ChangeMailbox(path="Box", new_path="Case")),
         (ask.MAILBOXES_DELETE, ask.DeleteMailbox(path="Case")),
     ]
     for number, (operation, arguments) in enumerate(ours):

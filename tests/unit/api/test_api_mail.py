@@ -30,8 +30,22 @@ pytestmark = pytest.mark.anyio
             "PUT",
             "mailbox",
             {"path": "A", "newPath": "B"},
-            "mailboxes.rename",
-            operations.RenameMailbox(path="A", new_path="B"),
+            "mailboxes.change",
+            operations.ChangeMailbox(path="A", new_path="B"),
+        ),
+        (
+            "PUT",
+            "mailbox",
+            {"path": "A", "subscribed": False},
+            "mailboxes.change",
+            operations.ChangeMailbox(path="A", subscribed=False),
+        ),
+        (
+            "PUT",
+            "mailbox",
+            {"path": "A", "newPath": ["B"], "subscribed": True},
+            "mailboxes.change",
+            operations.ChangeMailbox(path="A", new_path="B", subscribed=True),
         ),
         ("DELETE", "mailbox?path=A%20%26%20B", None, "mailboxes.delete", operations.DeleteMailbox(path="A & B")),
         (
@@ -196,9 +210,9 @@ async def test_a_new_mailbox_needs_a_path(body: Any, client: httpx.AsyncClient) 
     assert (answer.status_code, answer.json()["fields"][0]["key"]) == (400, "path")
 
 
-async def test_subscriptions_are_refused(client: httpx.AsyncClient) -> None:
-    answer = await client.put("/v1/account/a/mailbox", json={"path": "A", "subscribed": True})
-    assert answer.json()["code"] == "UnsupportedOperation"
+async def test_a_change_of_a_mailbox_says_what_to_change(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/v1/account/a/mailbox", json={"path": "A"})
+    assert (answer.status_code, answer.json()["fields"][0]["key"]) == (400, "newPath")
 
 
 # --- downloads --------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def test_nothing_that_sends_stores_or_moves_is_run_a_second_time() -> None:
         "messages.move",
         "messages.delete",
         "mailboxes.create",
-        "mailboxes.rename",
+        "mailboxes.change",
         "mailboxes.delete",
         "messages.source",
         "messages.attachment",
@@ -52,4 +52,4 @@ def test_nothing_that_changes_mail_is_done_beside_other_jobs() -> None:
     assert downloads == {"messages.source", "messages.attachment"}
     assert operations.GetMessage(message="m", mark_as_seen=True).changes_mail
     changing = {name for name, operation in ALLOWLIST.items() if operation.changes_mailboxes}
-    assert changing == {"mailboxes.create", "mailboxes.rename", "mailboxes.delete"}
+    assert changing == {"mailboxes.create", "mailboxes.change", "mailboxes.delete"}

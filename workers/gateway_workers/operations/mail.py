@@ -38,10 +38,10 @@ async def create_mailbox(job: JobContext, arguments: ask.CreateMailbox) -> Mailb
         return await mailboxes.create(session, arguments.path)
 
 
-async def rename_mailbox(job: JobContext, arguments: ask.RenameMailbox) -> MailboxChanged:
-    """Rename a mailbox."""
+async def change_mailbox(job: JobContext, arguments: ask.ChangeMailbox) -> MailboxChanged:
+    """Rename a mailbox, or change its subscription."""
     async with job.session() as session:
-        return await mailboxes.rename(session, arguments.path, arguments.new_path)
+        return await mailboxes.change(session, arguments.path, arguments.new_path, arguments.subscribed)
 
 
 async def delete_mailbox(job: JobContext, arguments: ask.DeleteMailbox) -> MailboxDeleted:
@@ -130,7 +130,7 @@ async def append_message(job: JobContext, arguments: ask.AppendMessage) -> Appen
 HANDLERS: Mapping[str, Handler] = {
     ask.MAILBOXES_LIST.name: list_mailboxes,
     ask.MAILBOXES_CREATE.name: create_mailbox,
-    ask.MAILBOXES_RENAME.name: rename_mailbox,
+    ask.MAILBOXES_CHANGE.name: change_mailbox,
     ask.MAILBOXES_DELETE.name: delete_mailbox,
     ask.MESSAGES_LIST.name: list_messages,
     ask.MESSAGES_SEARCH.name: search_messages,

@@ -288,8 +288,8 @@ def create_mailbox(connection: Connection, name: bytes) -> bool:
     return True
 
 
-def rename_mailbox(connection: Connection, name: bytes, new_name: bytes) -> None:
-    """Rename a mailbox and what is below it.
+def rename_mailbox(connection: Connection, name: bytes, new_name: bytes, *, subscribed: bool) -> None:
+    """Rename a mailbox and what is below it; servers leave the subscription with the name.
 
     Raises:
         NotFoundError: there is no such mailbox.
@@ -300,7 +300,13 @@ def rename_mailbox(connection: Connection, name: bytes, new_name: bytes) -> None
     if reply.status != "OK":
         raise _naming_refusal(connection, reply, otherwise=_reason(connection, name))
     connection.command(b"UNSUBSCRIBE", name, tolerate=True)
-    connection.command(b"SUBSCRIBE", new_name, tolerate=True)
+    if subscribed:
+        connection.command(b"SUBSCRIBE", new_name, tolerate=True)
+
+
+def subscribe_mailbox(connection: Connection, name: bytes, *, subscribed: bool) -> None:
+    """Subscribe a mailbox, or end its subscription."""
+    connection.command(b"SUBSCRIBE" if subscribed else b"UNSUBSCRIBE", name)
 
 
 def delete_mailbox(connection: Connection, name: bytes) -> None:

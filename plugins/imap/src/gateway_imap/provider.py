@@ -38,6 +38,7 @@ class ImapProvider(Provider):
             Capability.DELETE,
             Capability.APPEND,
             Capability.MAILBOXES,
+            Capability.SUBSCRIBE,
             Capability.SUBMIT,
             Capability.CHANGES,
             Capability.WATCH,

@@ -306,10 +306,20 @@ class ImapSession(Session):
 
     async def rename_mailbox(self, path: str, new_path: str) -> None:
         """See `Session.rename_mailbox`."""
-        _, name = await self._destination(path)
-        new_name = (await self._mailboxes()).new_name(new_path)
+        path, name = await self._destination(path)
+        directory = await self._mailboxes()
+        subscribed = any(mailbox.path == path and mailbox.subscribed for mailbox in directory.mailboxes)
         self._directory = None
-        await self._link.write(mailboxes.rename_mailbox, name, new_name)
+        await self._link.write(mailboxes.rename_mailbox, name, directory.new_name(new_path), subscribed=subscribed)
+
+    async def subscribe_mailbox(self, path: str, subscribed: bool) -> None:
+        """See `Session.subscribe_mailbox`; servers take names of mailboxes that are not there, too."""
+        self._directory = None
+        path, name = await self._destination(path)
+        if all(mailbox.path != path for mailbox in (await self._mailboxes()).mailboxes):
+            raise NotFoundError("there is no such mailbox")
+        self._directory = None
+        await self._link.write(mailboxes.subscribe_mailbox, name, subscribed=subscribed)
 
     async def delete_mailbox(self, path: str) -> None:
         """See `Session.delete_mailbox`."""
