@@ -50,7 +50,7 @@ class BulkDeleteQuery(BulkQuery, frozen=True, kw_only=True):
 )
 async def update_messages(call: Call, query: BulkQuery, body: BulkUpdateRequest) -> bytes:
     """Change all messages of a mailbox that a search finds. `outcome` tells what became of each."""
-    arguments = operations.UpdateMessages(path=query.path, query=body.search, update=body.update)
+    arguments = operations.UpdateMessages(path=query.path, query=body.search.effective, update=body.update)
     return await ask(call, operations.BULK_UPDATE, arguments)
 
 
@@ -67,7 +67,7 @@ async def update_messages(call: Call, query: BulkQuery, body: BulkUpdateRequest)
 )
 async def move_messages(call: Call, query: BulkQuery, body: BulkMoveRequest) -> bytes:
     """Move all messages of a mailbox that a search finds. `outcome` tells what became of each."""
-    arguments = operations.MoveMessages(path=query.path, query=body.search, destination=body.path)
+    arguments = operations.MoveMessages(path=query.path, query=body.search.effective, destination=body.path)
     return await ask(call, operations.BULK_MOVE, arguments)
 
 
@@ -86,7 +86,7 @@ async def delete_messages(call: Call, query: BulkDeleteQuery, body: BulkDeleteRe
     """Move all messages that a search finds to the trash, or delete them for good if they are there already, are junk,
     or `force` says so. `outcome` tells what became of each.
     """
-    arguments = operations.DeleteMessages(path=query.path, query=body.search, force=query.force)
+    arguments = operations.DeleteMessages(path=query.path, query=body.search.effective, force=query.force)
     return await ask(call, operations.BULK_DELETE, arguments)
 
 

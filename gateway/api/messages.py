@@ -132,14 +132,14 @@ async def list_messages(call: Call, query: MessageListQuery) -> bytes:
 )
 async def search_messages(call: Call, query: MessageSearchQuery, body: SearchRequest) -> bytes:
     """Search a mailbox; all terms have to match. Answers like a listing, newest first."""
-    cursor = query.cursor or None
+    cursor, wanted = query.cursor or None, body.search.effective
     found = await call.services.listings.search(
-        call.account, query.path, body.search, page=query.page, size=query.page_size, cursor=cursor
+        call.account, query.path, wanted, page=query.page, size=query.page_size, cursor=cursor
     )
     if found is not None:
         return found
     arguments = operations.SearchMessages(
-        path=query.path, query=body.search, page=query.page, page_size=query.page_size, cursor=cursor
+        path=query.path, query=wanted, page=query.page, page_size=query.page_size, cursor=cursor
     )
     return await ask(call, operations.MESSAGES_SEARCH, arguments)
 

@@ -43,12 +43,12 @@ class MessageFailure(Resource, frozen=True, kw_only=True):
 
 
 class BulkOutcome(Resource, omit_defaults=False, frozen=True, kw_only=True):
-    """What became of each message that was found; every one of them is in exactly one of the three lists.
+    """What became of each message that was found or named; every one of them is in exactly one of the three lists.
 
     Attributes:
         done: ids, as they were before.
-        failed: messages that are where they were; when a mail server refuses the second part of a change of flags, the
-            first part stays.
+        failed: messages that are where they were, and what no message has of `emailIds`; when a mail server refuses the
+            second part of a change of flags, the first part stays.
         unknown: ids for which the connection broke before the server told.
     """
 

@@ -293,7 +293,7 @@ class LabelQuery(Payload, frozen=True, kw_only=True):
 
 
 class SearchQuery(Payload, frozen=True, kw_only=True):
-    """What to look for; fields are joined by AND (RFC 9051 section 6.4.4)."""
+    """What to look for; fields are joined by AND (RFC 9051 section 6.4.4), but `emailIds` stand for all others."""
 
     seq: Annotated[str, Meta(max_length=8192)] | None = None
     uid: Annotated[str, Meta(max_length=8192)] | None = None
@@ -321,4 +321,19 @@ class SearchQuery(Payload, frozen=True, kw_only=True):
     header: dict[str, str] | None = None
     gmail_raw: Annotated[str, Meta(max_length=1024)] | None = None
     labels: LabelQuery | None = None
-    email_ids: Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=1000)] | None = None
+    email_ids: (
+        Annotated[
+            tuple[Annotated[str, Meta(max_length=256)], ...],
+            Meta(max_length=1000, description="`emailId` or `id` of messages; every other field is ignored"),
+        ]
+        | None
+    ) = None
+    paths: Annotated[tuple[str, ...], Meta(description="Accepted, and without effect")] | None = None
+    document_store: Annotated[bool, Meta(description="Accepted, and without effect")] | None = None
+
+    @property
+    def effective(self) -> SearchQuery:
+        """What is looked for in the end, which is what providers are asked for."""
+        if self.email_ids is not None:
+            return SearchQuery(email_ids=self.email_ids)
+        return msgspec.structs.replace(self, paths=None, document_store=None)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from gateway.errors import NotFoundError
 from gateway.model.bulk import (
     BulkDeleteResult,
     BulkMovedTo,
@@ -13,7 +19,7 @@ from gateway.model.bulk import (
     Sorted,
 )
 from gateway.model.message import FlagResult, FlagUpdate, MessageUpdate, SearchQuery
-from gateway.provider import Session
+from gateway.provider import PageRequest, Session
 from gateway.services.mail import FINAL, many, resolve
 
 
@@ -23,7 +29,8 @@ async def update(session: Session, path: str, query: SearchQuery, request: Messa
     Raises:
         NotFoundError: there is no such mailbox.
     """
-    result = await session.update_many(await session.search_ids(path, query), request)
+    found = await _found(session, path, query)
+    result = found.with_missing(await session.update_many(found.ids, request))
     return BulkUpdateResult(
         flags=_echo(request.flags), labels=_echo(request.labels), email_ids=_kept(result), outcome=_outcome(result)
     )
@@ -36,7 +43,8 @@ async def move(session: Session, path: str, query: SearchQuery, destination: str
         NotFoundError: there is no such mailbox; nothing was moved.
     """
     target = await resolve(session, destination)
-    result = await session.move_many(await session.search_ids(path, query), target)
+    found = await _found(session, path, query)
+    result = found.with_missing(await session.move_many(found.ids, target))
     return BulkMoveResult(path=target, id_map=_id_map(result), email_ids=_kept(result), outcome=_outcome(result))
 
 
@@ -46,14 +54,36 @@ async def delete(session: Session, path: str, query: SearchQuery, *, force: bool
     Raises:
         NotFoundError: there is no such mailbox.
     """
-    ids = await session.search_ids(path, query)
+    found = await _found(session, path, query)
     trash = None if force else await _trash(session, path)
     if trash is None:
-        result = await session.delete_many(ids)
+        result = found.with_missing(await session.delete_many(found.ids))
         return BulkDeleteResult(deleted=True, deleted_messages=DeletedMessages(), outcome=_outcome(result))
-    result = await session.move_many(ids, trash)
+    result = found.with_missing(await session.move_many(found.ids, trash))
     moved = BulkMovedTo(destination=trash, id_map=_id_map(result), email_ids=_kept(result))
     return BulkDeleteResult(deleted=False, moved=moved, outcome=_outcome(result))
+
+
+class _Found(NamedTuple):
+    """The messages of a search, and which of those that were named are not among them."""
+
+    ids: Sequence[str]
+    missing: Sequence[str] = ()
+
+    def with_missing(self, result: Sorted) -> Sorted:
+        """Add to what became of messages those that are not there."""
+        absent = {id: NotFoundError("there is no such message", code="MessageNotFound") for id in self.missing}
+        return msgspec.structs.replace(result, failed={**result.failed, **absent})
+
+
+async def _found(session: Session, path: str, query: SearchQuery) -> _Found:
+    named = dict.fromkeys(query.email_ids or ())
+    ids = await session.search_ids(path, query)
+    if len(ids) >= len(named):
+        return _Found(ids)
+    page = await session.search(path, query, PageRequest(size=len(named)))
+    known = {id for entry in page.messages for id in (entry.id, entry.email_id)}
+    return _Found(ids, [id for id in named if id not in known])
 
 
 async def _trash(session: Session, path: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.client import Client, RefusedError, account_path
+from tests.acceptance.client import Client, RefusedError, account_path, message_path
 from tests.acceptance.letters import letter
 from tests.acceptance.stack import GatewayStack
 
@@ -74,6 +74,25 @@ def test_forced_deletion_leaves_nothing_in_the_trash(api: Client, alice: str, wo
     assert (answer["deleted"], len(answer["outcome"]["done"])) == (True, COUNT)
     assert found(api, alice, "INBOX", word) == []
     assert found(api, alice, "\\Trash", word) == []
+
+
+def test_named_messages_are_changed_whatever_else_is_asked_for_and_those_that_are_not_there_are_told(
+    gateway_stack: GatewayStack, api: Client, alice: str, word: str
+) -> None:
+    """By either id; a client that names a message wants to know what became of it."""
+    first, second, third, *_ = found(api, alice, "INBOX", word)
+    api.delete(message_path(alice, third["id"]), force=True)
+    named = [first["id"], second.get("emailId", second["id"]), third["id"], "no such id"]
+    search = {"emailIds": named, "subject": "another", "unseen": False, "paths": ["X"], "documentStore": False}
+    answer = change(api, alice, "", {"search": search, "update": {"flags": {"add": ["\\Flagged"]}}})
+    assert set(answer["outcome"]["done"]) == {first["id"], second["id"]}
+    assert {one["id"]: one["code"] for one in answer["outcome"]["failed"]} == dict.fromkeys(
+        named[2:], "MessageNotFound"
+    )
+    assert {entry["id"] for entry in found(api, alice, "INBOX", word) if entry.get("flagged")} == {
+        first["id"],
+        second["id"],
+    }
 
 
 def test_search_that_finds_nothing_changes_nothing(api: Client, alice: str) -> None:

@@ -62,6 +62,11 @@ async def test_messages_are_found_by_their_fingerprints(dovecot: Dovecot, certif
             assert await found(email_id=id) == [id]
         assert await found(email_ids=(ids[3], ids[0], "unknown", "AAAA" * 7)) == [ids[0], ids[3]]
         assert await found(email_ids=tuple(ids[:3]), email_id=ids[1]) == [ids[1]]
+        without = entries[0].id
+        assert entries[0].email_id is None
+        assert await session.search_ids("INBOX", SearchQuery(email_ids=(ids[0], without))) == [without, entries[1].id]
+        assert await found(email_ids=(without, entries[3].id)) == [None, entries[3].email_id]
+        assert await found(email_ids=(without,), subject="no such subject") == []
         assert await found(email_id=ids[0], seen=True) == []
         assert await found(email_id="unknown") == await found(email_ids=()) == []
         await session.move(entries[1].id, "Archive")

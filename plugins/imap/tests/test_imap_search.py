@@ -90,6 +90,8 @@ async def test_text_beyond_ascii_travels_in_literals(scripted: Start) -> None:
             SearchQuery(email_ids=("M1", "M2", "M3", "M1"), subject="x"),
             b'SUBJECT "x" OR EMAILID M1 OR EMAILID M2 EMAILID M3',
         ),
+        (OBJECTS, SearchQuery(email_ids=("AAAAAQAAAAc", "M1")), b"OR UID 7 EMAILID M1"),
+        (GMAIL, SearchQuery(email_ids=("AAAAAQAAAAc", "12", "M1")), b"OR UID 7 X-GM-MSGID 12"),
     ],
 )
 async def test_extensions_are_used_where_they_are(
@@ -118,7 +120,7 @@ async def test_missing_extension_is_told(scripted: Start, query: SearchQuery) ->
         SearchQuery(uid="1\r\nA1 LOGOUT"),
         SearchQuery(seq="ALL"),
         SearchQuery(header={"a b": "x"}),
-        SearchQuery(email_ids=("x) y",)),
+        SearchQuery(email_id="x) y"),
         SearchQuery(thread_id="x ALL"),
         SearchQuery(subject="a\0b"),
         SearchQuery(header={"X": "a\0b"}),
@@ -151,6 +153,17 @@ async def test_pages_are_exact_whatever_form_the_answer_has(scripted: Start, fou
     assert [[entry.uid for entry in page.messages] for page in pages] == [[9, 8], [3, 2], [1], []]
     assert {page.total for page in pages} == {5}
     assert [page.next_cursor is None for page in pages] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("capability", "ids"),
+    [(OBJECTS, ("x) y", "x\r\nA1 LOGOUT", "ü", "\ud800", "")), (GMAIL, ("M1", "1 ALL", "-1", "AAAAZAAAAAE"))],
+)
+async def test_what_can_be_no_id_finds_nothing(scripted: Start, capability: bytes, ids: tuple[str, ...]) -> None:
+    """A list of ids is of what there was; one that is wrong does not spoil the others."""
+    server = await scripted({b"CAPABILITY": capability})
+    assert (await _search(server, SearchQuery(email_ids=ids))).total == 0
+    assert not [line for line in server.commands if line.startswith(b"UID SEARCH")]
 
 
 async def test_no_ids_match_nothing(scripted: Start) -> None:

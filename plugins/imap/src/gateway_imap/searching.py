@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from gateway.errors import InvalidRequestError, UnsupportedOperationError
+from gateway.errors import InvalidIdentifierError, InvalidRequestError, UnsupportedOperationError
 from gateway.mime.identity import is_thread_id
 from gateway.model.message import SearchQuery, SpecialUse
 from gateway.provider import Place
@@ -14,6 +15,7 @@ from gateway_imap.connection import Connection
 from gateway_imap.finding import find_everywhere, united
 from gateway_imap.fingerprints import size_criterion, with_fingerprints
 from gateway_imap.gathering import read_entries
+from gateway_imap.ids import decode_message_id
 from gateway_imap.listing import Page
 from gateway_imap.paging import check_validity
 from gateway_imap.threads import of_thread, thread_criteria
@@ -24,6 +26,7 @@ _SET = re.compile(rf"{_NUMBER}(?::{_NUMBER})?(?:,{_NUMBER}(?::{_NUMBER})?)*")
 _LARGEST = 2**32 - 1
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 _OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_GMAIL_ID = re.compile(r"[0-9]{1,20}")
 # Ids that are looked for in one command: servers take lines of 8192 octets (RFC 7162 section 4).
 _MOST_IDS = 100
 _MOST_OCTETS = 4000
@@ -49,7 +52,7 @@ def search_page(
         UnsupportedOperationError: the server lacks an extension that a criterion needs.
         InvalidRequestError: a criterion cannot be written in IMAP.
     """
-    uid_validity, ranges = _search(connection, path, name, query)
+    uid_validity, ranges = _search(connection, path, name, query, number)
     check_validity(place, uid_validity)
     first, size = place.window(size, lambda uid, including: _newer(ranges, uid if including else uid + 1))
     total = sum(len(span) for span in ranges)
@@ -58,25 +61,44 @@ def search_page(
     return Page(uid_validity, total, min(first, total), entries)
 
 
-def search_uids(connection: Connection, path: str, name: bytes, query: SearchQuery) -> tuple[int, list[int]]:
-    """Return UIDVALIDITY and the UIDs of all messages that match, highest first; raises like `search_page`."""
-    uid_validity, ranges = _search(connection, path, name, query)
+def search_uids(
+    connection: Connection, path: str, name: bytes, query: SearchQuery, *, number: Callable[[str], int]
+) -> tuple[int, list[int]]:
+    """Return UIDVALIDITY and the UIDs of all messages that match, highest first; see `search_page`."""
+    uid_validity, ranges = _search(connection, path, name, query, number)
     return uid_validity, [uid for span in reversed(ranges) for uid in reversed(span)]
 
 
-def _search(connection: Connection, path: str, name: bytes, query: SearchQuery) -> tuple[int, list[range]]:
+def _search(
+    connection: Connection, path: str, name: bytes, query: SearchQuery, number: Callable[[str], int]
+) -> tuple[int, list[range]]:
     criteria = list(_criteria(connection, query))
-    groups = list(_id_groups(connection, query))
     selected = connection.refreshed(path, name)
+    uids = _uids(query, number(f"{selected.uid_validity}:{path}")) if query.email_ids else {}
+    groups = list(_id_groups(connection, query, uids))
     if query.seq is not None:
         criteria.insert(0, _existing(_checked_set(query.seq, "search.seq"), selected.exists or 0))
     found = united(span for group in groups for span in find_everywhere(connection, [*criteria, *group] or [b"ALL"]))
     if query.thread_id is not None and is_thread_id(query.thread_id):
         found = of_thread(connection, query.thread_id, found)
     if not _has_ids(connection):
-        for ids in ((query.email_id,) if query.email_id is not None else None, query.email_ids):
-            found = found if ids is None else with_fingerprints(connection, frozenset(ids), found)
+        if query.email_id is not None:
+            found = with_fingerprints(connection, frozenset((query.email_id,)), found)
+        if query.email_ids is not None:
+            by_uid = [range(uid, uid + 1) for uid in uids.values() if any(uid in span for span in found)]
+            found = united([*with_fingerprints(connection, frozenset(query.email_ids), found), *by_uid])
     return selected.uid_validity, found
+
+
+def _uids(query: SearchQuery, mailbox: int) -> dict[str, int]:
+    """Return the UIDs of those `emailIds` that are ids of messages in this mailbox, by id."""
+    uids = {}
+    for id in query.email_ids or ():
+        with contextlib.suppress(InvalidIdentifierError):
+            message = decode_message_id(id)
+            if message.mailbox == mailbox:
+                uids[id] = message.uid
+    return uids
 
 
 def _has_ids(connection: Connection) -> bool:
@@ -174,7 +196,9 @@ def _extensions(connection: Connection, query: SearchQuery) -> Iterator[bytes]:
         _need(connection, "CONDSTORE")
         yield from (b"MODSEQ", b"%d" % query.modseq)
     if query.email_id is not None:
-        yield from _email_id(connection, query.email_id, "search.emailId")
+        if not _OBJECT_ID.fullmatch(query.email_id):
+            raise _invalid("search.emailId")
+        yield from _email_id(connection, query.email_id)
     if query.thread_id is not None and is_thread_id(query.thread_id):
         yield from thread_criteria(query.thread_id)
     elif query.thread_id is not None:
@@ -190,11 +214,11 @@ def _extensions(connection: Connection, query: SearchQuery) -> Iterator[bytes]:
             yield from (b"NOT", b"X-GM-LABELS", _text(label, "search.labels"))
 
 
-def _email_id(connection: Connection, id: str, key: str) -> tuple[bytes, ...]:
-    """Return the criterion for the id of a message; `key` is where the request has it."""
-    if _OBJECT_ID.fullmatch(id) and not _has_ids(connection):
+def _email_id(connection: Connection, id: str) -> tuple[bytes, ...]:
+    """Return the criterion for the id of a message wherever it is (RFC 8474, Gmail's, or a fingerprint)."""
+    if not _has_ids(connection):
         return (size_criterion(id),)
-    return _object_id(connection, "EMAILID", "X-GM-MSGID", id, key)
+    return _object_id(connection, "EMAILID", "X-GM-MSGID", id, "search.emailId")
 
 
 def _object_id(connection: Connection, standard: str, gmail: str, id: str, key: str) -> tuple[bytes, bytes]:
@@ -207,12 +231,20 @@ def _object_id(connection: Connection, standard: str, gmail: str, id: str, key: 
     return standard.encode("ascii"), id.encode("ascii")
 
 
-def _id_groups(connection: Connection, query: SearchQuery) -> Iterator[list[bytes]]:
-    """Return criteria for the ids that are looked for, as many at a time as fit into a command; all are one search."""
+def _id_groups(connection: Connection, query: SearchQuery, uids: Mapping[str, int]) -> Iterator[list[bytes]]:
+    """Return criteria for the ids that are looked for, as many at a time as fit into a command; all are one search.
+
+    What can be no id is none that is there.
+    """
     if query.email_ids is None:
         yield []
         return
-    ids = [_email_id(connection, id, "search.emailIds") for id in query.email_ids]
+    possible = _GMAIL_ID if connection.has("X-GM-EXT-1") else _OBJECT_ID
+    ids = [
+        (b"UID", b"%d" % uids[id]) if id in uids else _email_id(connection, id)
+        for id in query.email_ids
+        if id in uids or possible.fullmatch(id)
+    ]
     group: list[tuple[bytes, ...]] = []
     octets = 0
     for words in dict.fromkeys(ids):

@@ -240,7 +240,7 @@ class ImapSession(Session):
     async def search_ids(self, mailbox: str, query: SearchQuery) -> Sequence[str]:
         """See `Session.search_ids`."""
         path, name = await self._destination(mailbox)
-        uid_validity, uids = await self._link.read(search_uids, path, name, query)
+        uid_validity, uids = await self._link.read(search_uids, path, name, query, number=self._number)
         number = await self._context.numbers.number(f"{uid_validity}:{path}")
         return [MessageId(number, uid).encode() for uid in uids]
 
