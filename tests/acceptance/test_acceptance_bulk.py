@@ -48,6 +48,16 @@ def test_flags_of_all_messages_found_change_and_no_others(api: Client, alice: st
     assert all("\\Flagged" in after[id] for id in ids)
 
 
+def test_flags_are_called_done_only_where_they_are_stored(api: Client, alice: str, word: str) -> None:
+    """Exchange has no keywords, and says nothing when it is given one."""
+    update = {"flags": {"add": ["\\Flagged", "odd-keyword"]}}
+    outcome = change(api, alice, "", {"search": {"subject": word}, "update": update})["outcome"]
+    kept = {entry["id"] for entry in found(api, alice, "INBOX", word) if "odd-keyword" in entry.get("flags", [])}
+    assert set(outcome["done"]) == kept
+    assert len(outcome["done"]) + len(outcome["failed"]) == COUNT
+    assert {one["code"] for one in outcome["failed"]} <= {"FlagsNotStored"}
+
+
 def test_all_messages_found_move_and_their_ids_are_told(api: Client, alice: str, word: str) -> None:
     """New ids name the same messages; where ids stay, they are told, too."""
     before = {entry["id"]: entry["subject"] for entry in found(api, alice, "INBOX", word)}

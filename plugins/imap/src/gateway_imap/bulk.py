@@ -21,6 +21,8 @@ from gateway.errors import (
 from gateway.model.bulk import Sorted
 from gateway_imap.changing import Placed, remove
 from gateway_imap.connection import Connection
+from gateway_imap.entries import visible_flags
+from gateway_imap.fetch_parser import parse_fetch
 from gateway_imap.finding import find
 from gateway_imap.ids import MessageId, decode_message_id
 from gateway_imap.reading import Target, open_mailbox
@@ -61,11 +63,35 @@ def update_many(
     def step(chosen: UidSet, outcome: Outcome) -> None:
         for item, names in commands:
             connection.command(b"UID STORE", chosen.octets, item + b".SILENT", b"(" + b" ".join(names) + b")")
-        there = _still_there(connection, chosen)
-        outcome.done.update(dict.fromkeys(there))
-        outcome.failed.update(dict.fromkeys(set(chosen.uids) - there, _gone()))
+        flags = _flags(connection, chosen)
+        done = [uid for uid, found in flags.items() if _are_stored(found, commands)]
+        outcome.done.update(dict.fromkeys(done))
+        refused = PermanentError("the IMAP server does not keep all of these flags", code="FlagsNotStored")
+        outcome.failed.update(dict.fromkeys(flags.keys() - done, refused))
+        outcome.failed.update(dict.fromkeys(set(chosen.uids) - flags.keys(), _gone()))
 
     return _each(connection, target, uids, step)
+
+
+def _flags(connection: Connection, chosen: UidSet) -> dict[int, frozenset[bytes]]:
+    """Return the flags of the messages that are there, in lower case, by UID."""
+    reply = connection.command(b"UID FETCH", chosen.octets, b"(UID FLAGS)")
+    found: dict[int, frozenset[bytes]] = {}
+    for _, row in parse_fetch(reply.lines("FETCH")):
+        uid = row.get("UID")
+        if isinstance(uid, int) and "FLAGS" in row:
+            found[uid] = frozenset(flag.lower().encode() for flag in visible_flags(row["FLAGS"]))
+    return {uid: found[uid] for uid in chosen.uids if uid in found}
+
+
+def _are_stored(flags: frozenset[bytes], commands: Sequence[tuple[bytes, list[bytes]]]) -> bool:
+    """Tell whether flags are as STORE had to make them: servers ignore some (RFC 9051 section 7.1, PERMANENTFLAGS)."""
+    return all(
+        flags.isdisjoint(map(bytes.lower, names))
+        if item.startswith(b"-")
+        else flags.issuperset(map(bytes.lower, names))
+        for item, names in commands
+    )
 
 
 def delete_many(connection: Connection, target: Target, uids: Sequence[int]) -> Outcome:
