@@ -317,8 +317,14 @@ class SearchQuery(Payload, frozen=True, kw_only=True):
     sent_before: datetime | None = None
     sent_since: datetime | None = None
     email_id: Annotated[str, Meta(max_length=256)] | None = None
-    thread_id: ThreadId | None = None
-    header: dict[str, str] | None = None
+    thread_id: Annotated[str, Meta(max_length=1024)] | None = None
+    header: (
+        Annotated[
+            dict[Annotated[str, Meta(min_length=1, max_length=256)], Annotated[str, Meta(max_length=2560)]],
+            Meta(max_length=100, description="Fields of the header, and what they contain"),
+        ]
+        | None
+    ) = None
     gmail_raw: Annotated[str, Meta(max_length=1024)] | None = None
     labels: LabelQuery | None = None
     email_ids: (

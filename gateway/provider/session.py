@@ -146,6 +146,10 @@ class Session(ABC):
         """Delete a message for good, not into the trash."""
         raise UnsupportedOperationError("deleting is not supported", capability=Capability.DELETE.value)
 
+    def uid(self, id: str) -> int | None:
+        """Return the UID (RFC 9051 section 2.3.1.1) that the id of a message stands for; None where there are none."""
+        return None
+
     # Many messages at once. A service that can do them in a few requests overrides these.
 
     async def search_ids(self, mailbox: str, query: SearchQuery) -> Sequence[str]:

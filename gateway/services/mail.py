@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
+
 from gateway.errors import NotFoundError, UnsupportedOperationError
 from gateway.model.account import QuotaInfo
 from gateway.model.message import (
@@ -31,7 +33,14 @@ FINAL = ("\\Trash", "\\Junk")
 
 async def list_mailboxes(session: Session, *, counters: bool) -> MailboxList:
     """Return every mailbox."""
-    return MailboxList(mailboxes=tuple(await session.mailboxes(counters=counters)))
+    return MailboxList(mailboxes=tuple(_counted(mailbox) for mailbox in await session.mailboxes(counters=counters)))
+
+
+def _counted(mailbox: Mailbox) -> Mailbox:
+    """Tell the number of messages once more where older clients look for it."""
+    if mailbox.status is None:
+        return mailbox
+    return msgspec.structs.replace(mailbox, messages=mailbox.status.messages)
 
 
 async def list_messages(session: Session, path: str, request: PageRequest) -> MessageList:
@@ -68,7 +77,8 @@ async def update(session: Session, id: str, request: MessageUpdate) -> MessageUp
 async def move(session: Session, id: str, path: str) -> MoveResult:
     """Move a message; the path may be a special use such as ``\\Trash``."""
     target = await resolve(session, path)
-    return MoveResult(path=target, id=await session.move(id, target))
+    moved = await session.move(id, target)
+    return MoveResult(path=target, id=moved, uid=None if moved is None else session.uid(moved))
 
 
 async def delete(session: Session, id: str, *, force: bool) -> DeleteResult:

@@ -25,9 +25,11 @@ def delivered(gateway_stack: GatewayStack, api: Client, alice: str) -> tuple[Let
     return made, str(api.wait_for_message(alice, made.subject)["id"])
 
 
-def test_mailboxes_have_their_special_uses(api: Client, alice: str) -> None:
+def test_mailboxes_have_their_special_uses(gateway_stack: GatewayStack, api: Client, alice: str) -> None:
     """Clients move and file by special use; Exchange announces none, and has its own names."""
     mailboxes = api.get(f"{account_path(alice)}/mailboxes", counters=True)["mailboxes"]
+    assert all(mailbox["messages"] == mailbox["status"]["messages"] for mailbox in mailboxes if "status" in mailbox)
+    assert all(("uidNext" in mailbox) == (gateway_stack.lab.name != "graph") for mailbox in mailboxes)
     uses = [box["specialUse"] for box in mailboxes if "specialUse" in box]
     assert sorted(uses) == sorted(set(uses)), "a special use belongs to one mailbox"
     assert {"\\Inbox", "\\Sent", "\\Drafts", "\\Trash", "\\Junk", "\\Archive"} <= set(uses)
@@ -134,6 +136,7 @@ def test_a_moved_message_is_found_under_its_new_id(api: Client, alice: str, deli
     moved = api.put(f"{message_path(alice, id)}/move", {"path": archive})
     assert moved["path"] == archive
     there = api.get(message_path(alice, moved["id"]))
+    assert moved.get("uid") == there.get("uid")
     assert (there["subject"], there["emailId"]) == (made.subject, email_id)
     assert api.with_subject(alice, made.subject) == []
     if moved["id"] != id:

@@ -160,6 +160,7 @@ class _Status(msgspec.Struct, frozen=True, kw_only=True):
     id: str | None = None
     messages: int | None = None
     unseen: int | None = None
+    uid_next: int | None = None
     error: str | None = None
 
     def shown(self) -> MailboxStatus:
@@ -213,6 +214,7 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True):
             no_inferiors="\\noinferiors" in self.attributes,
             special_use=use[0] if use else None,
             special_use_source=use[1] if use else None,
+            uid_next=status.uid_next,
             status=status.shown() if counters and status != _Status() else None,
         )
 
@@ -266,6 +268,7 @@ def _status_rows(reply: Reply) -> Iterator[tuple[str, _Status]]:
             id=str(id[0]) if isinstance(id, list) and id else None,
             messages=_count(numbers.get("MESSAGES")),
             unseen=_count(numbers.get("UNSEEN")),
+            uid_next=_count(numbers.get("UIDNEXT")),
         )
         yield "INBOX" if path.upper() == "INBOX" else path, status
 

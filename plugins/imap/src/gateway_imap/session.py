@@ -227,6 +227,10 @@ class ImapSession(Session):
         path, name = await self._destination(mailbox)
         return await self._placed_id(path, await self._link.write(changing.move, target, name))
 
+    def uid(self, id: str) -> int | None:
+        """See `Session.uid`."""
+        return decode_message_id(id).uid
+
     async def copy(self, id: str, mailbox: str) -> str | None:
         """See `Session.copy`."""
         target = await self._target(decode_message_id(id))
