@@ -1,4 +1,4 @@
-"""``/openapi.json``, and ``/docs`` to read it and try it. Nothing is loaded from elsewhere."""
+"""``/openapi.json`` (``/swagger.json``), and ``/docs`` to read it and try it. Nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def docs_routes(operations: Sequence[Operation], *, server_url: str = "/") -> li
         # Made when it is asked for: few processes ever are, and it takes a twentieth of the start.
         return msgspec.json.encode(openapi_document(operations, server_url=server_url))
 
-    @get("/openapi.json", include_in_schema=False)
+    # The second is where clients of the wire API look.
+    @get(["/openapi.json", "/swagger.json"], include_in_schema=False)
     async def show_document() -> ASGIApp:
         return Reply(document(), headers={"cache-control": "no-cache"})
 

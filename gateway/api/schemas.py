@@ -6,7 +6,9 @@ is absent, never null; and what has a default but is always sent is required.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -16,6 +18,8 @@ from gateway.api.validation import SAFE_INTEGER, struct_info
 from gateway.model.base import Resource
 
 Schema = dict[str, Any]
+
+_MEMBER = re.compile(r"`[a-z][a-z0-9_]*`")
 
 REFERENCE = "#/components/schemas/{name}"
 
@@ -81,6 +85,9 @@ def _parts(info: inspect.Type) -> tuple[inspect.Type, ...]:
 
 def _fit(cls: type[msgspec.Struct], schema: Schema) -> Schema:
     fitted = {**schema, "properties": dict(schema["properties"])}
+    if "description" in schema:
+        described = cleandoc(schema["description"])
+        fitted["description"] = _MEMBER.sub(lambda found: _wire_name(cls, found[0]), described)
     sent = issubclass(cls, Resource)
     omits = bool(cls.__struct_config__.omit_defaults)
     required = set(schema.get("required", ()))
@@ -100,6 +107,13 @@ def _fit(cls: type[msgspec.Struct], schema: Schema) -> Schema:
     if required:
         fitted["required"] = [name for name in fitted["properties"] if name in required]
     return fitted
+
+
+def _wire_name(cls: type[msgspec.Struct], quoted: str) -> str:
+    """Return the name of a member as clients know it; other names stay as they are."""
+    name = quoted.strip("`")
+    wire = next((field.encode_name for field in struct_info(cls).fields if field.name == name), name)
+    return f"`{wire}`"
 
 
 def _without_null(member: Schema) -> Schema:

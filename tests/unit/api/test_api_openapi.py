@@ -144,9 +144,17 @@ def test_examples_stand_beside_their_schemas() -> None:
     assert found["responses"]["200"]["content"]["application/json"]["example"]["created"] is True
 
 
-async def test_the_document_is_served_to_anybody(client: httpx.AsyncClient) -> None:
+def test_descriptions_are_markdown_with_the_names_that_clients_know() -> None:
+    """What is indented by four is code there."""
+    text = json.dumps(DOCUMENT)
+    assert re.findall(r"`[a-z]+(?:_[a-z]+)+`", text) == []
+    assert "\\n    `" not in text
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/swagger.json"])
+async def test_the_document_is_served_to_anybody(client: httpx.AsyncClient, path: str) -> None:
     del client.headers["authorization"]
-    assert (await client.get("/openapi.json")).json() == json.loads(json.dumps(DOCUMENT))
+    assert (await client.get(path)).json() == json.loads(json.dumps(DOCUMENT))
 
 
 async def test_the_reference_page_asks_nobody_else(client: httpx.AsyncClient) -> None:
