@@ -16,7 +16,7 @@ from gateway.model.account import EhloName, Indexer, IpAddress, ProxyUrl, Webhoo
 from gateway.model.base import Payload
 from gateway.model.webhook import Headers
 from gateway.provider import Clock, utc_now
-from gateway.services.account_payload import checked_address, checked_proxy
+from gateway.services.account_payload import checked_address, checked_proxy, invalid
 from gateway.services.webhooks.requests import new_secret, secret_key
 from gateway.smtp.proxies import masked_proxy
 from gateway.store.runtime_settings import RuntimeSettingsStore
@@ -162,6 +162,8 @@ class RuntimeSettingsService:
         if wire.get("proxyUrl") and wire["proxyUrl"] == masked_proxy(await self._store.get("proxyUrl") or ""):
             # It comes back as it was shown.
             del wire["proxyUrl"]
+        elif "@" in (shown := wire.get("proxyUrl") or "") and shown == masked_proxy(shown):
+            raise invalid("proxyUrl", "is given as it is shown, without user and password")
         before = await self._store.many(tuple(SINCE))
         begun = {SINCE[name]: self._clock() for name in SINCE if wire.get(name) and not before[name]}
         await self._store.save({**wire, **begun})

@@ -79,3 +79,16 @@ async def test_a_change_that_was_made_is_told_even_if_the_list_cannot_be_read_af
         server.answers[b"LIST"] = b"TAG NO [UNAVAILABLE] later\r\n"
         created = await mailboxes.create(session, "Work")
     assert msgspec.to_builtins(created) == {"path": "Work", "created": True}
+
+
+async def test_a_special_use_goes_before_a_mailbox_of_this_name(scripted: Start) -> None:
+    """One path is one place, whatever is done there."""
+    listing = (
+        b'* LIST () "/" INBOX\r\n* LIST () "/" Trash\r\n* LIST () "/" "\\\\Trash"\r\n* LIST () "/" "\\\\Foo"\r\n' + DONE
+    )
+    server = await scripted({b"LIST": listing, b"DELETE": DONE, b"UNSUBSCRIBE": DONE})
+    async with ImapProvider().open(*server.account()) as session:
+        for path in ("\\Trash", "\\Foo"):
+            await session.delete_mailbox(path)
+    deleted = [command for command in server.commands if command.startswith(b"DELETE")]
+    assert deleted == [b'DELETE "Trash"', b'DELETE "\\\\Foo"']

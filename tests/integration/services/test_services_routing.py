@@ -171,6 +171,10 @@ async def test_a_proxy_that_comes_back_as_it_was_shown_stays_as_it_is(services: 
     await services.runtime_settings.update({"proxyUrl": OTHER, "proxyEnabled": True})
     assert await services.runtime_settings.update({"proxyUrl": OTHER_SHOWN}) == ["proxyUrl"]
     assert await services.runtime_settings.get("proxyUrl") == OTHER
+    with pytest.raises(InvalidRequestError) as refused:
+        await services.runtime_settings.update({"proxyUrl": "socks5://******@elsewhere.example:1080"})
+    assert refused.value.details["fields"][0]["key"] == "proxyUrl"
+    assert await services.runtime_settings.get("proxyUrl") == OTHER
     await change(services, proxy="")
     assert (await routes(services))[1].proxy == OTHER
     assert (await services.accounts.get("ann")).proxy is None

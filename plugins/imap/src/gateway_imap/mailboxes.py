@@ -49,11 +49,12 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             NotFoundError: no mailbox has this use, nor this very name.
         """
-        if _USE_TAG.fullmatch(path) and path not in self.server_names:
+        if _USE_TAG.fullmatch(path):
             for mailbox in self.mailboxes:
                 if mailbox.special_use is not None and mailbox.special_use.lower() == path.lower():
                     return mailbox.path
-            raise NotFoundError("no mailbox has this special use")
+            if path not in self.server_names:
+                raise NotFoundError("no mailbox has this special use")
         return self.mailboxes[0].path if path.upper() == "INBOX" else path
 
     def new_name(self, path: str) -> bytes:
