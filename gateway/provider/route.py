@@ -8,12 +8,13 @@ from gateway.provider.structs import SecretStruct
 
 
 class Route(SecretStruct, frozen=True, kw_only=True):
-    """How to reach a mail server. `gateway.smtp.dial` follows it.
+    """How to reach a mail server, and what to say of oneself there. `gateway.smtp.dial` follows it.
 
     Attributes:
         proxy: URL of a proxy, with its user and password; None for none.
         local_address: IP address of this machine to connect from; None leaves it to the system.
         ehlo_name: how to greet submission servers; None for the socket's own address (RFC 5321 section 4.1.3).
+        client: what to tell IMAP servers of this client, name and value (RFC 2971); empty for nothing.
         refusal: told the IP address of a proxy, returns why it must not be connected to, or None; a
             ``Callable[[str], str | None]``.
     """
@@ -23,6 +24,7 @@ class Route(SecretStruct, frozen=True, kw_only=True):
     proxy: str | None = None
     local_address: str | None = None
     ehlo_name: str | None = None
+    client: tuple[tuple[str, str], ...] = ()
     refusal: Any = None
 
     @property

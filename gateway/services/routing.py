@@ -16,7 +16,17 @@ from gateway.settings import Egress
 from gateway.store.accounts import AccountConfig, AccountStore
 from gateway.store.outbox import OutboxMessage
 
-_SETTINGS = ("proxyEnabled", "proxyUrl", "smtpEhloName", "imapStrategy", "smtpStrategy", "localAddresses")
+# Fields of RFC 2971 section 3.3 by the settings that hold them.
+_CLIENT = {
+    "imapClientName": "name",
+    "imapClientVersion": "version",
+    "imapClientVendor": "vendor",
+    "imapClientSupportUrl": "support-url",
+}
+_SETTINGS = (
+    *("proxyEnabled", "proxyUrl", "smtpEhloName", "imapStrategy", "smtpStrategy", "localAddresses"),
+    *_CLIENT,
+)
 
 
 class RoutingService:
@@ -67,6 +77,7 @@ class RoutingService:
             proxy=proxy or None,
             local_address=_local_address(settings[strategy], settings["localAddresses"] or [], config.account),
             ehlo_name=config.smtp_ehlo_name or settings["smtpEhloName"] or None,
+            client=tuple((field, settings[name]) for name, field in _CLIENT.items() if settings[name]),
             refusal=self._refusal,
         )
 

@@ -30,6 +30,8 @@ EventNames = Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(ma
 HeaderNames = Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=256)]
 #: Which of `localAddresses` a connection comes from: the system's choice, always the same for an account, or any.
 Strategy = Literal["default", "dedicated", "random"]
+#: What IMAP servers are told of this client (RFC 2971); some let in nobody who says nothing.
+ClientText = Annotated[str, Meta(max_length=1024, pattern=r"^[ -~]*$", description="Told to IMAP servers (RFC 2971)")]
 #: Octets.
 Size = Annotated[int, Meta(ge=0, le=1_073_741_824)]
 #: Standard Webhooks, newest first; 24 to 64 octets each.
@@ -105,6 +107,10 @@ class RuntimeSettings(Payload, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     smtp_ehlo_name: EhloName | None | UnsetType = UNSET
+    imap_client_name: ClientText | None | UnsetType = UNSET
+    imap_client_version: ClientText | None | UnsetType = UNSET
+    imap_client_vendor: ClientText | None | UnsetType = UNSET
+    imap_client_support_url: ClientText | None | UnsetType = UNSET
     imap_strategy: Strategy | None | UnsetType = UNSET
     smtp_strategy: Strategy | None | UnsetType = UNSET
     local_addresses: Annotated[tuple[IpAddress, ...], Meta(max_length=1024)] | None | UnsetType = UNSET

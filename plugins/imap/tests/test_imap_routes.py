@@ -87,3 +87,15 @@ async def test_connections_come_from_the_address_that_was_asked_for(scripted: St
         with pytest.raises(ConnectError) as refused:
             await opened.mailboxes()
     assert refused.value.native_code == "EADDRNOTAVAIL"
+
+
+@pytest.mark.parametrize("offered", [True, False])
+async def test_servers_are_told_of_the_client_where_they_take_it(scripted: Start, offered: bool) -> None:
+    """RFC 2971; some servers open no mailbox for a client that says nothing of itself."""
+    capability = b"* CAPABILITY IMAP4rev1 AUTH=PLAIN" + b" ID" * offered + b"\r\nTAG OK done\r\n"
+    server = await scripted({b"CAPABILITY": capability, b"ID": b"* ID NIL\r\nTAG OK done\r\n"})
+    route = Route(client=(("name", 'Gate "way"'), ("support-url", "https://gw.example.test")))
+    async with session(server.server, "u@test", route) as opened:
+        await opened.check()
+    told = [command for command in server.commands if command.startswith(b"ID ")]
+    assert told == [b'ID ("name" "Gate \\"way\\"" "support-url" "https://gw.example.test")'] * offered

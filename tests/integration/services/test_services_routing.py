@@ -119,6 +119,15 @@ async def test_what_a_submission_asks_for_goes_before_the_account_and_that_befor
     assert (smtp.proxy, smtp.ehlo_name) == (OTHER, "gw.example.test")
 
 
+async def test_what_imap_servers_are_told_of_the_client_is_a_setting(services: Services) -> None:
+    """Nothing, where nothing was set."""
+    assert (await routes(services))[0].client == ()
+    await services.runtime_settings.update({"imapClientName": "Desk", "imapClientSupportUrl": "https://desk.example"})
+    assert (await routes(services))[0].client == (("name", "Desk"), ("support-url", "https://desk.example"))
+    with pytest.raises(InvalidRequestError):
+        await services.runtime_settings.update({"imapClientVendor": "two\r\nlines"})
+
+
 async def test_local_addresses_are_the_systems_choice_dedicated_or_random(services: Services) -> None:
     """An account that always comes from one address keeps its reputation to itself."""
     addresses = [f"127.0.0.{number}" for number in range(2, 10)]

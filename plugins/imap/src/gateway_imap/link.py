@@ -17,6 +17,7 @@ from gateway.smtp.socket_codes import TIMED_OUT
 from gateway_imap.connection import Connection
 from gateway_imap.dialing import ImapTimeouts
 from gateway_imap.errors import ExplainImap, connection_error
+from gateway_imap.wire import quoted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -125,6 +126,9 @@ class Link:
         )
         try:
             connection.log_in(login, self._user)
+            if self._route.client and connection.has("ID"):
+                fields = (quoted(text) for field in self._route.client for text in field)
+                connection.command(b"ID", b"(" + b" ".join(fields) + b")", tolerate=True)
         except Exception:
             connection.close()
             raise
