@@ -16,6 +16,7 @@ from gateway_outlook_graph import mapping
 from gateway_outlook_graph.resources import Message, Recipient
 
 Predicate = Callable[[Message], bool]
+_FIRST, _LAST = datetime(1900, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _NOT_THERE = ("seq", "uid", "modseq", "gmail_raw")
 
 
@@ -92,9 +93,9 @@ def _texts(query: SearchQuery) -> Iterator[Criterion]:
 
 
 def _times(query: SearchQuery) -> Iterator[Criterion]:
-    """Compare days, as IMAP does (RFC 9051 section 6.4.4).
+    """Compare to the second, as Graph does.
 
-    In words it is a day more on either side, as Exchange does not tell whose days it means.
+    In words it is days, and a day more on either side, as Exchange does not tell whose days it means.
     """
     more = timedelta(days=1)
     for name, word, before, since in (
@@ -102,18 +103,18 @@ def _times(query: SearchQuery) -> Iterator[Criterion]:
         ("sentDateTime", "sent", query.sent_before, query.sent_since),
     ):
         if before is not None:
-            day = _day(before)
+            told = _tellable(before)
             yield Criterion(
-                filter=f"{name} lt {_time(day)}",
-                search=f"{word}<={day + more:%Y-%m-%d}",
-                matches=_earlier(name, day, True),
+                filter=f"{name} lt {_time(told)}",
+                search=f"{word}<={told + more:%Y-%m-%d}",
+                matches=_earlier(name, before, True),
             )
         if since is not None:
-            day = _day(since)
+            told = _tellable(since)
             yield Criterion(
-                filter=f"{name} ge {_time(day)}",
-                search=f"{word}>={day - more:%Y-%m-%d}",
-                matches=_earlier(name, day, False),
+                filter=f"{name} ge {_time(told)}",
+                search=f"{word}>={told - more:%Y-%m-%d}",
+                matches=_earlier(name, since, False),
             )
 
 
@@ -185,15 +186,13 @@ def _earlier(name: str, moment: datetime, wanted: bool) -> Predicate:
     return matches
 
 
-def _day(moment: datetime) -> datetime:
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment - timedelta(
-        hours=moment.hour, minutes=moment.minute, seconds=moment.second, microseconds=moment.microsecond
-    )
+def _tellable(moment: datetime) -> datetime:
+    """Return a time that Exchange can be told, also a day before or after it: no mail is beyond these."""
+    return min(max(moment, _FIRST), _LAST).astimezone(UTC)
 
 
 def _time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.replace(tzinfo=None).isoformat()}Z"
 
 
 def _boolean(value: bool) -> str:
