@@ -147,8 +147,14 @@ FEWER: list[tuple[dict[str, Any], list[Any], int, str]] = [
     ({"body": "izz"}, ["BODY", "izz"], 1, "$search finds whole words, IMAP parts of them"),
     ({"to": "eam@one"}, ["TO", "eam@one"], 1, "$search finds whole words, IMAP parts of them"),
 ]
-#: What Graph has nothing for: the field, which is refused by its name.
-REFUSED = [{"seq": "1:3"}, {"uid": "1:3"}, {"modseq": 1}, {"gmail_raw": "is:unread"}, {"deleted": True}]
+#: What Graph has nothing for: the term, which is refused by its name, and the field.
+REFUSED = {
+    "seq": {"seq": "1:3"},
+    "uid": {"uid": "1:3"},
+    "modseq": {"modseq": 1},
+    "gmailRaw": {"gmail_raw": "is:unread"},
+    "deleted": {"deleted": True},
+}
 
 
 @pytest.fixture(scope="module")
@@ -197,11 +203,15 @@ async def test_search_over_graph_finds_whole_words(
     assert len(there - found) == fewer, reason
 
 
-@pytest.mark.parametrize("fields", REFUSED)
-async def test_what_graph_cannot_search_by_is_refused_by_its_name(session: Session, fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("term", "fields"), REFUSED.items())
+async def test_what_graph_cannot_search_by_is_refused_by_its_name(
+    session: Session, term: str, fields: dict[str, Any]
+) -> None:
     with pytest.raises(UnsupportedOperationError) as caught:
         await session.search(_MAILBOX, SearchQuery(**fields), PageRequest())
-    assert set(fields) == {caught.value.details["term"]}
+    record = caught.value.record()
+    assert (record.code, record.details["term"]) == ("UnsupportedSearchTerm", term)
+    assert term in record.message
 
 
 @pytest.fixture
@@ -240,8 +250,9 @@ async def test_a_search_that_graph_would_cut_is_made_in_parts(
 async def test_more_in_one_day_than_graph_finds_is_refused(session: Session, finds: Callable[[int], None]) -> None:
     """Of other days, they are found."""
     finds(2)
-    with pytest.raises(UnsupportedOperationError):
+    with pytest.raises(UnsupportedOperationError) as caught:
         await session.search(_MAILBOX, SearchQuery(to=ALICE), PageRequest())
+    assert caught.value.error_code == "UnsupportedSearchTerm"
     assert len(await over_graph(session, {"to": ALICE, "before": DAY[2]})) == 1
 
 
@@ -250,8 +261,17 @@ async def test_a_search_that_takes_too_many_calls_is_refused(
 ) -> None:
     finds(3)
     monkeypatch.setattr(searching, "_CALLS", 3)
-    with pytest.raises(UnsupportedOperationError):
+    with pytest.raises(UnsupportedOperationError) as caught:
         await session.search(_MAILBOX, SearchQuery(to=ALICE), PageRequest())
+    assert caught.value.error_code == "UnsupportedSearchTerm"
+
+
+async def test_more_messages_than_are_looked_at_are_refused(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "_CANDIDATES", 3)
+    monkeypatch.setattr(searching, "_QUERY", {**searching._QUERY, "$top": "3"})
+    with pytest.raises(UnsupportedOperationError) as caught:
+        await session.search(_MAILBOX, SearchQuery(answered=False), PageRequest())
+    assert caught.value.error_code == "UnsupportedSearchTerm"
 
 
 @pytest.mark.parametrize(

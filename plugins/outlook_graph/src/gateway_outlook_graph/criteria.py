@@ -17,7 +17,6 @@ from gateway_outlook_graph.resources import Message, Recipient
 
 Predicate = Callable[[Message], bool]
 _FIRST, _LAST = datetime(1900, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-_NOT_THERE = ("seq", "uid", "modseq", "gmail_raw")
 
 
 class Criterion(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,12 +39,22 @@ def criteria(query: SearchQuery) -> list[Criterion]:
     Raises:
         UnsupportedOperationError: one of them means nothing here; the text names it.
     """
-    for name in _NOT_THERE:
-        if getattr(query, name) is not None:
-            raise UnsupportedOperationError(f"Microsoft Graph cannot search by {name}", term=name)
-    if query.deleted:
-        raise UnsupportedOperationError("Microsoft Graph cannot search by deleted", term="deleted")
+    meaningless = {
+        "seq": query.seq,
+        "uid": query.uid,
+        "modseq": query.modseq,
+        "gmailRaw": query.gmail_raw,
+        "deleted": query.deleted or None,
+    }
+    for term, value in meaningless.items():
+        if value is not None:
+            raise refusal(f"Microsoft Graph cannot search by {term}", term=term)
     return [*_states(query), *_texts(query), *_times(query), *_sizes(query), *_headers(query), *_labels(query)]
+
+
+def refusal(text: str, *, term: str | None = None) -> UnsupportedOperationError:
+    """Return what a search that Graph cannot make is refused with; `term` is as the API names it."""
+    return UnsupportedOperationError(text, code="UnsupportedSearchTerm", term=term)
 
 
 def wanted_ids(query: SearchQuery) -> list[str] | None:

@@ -16,7 +16,7 @@ from gateway.model.message import SearchQuery
 from gateway.provider import MessagePage, PageRequest, slice_page
 from gateway_outlook_graph import mapping
 from gateway_outlook_graph.client import GraphClient, Request, path, read
-from gateway_outlook_graph.criteria import Criterion, criteria, wanted_ids
+from gateway_outlook_graph.criteria import Criterion, criteria, refusal, wanted_ids
 from gateway_outlook_graph.folders import Mailboxes
 from gateway_outlook_graph.following import token_of
 from gateway_outlook_graph.ids import CURSOR_KIND
@@ -86,7 +86,7 @@ class Searching:
         filters = [each.filter for each in wanted if each.filter is not None]
         if ids is None and len(filters) == len(wanted):
             filtered = {"$filter": " and ".join(filters)} if filters else {}
-            found = await self._collected(folder, {**_IDS, **filtered}, most=None)
+            found = await self._collected(folder, {**_IDS, **filtered}, bounded=False)
         else:
             candidates = await self._candidates(folder, wanted, filters, ids)
             found = [message for message in candidates if _matches(message, wanted)]
@@ -121,13 +121,11 @@ class Searching:
             else:
                 spans += _split(first, last, part)
             if (spans and calls >= _CALLS) or len(found) >= _CANDIDATES:
-                raise UnsupportedOperationError(_ONLY_A_PART)
+                raise refusal(_ONLY_A_PART)
         return list(found.values())
 
-    async def _collected(
-        self, folder: str, query: Mapping[str, str], *, most: int | None = _CANDIDATES
-    ) -> list[Message]:
-        """Read all pages of a listing without an order, of `most` messages if it is not to be any number."""
+    async def _collected(self, folder: str, query: Mapping[str, str], *, bounded: bool = True) -> list[Message]:
+        """Read all pages of a listing without an order; not more messages than are looked at if it is `bounded`."""
         found: list[Message] = []
         place = path("mailFolders", folder, "messages")
         following: Mapping[str, str] = {}
@@ -137,11 +135,13 @@ class Searching:
             except (NotFoundError, InvalidIdentifierError):
                 self._mailboxes.forget()
                 raise NotFoundError("there is no such mailbox") from None
+            except UnsupportedOperationError as error:
+                raise refusal(error.message) from error
             found += page.value
             if page.next_link is None or not page.value:
                 return found
-            if most is not None and len(found) >= most:
-                raise UnsupportedOperationError("too many messages to look at: add a term, e.g. since")
+            if bounded and len(found) >= _CANDIDATES:
+                raise refusal("too many messages to look at: add a term, e.g. since")
             following = dict([token_of(page.next_link, "$skiptoken", "$skip")])
 
 
@@ -155,7 +155,7 @@ def _split(first: date | None, last: date | None, part: Sequence[Message]) -> li
     """
     days = sorted(message.received_date_time.date() for message in part if message.received_date_time is not None)
     if not days or (first is not None and first == last):
-        raise UnsupportedOperationError(_ONLY_A_PART)
+        raise refusal(_ONLY_A_PART)
     # Whose days they are Exchange does not tell: one on the edge may be beyond it.
     day = days[len(days) // 5]
     if day == days[0]:
