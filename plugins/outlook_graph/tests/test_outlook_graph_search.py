@@ -98,3 +98,22 @@ async def test_the_first_and_the_last_times_there_are_can_be_searched_for(
         ("before", last, ["noon"]),
     ):
         assert await found(session, "Archive", SearchQuery(**more, **{f"{prefix}{term}": time})) == expected
+
+
+async def test_ids_of_messages_override_all_other_terms(outlook: World, session: Session) -> None:
+    """Also terms that Graph knows nothing of; an id that is none, or of no message there, is not found."""
+    await put(outlook, "Archive", *((letter(name), NOON) for name in ("one", "two", "three")))
+    await put(outlook, "INBOX", (letter("elsewhere"), NOON))
+    ids = {entry.subject: entry.id for entry in (await session.messages("Archive", PageRequest())).messages}
+    elsewhere = (await session.messages("INBOX", PageRequest())).messages[0].id
+    await session.delete(ids["three"])
+    wanted = (ids["one"], "not an id!", "AAMkAGI2", "", "x" * 256, ids["three"], elsewhere, ids["two"], ids["one"])
+    for query in (
+        SearchQuery(email_ids=wanted),
+        SearchQuery(email_ids=wanted, subject="something else", email_id=elsewhere, before=NOON),
+        SearchQuery(email_ids=wanted, body="nowhere", uid="1:3", gmail_raw="is:unread"),
+    ):
+        assert sorted(map(str, await found(session, "Archive", query))) == ["one", "two"]
+    assert await found(session, "Archive", SearchQuery(email_ids=())) == []
+    assert await found(session, "Archive", SearchQuery(email_id="not an id!")) == []
+    assert await found(session, "Archive", SearchQuery(email_id=ids["two"], subject="one")) == []
