@@ -319,7 +319,7 @@ async def test_mailboxes_are_found_by_their_use(session: Session) -> None:
     assert (uses["\\Sent"], uses["\\Trash"], uses["\\Archive"]) == ("Sent Items", "Deleted Items", "Archive")
     assert (await session.messages("\\Sent", PageRequest(size=1))).total > 0
     with pytest.raises(NotFoundError):
-        await session.messages("\\All", PageRequest())
+        await session.messages("\\Flagged", PageRequest())
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.model.message import SearchQuery
+from gateway.errors import NotFoundError
+from gateway.model.message import FlagUpdate, MessageUpdate, SearchQuery
 from gateway.provider import PageRequest, Session
+from gateway.services import bulk, mail
 from gateway_sandbox.testing import ALICE, BOB
 
 if TYPE_CHECKING:
@@ -35,8 +37,9 @@ def letter(subject: str, sent: datetime = NOON) -> bytes:
 
 @pytest.fixture
 async def session(outlook: World) -> AsyncIterator[Session]:
-    """Alice's mailbox, whose inbox and archive are empty."""
+    """Alice's mailbox, whose inbox, archive and trash are empty."""
     await asyncio.to_thread(outlook.as_new)
+    await asyncio.to_thread(outlook.empty, "Deleted Items")
     async with outlook.provider.open(*(await outlook.account())) as opened:
         yield opened
 
@@ -117,3 +120,101 @@ async def test_ids_of_messages_override_all_other_terms(outlook: World, session:
     assert await found(session, "Archive", SearchQuery(email_ids=())) == []
     assert await found(session, "Archive", SearchQuery(email_id="not an id!")) == []
     assert await found(session, "Archive", SearchQuery(email_id=ids["two"], subject="one")) == []
+
+
+@pytest.fixture
+async def spread(outlook: World, session: Session) -> list[str | None]:
+    """Nine messages, in turn in three mailboxes; returns the subjects of all mail, newest first."""
+    for number in range(9):
+        mailbox = ("INBOX", "Archive", "Deleted Items")[number % 3]
+        await put(outlook, mailbox, (letter(f"spread-{number}"), NOON + number * _HOUR))
+    page = await session.messages("\\All", PageRequest(size=1000))
+    assert page.total == len(page.messages)
+    return [entry.subject for entry in page.messages]
+
+
+async def test_all_mail_is_listed_newest_first_with_the_mailbox_of_each(
+    session: Session, spread: list[str | None]
+) -> None:
+    page = await session.messages("\\all", PageRequest(size=1000))
+    assert [entry.date for entry in page.messages] == sorted((entry.date for entry in page.messages), reverse=True)
+    boxes = [mailbox.path for mailbox in await session.mailboxes()]
+    assert page.total == sum([(await session.messages(path, PageRequest(size=1))).total for path in boxes])
+    places = {entry.subject: (entry.path, entry.message_special_use) for entry in page.messages}
+    assert [places[f"spread-{number}"] for number in range(3)] == [
+        ("INBOX", "\\Inbox"),
+        ("Archive", "\\Archive"),
+        ("Deleted Items", "\\Trash"),
+    ]
+
+
+async def test_pages_of_all_mail_are_those_of_a_listing(session: Session, spread: list[str | None]) -> None:
+    """Every message once, by numbers and by cursors, forth and back."""
+    count = -(-len(spread) // 4)
+    numbered = [await session.messages("\\All", PageRequest(page=page, size=4)) for page in range(count)]
+    assert [entry.subject for page in numbered for entry in page.messages] == spread
+    followed = [numbered[0]]
+    while (cursor := followed[-1].next_cursor) is not None:
+        followed.append(await session.messages("\\All", PageRequest(size=4, cursor=cursor)))
+    assert [page.messages for page in followed] == [page.messages for page in numbered]
+    assert {page.total for page in followed} == {len(spread)}
+    back = await session.messages("\\All", PageRequest(size=4, cursor=followed[2].previous_cursor))
+    assert back.messages == followed[1].messages
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"subject": "spread"},
+        {"subject": "spread", "to": "alice"},
+        {"subject": "spread", "answered": False},
+        {"subject": "spread", "since": NOON, "before": NOON + 9 * _HOUR},
+    ],
+    ids=["filtered", "in words", "looked at", "of a time"],
+)
+async def test_all_mail_is_searched(session: Session, spread: list[str | None], terms: dict[str, Any]) -> None:
+    expected = [subject for subject in spread if str(subject).startswith("spread")]
+    assert len(expected) == 9
+    assert await found(session, "\\All", SearchQuery(**terms)) == expected
+    page = await session.search("\\All", SearchQuery(**terms), PageRequest(size=3))
+    assert [entry.path for entry in page.messages] == ["Deleted Items", "Archive", "INBOX"]
+    ids = tuple(entry.id for entry in page.messages)
+    assert await found(session, "\\All", SearchQuery(email_ids=ids)) == expected[:3]
+    assert await found(session, "Archive", SearchQuery(email_ids=ids)) == expected[1:2]
+
+
+async def test_all_mail_heads_the_list_of_mailboxes_and_is_none_of_them(session: Session) -> None:
+    """What synchronizes, watches and exports goes by the session's list: it must meet each message once."""
+    shown = (await mail.list_mailboxes(session, counters=True)).mailboxes
+    assert (shown[0].path, shown[0].special_use, shown[0].no_select) == ("\\All", "\\All", True)
+    assert list(shown[1:]) == list(await session.mailboxes(counters=True))
+    assert "\\All" not in {mailbox.special_use for mailbox in shown[1:]}
+    for operation in (
+        session.changes("\\All", None),
+        session.watch("\\All"),
+        session.append("\\All", letter("nowhere")),
+        session.delete_mailbox("\\All"),
+    ):
+        with pytest.raises(NotFoundError):
+            await operation
+
+
+@pytest.mark.usefixtures("spread")
+async def test_search_that_names_no_mailbox_is_of_all_mail(session: Session) -> None:
+    query = SearchQuery(subject="spread")
+    assert (await mail.search_messages(session, None, query, PageRequest())).total == 9
+    assert (await mail.search_messages(session, "INBOX", query, PageRequest())).total == 3
+
+
+@pytest.mark.usefixtures("spread")
+async def test_what_is_found_in_all_mail_is_changed_and_deleted_into_the_trash(session: Session) -> None:
+    """Nothing of it is deleted for good, wherever it is, unless that is asked for."""
+    query = SearchQuery(subject="spread")
+    flagged = await bulk.update(session, "\\All", query, MessageUpdate(flags=FlagUpdate(add="\\Flagged")))
+    assert len(flagged.outcome.done) == 9
+    deleted = await bulk.delete(session, "\\All", query, force=False)
+    assert (deleted.deleted, len(deleted.outcome.done)) == (False, 9)
+    entries = (await session.search("\\All", query, PageRequest())).messages
+    assert [(entry.path, entry.flagged) for entry in entries] == [("Deleted Items", True)] * 9
+    assert (await bulk.delete(session, "\\All", query, force=True)).deleted
+    assert (await session.search("\\All", query, PageRequest())).total == 0
