@@ -15,6 +15,7 @@ from gateway.provider import PageRequest, Session
 from gateway_outlook_graph import searching
 from gateway_outlook_graph.resources import Message
 from gateway_sandbox import graph_listing
+from gateway_sandbox.graph_errors import too_complex
 from gateway_sandbox.testing import ALICE
 
 if TYPE_CHECKING:
@@ -282,6 +283,18 @@ async def test_more_messages_than_are_looked_at_are_refused(session: Session, mo
     monkeypatch.setattr(searching, "_QUERY", {**searching._QUERY, "$top": "3"})
     with pytest.raises(UnsupportedOperationError) as caught:
         await session.search(_MAILBOX, SearchQuery(answered=False), PageRequest())
+    assert caught.value.error_code == "UnsupportedSearchTerm"
+
+
+async def test_search_that_is_too_complex_for_the_service_is_refused(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise too_complex()
+
+    monkeypatch.setattr(graph_listing, "parse_query", refuse)
+    with pytest.raises(UnsupportedOperationError) as caught:
+        await session.search(_MAILBOX, SearchQuery(subject="Lunch"), PageRequest())
     assert caught.value.error_code == "UnsupportedSearchTerm"
 
 
