@@ -34,10 +34,9 @@ _MESSAGE = f"{_ACCOUNT}/message/{{message}}"
 MaxBytes = Annotated[int, Meta(ge=0, le=1073741824, description="Octets of each text part, at most")]
 
 
-class MessageListQuery(Payload, frozen=True, kw_only=True):
-    """Which part of which mailbox."""
+class _PageQuery(Payload, frozen=True, kw_only=True):
+    """Which part of what there is."""
 
-    path: MailboxPath
     cursor: (
         Annotated[str, Meta(max_length=LONGEST_CURSOR, description="Cursor of an earlier page; wins over `page`")]
         | None
@@ -46,10 +45,21 @@ class MessageListQuery(Payload, frozen=True, kw_only=True):
     page_size: Annotated[int, Meta(ge=1, le=1000, description="Messages on a page")] = 20
 
 
-class MessageSearchQuery(MessageListQuery, frozen=True, kw_only=True):
+class MessageListQuery(_PageQuery, frozen=True, kw_only=True):
+    """Which part of which mailbox."""
+
+    path: MailboxPath
+
+
+class MessageSearchQuery(_PageQuery, frozen=True, kw_only=True):
     """Where to search, and which part of what is found."""
 
-    path: MailboxPath = "INBOX"
+    path: (
+        Annotated[
+            MailboxPath, Meta(description="Path of a mailbox; else all mail over MS Graph, and `INBOX` elsewhere")
+        ]
+        | None
+    ) = None
     use_outlook_search: Annotated[bool, Meta(description="Of accounts over MS Graph only; others ignore it")] = False
 
 
@@ -108,7 +118,7 @@ class MoveRequest(Payload, frozen=True, kw_only=True):
     returns=MessageList,
 )
 async def list_messages(call: Call, query: MessageListQuery) -> bytes:
-    """List one page of a mailbox, newest first. The path may be a special use, e.g. `\\Sent`."""
+    """List one page of a mailbox, newest first. The path may be a special use, e.g. `\\Sent` or `\\All`."""
     cursor = query.cursor or None
     found = await call.services.listings.page(
         call.account, query.path, page=query.page, size=query.page_size, cursor=cursor
@@ -133,11 +143,12 @@ async def list_messages(call: Call, query: MessageListQuery) -> bytes:
 async def search_messages(call: Call, query: MessageSearchQuery, body: SearchRequest) -> bytes:
     """Search a mailbox; all terms have to match. Answers like a listing, newest first."""
     cursor, wanted = query.cursor or None, body.search.effective
-    found = await call.services.listings.search(
-        call.account, query.path, wanted, page=query.page, size=query.page_size, cursor=cursor
-    )
-    if found is not None:
-        return found
+    if query.path is not None:
+        found = await call.services.listings.search(
+            call.account, query.path, wanted, page=query.page, size=query.page_size, cursor=cursor
+        )
+        if found is not None:
+            return found
     arguments = operations.SearchMessages(
         path=query.path, query=wanted, page=query.page, page_size=query.page_size, cursor=cursor
     )

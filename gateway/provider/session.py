@@ -52,10 +52,13 @@ class Session(ABC):
             a connection and allow a few connections.
         deadline: until when whoever uses the session can wait, in seconds of `time.monotonic`; None when nobody said. A
             session that waits because its service asks for it ends with `RateLimitError` rather than later.
+        all_mail: what all mail of the account is shown as where it can be listed and searched at once, by the path that
+            this has; None where it cannot. It is not one of `mailboxes`, lest everything be taken in twice.
     """
 
     readers: int = 1
     deadline: float | None = None
+    all_mail: Mailbox | None = None
 
     @abstractmethod
     async def check(self) -> None:

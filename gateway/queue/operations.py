@@ -68,10 +68,13 @@ class ListMessages(Arguments, frozen=True, kw_only=True):
 
 
 class SearchMessages(Arguments, frozen=True, kw_only=True):
-    """One page of what a search finds in a mailbox; `page` counts from 0, a cursor wins over it."""
+    """One page of what a search finds in a mailbox; `page` counts from 0, a cursor wins over it.
 
-    path: str
+    Without a path it is all mail, where the provider has that, else the inbox.
+    """
+
     query: SearchQuery
+    path: str | None = None
     page: int = 0
     page_size: int = 20
     cursor: str | None = None

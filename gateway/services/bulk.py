@@ -89,7 +89,8 @@ async def _found(session: Session, path: str, query: SearchQuery) -> _Found:
 async def _trash(session: Session, path: str) -> str | None:
     """Return where to move what is deleted from a mailbox; None when that is final."""
     mailboxes = await session.mailboxes()
-    source = await resolve(session, path)
+    is_all_mail = session.all_mail is not None and path.lower() == session.all_mail.path.lower()
+    source = path if is_all_mail else await resolve(session, path)
     uses = {mailbox.path: mailbox.special_use for mailbox in mailboxes}
     if uses.get(source) in FINAL:
         return None

@@ -32,8 +32,10 @@ FINAL = ("\\Trash", "\\Junk")
 
 
 async def list_mailboxes(session: Session, *, counters: bool) -> MailboxList:
-    """Return every mailbox."""
-    return MailboxList(mailboxes=tuple(_counted(mailbox) for mailbox in await session.mailboxes(counters=counters)))
+    """Return every mailbox; first of them, where the provider has that, the one that stands for all mail."""
+    found = await session.mailboxes(counters=counters)
+    virtual = () if session.all_mail is None else (session.all_mail,)
+    return MailboxList(mailboxes=(*virtual, *map(_counted, found)))
 
 
 def _counted(mailbox: Mailbox) -> Mailbox:
@@ -48,8 +50,13 @@ async def list_messages(session: Session, path: str, request: PageRequest) -> Me
     return _page(await session.messages(path, request), request)
 
 
-async def search_messages(session: Session, path: str, query: SearchQuery, request: PageRequest) -> MessageList:
-    """Return one page of the messages of a mailbox that match, newest first."""
+async def search_messages(session: Session, path: str | None, query: SearchQuery, request: PageRequest) -> MessageList:
+    """Return one page of the messages of a mailbox that match, newest first.
+
+    Without a path it is that of all mail, where the provider has that, else the inbox.
+    """
+    if path is None:
+        path = "INBOX" if session.all_mail is None else session.all_mail.path
     return _page(await session.search(path, query, request), request)
 
 

@@ -115,6 +115,37 @@ def test_new_mail_is_told_without_being_asked_for(graph_stack: GatewayStack, api
     assert data["id"] == api.with_subject(carol, subject)[0]["id"]
 
 
+def test_all_mail_is_listed_and_searched_and_nothing_of_it_is_told_twice(
+    graph_stack: GatewayStack, api: Client, carol: str
+) -> None:
+    """It heads the list of mailboxes and is none of them: what is in it is taken in where it is."""
+    subjects = [secrets.token_hex(8) for _ in range(2)]
+    for subject in subjects:
+        deliver(graph_stack, subject)
+    ids = [api.wait_for_message(carol, subject)["id"] for subject in subjects]
+    wait_for(api, carol, 2)
+    api.put(f"{message_path(carol, ids[0])}/move", {"path": "Archive"})
+    virtual, *mailboxes = api.get(f"{account_path(carol)}/mailboxes")["mailboxes"]
+    assert (virtual["path"], virtual["specialUse"], virtual["noSelect"]) == ("\\All", "\\All", True)
+    assert mailboxes[0]["path"] == "INBOX"
+    listed = api.messages(carol, "\\All", pageSize=1000)
+    assert listed["total"] == sum(api.messages(carol, box["path"])["total"] for box in mailboxes)
+    places = {entry["id"]: entry["path"] for entry in listed["messages"]}
+    assert [places[id] for id in ids] == ["Archive", "INBOX"]
+    for query, expected in (({}, ids), ({"path": "\\All"}, ids), ({"path": "INBOX"}, ids[1:])):
+        found = api.call("POST", f"{account_path(carol)}/search", {"search": {"unseen": True}}, pageSize=1000, **query)
+        assert {entry["id"] for entry in found["messages"]} & set(ids) == set(expected)
+    wait_for(api, carol, 4)
+    api.call("DELETE", message_path(carol, ids[0]), None, force=True)
+    assert sorted((name, path) for name, path, _ in wait_for(api, carol, 5)) == [
+        ("messageDeleted", "Archive"),
+        ("messageDeleted", "INBOX"),
+        ("messageNew", "Archive"),
+        ("messageNew", "INBOX"),
+        ("messageNew", "INBOX"),
+    ]
+
+
 def test_life_of_a_message_is_told_as_over_imap(graph_stack: GatewayStack, api: Client, carol: str) -> None:
     """Flags and labels with what was added and deleted; a move as a deletion and an arrival of the same id."""
     subject = secrets.token_hex(8)

@@ -15,6 +15,7 @@ from gateway.provider import PageRequest, Session
 from gateway_outlook_graph import searching
 from gateway_outlook_graph.resources import Message
 from gateway_sandbox import graph_listing
+from gateway_sandbox.graph_errors import too_complex
 from gateway_sandbox.testing import ALICE
 
 if TYPE_CHECKING:
@@ -130,6 +131,11 @@ SAME: list[tuple[dict[str, Any], list[Any]]] = [
     ({"header": {"X-Kind": ""}}, ["HEADER", "X-Kind", ""]),
     ({"header": {"Subject": "lunch"}}, ["HEADER", "Subject", "lunch"]),
     ({"header": {"Message-ID": "<parity-3@x.test>"}}, ["HEADER", "Message-ID", "<parity-3@x.test>"]),
+    ({"header": {"Message-ID": "parity-3@x.test"}}, ["HEADER", "Message-ID", "parity-3@x.test"]),
+    ({"header": {"message-id": "PARITY-3"}}, ["HEADER", "Message-ID", "parity-3"]),
+    ({"header": {"Message-ID": "@x.test"}}, ["HEADER", "Message-ID", "@x.test"]),
+    ({"header": {"Message-ID": "parity-3@x.test"}, "to": ALICE}, ["HEADER", "Message-ID", "parity-3", "TO", ALICE]),
+    ({"header": {"Message-ID": "nowhere"}}, ["HEADER", "Message-ID", "nowhere"]),
     ({"subject": "Lunch", "from_": "ben"}, ["SUBJECT", "Lunch", "FROM", "ben"]),
     ({"subject": "Invoice", "seen": False}, ["SUBJECT", "Invoice", "UNSEEN"]),
     ({"subject": "Lunch", "since": DAY[5], "flagged": True}, ["SUBJECT", "Lunch", "SINCE", DAY[5].date(), "FLAGGED"]),
@@ -146,9 +152,21 @@ SAME: list[tuple[dict[str, Any], list[Any]]] = [
 FEWER: list[tuple[dict[str, Any], list[Any], int, str]] = [
     ({"body": "izz"}, ["BODY", "izz"], 1, "$search finds whole words, IMAP parts of them"),
     ({"to": "eam@one"}, ["TO", "eam@one"], 1, "$search finds whole words, IMAP parts of them"),
+    (
+        {"header": {"Message-ID": "3@x.test"}},
+        ["HEADER", "Message-ID", "3@x.test"],
+        1,
+        "what may be a whole Message-ID is compared as one",
+    ),
 ]
-#: What Graph has nothing for: the field, which is refused by its name.
-REFUSED = [{"seq": "1:3"}, {"uid": "1:3"}, {"modseq": 1}, {"gmail_raw": "is:unread"}, {"deleted": True}]
+#: What Graph has nothing for: the term, which is refused by its name, and the field.
+REFUSED = {
+    "seq": {"seq": "1:3"},
+    "uid": {"uid": "1:3"},
+    "modseq": {"modseq": 1},
+    "gmailRaw": {"gmail_raw": "is:unread"},
+    "deleted": {"deleted": True},
+}
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +207,7 @@ async def test_search_finds_the_same_as_over_imap(
 
 
 @pytest.mark.parametrize(("fields", "criteria", "fewer", "reason"), FEWER)
-async def test_search_over_graph_finds_whole_words(
+async def test_search_over_graph_finds_what_is_whole(
     filled: World, session: Session, fields: dict[str, Any], criteria: list[Any], fewer: int, reason: str
 ) -> None:
     found, there = await over_graph(session, fields), await asyncio.to_thread(over_imap, filled, criteria)
@@ -197,11 +215,15 @@ async def test_search_over_graph_finds_whole_words(
     assert len(there - found) == fewer, reason
 
 
-@pytest.mark.parametrize("fields", REFUSED)
-async def test_what_graph_cannot_search_by_is_refused_by_its_name(session: Session, fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("term", "fields"), REFUSED.items())
+async def test_what_graph_cannot_search_by_is_refused_by_its_name(
+    session: Session, term: str, fields: dict[str, Any]
+) -> None:
     with pytest.raises(UnsupportedOperationError) as caught:
         await session.search(_MAILBOX, SearchQuery(**fields), PageRequest())
-    assert set(fields) == {caught.value.details["term"]}
+    record = caught.value.record()
+    assert (record.code, record.details["term"]) == ("UnsupportedSearchTerm", term)
+    assert term in record.message
 
 
 @pytest.fixture
@@ -240,8 +262,9 @@ async def test_a_search_that_graph_would_cut_is_made_in_parts(
 async def test_more_in_one_day_than_graph_finds_is_refused(session: Session, finds: Callable[[int], None]) -> None:
     """Of other days, they are found."""
     finds(2)
-    with pytest.raises(UnsupportedOperationError):
+    with pytest.raises(UnsupportedOperationError) as caught:
         await session.search(_MAILBOX, SearchQuery(to=ALICE), PageRequest())
+    assert caught.value.error_code == "UnsupportedSearchTerm"
     assert len(await over_graph(session, {"to": ALICE, "before": DAY[2]})) == 1
 
 
@@ -250,8 +273,29 @@ async def test_a_search_that_takes_too_many_calls_is_refused(
 ) -> None:
     finds(3)
     monkeypatch.setattr(searching, "_CALLS", 3)
-    with pytest.raises(UnsupportedOperationError):
+    with pytest.raises(UnsupportedOperationError) as caught:
         await session.search(_MAILBOX, SearchQuery(to=ALICE), PageRequest())
+    assert caught.value.error_code == "UnsupportedSearchTerm"
+
+
+async def test_more_messages_than_are_looked_at_are_refused(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "_CANDIDATES", 3)
+    monkeypatch.setattr(searching, "_QUERY", {**searching._QUERY, "$top": "3"})
+    with pytest.raises(UnsupportedOperationError) as caught:
+        await session.search(_MAILBOX, SearchQuery(answered=False), PageRequest())
+    assert caught.value.error_code == "UnsupportedSearchTerm"
+
+
+async def test_search_that_is_too_complex_for_the_service_is_refused(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise too_complex()
+
+    monkeypatch.setattr(graph_listing, "parse_query", refuse)
+    with pytest.raises(UnsupportedOperationError) as caught:
+        await session.search(_MAILBOX, SearchQuery(subject="Lunch"), PageRequest())
+    assert caught.value.error_code == "UnsupportedSearchTerm"
 
 
 @pytest.mark.parametrize(

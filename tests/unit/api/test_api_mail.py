@@ -74,7 +74,7 @@ pytestmark = pytest.mark.anyio
             "search",
             {"search": {}},
             "messages.search",
-            operations.SearchMessages(path="INBOX", query=SearchQuery()),
+            operations.SearchMessages(query=SearchQuery()),
         ),
         ("GET", "message/m", None, "messages.get", operations.GetMessage(message="m")),
         (

@@ -5,6 +5,7 @@ https://learn.microsoft.com/graph/filter-query-parameter, https://learn.microsof
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -13,10 +14,12 @@ import msgspec
 from gateway.errors import UnsupportedOperationError
 from gateway.model.message import SearchQuery
 from gateway_outlook_graph import mapping
+from gateway_outlook_graph.ids import may_be_id
 from gateway_outlook_graph.resources import Message, Recipient
 
 Predicate = Callable[[Message], bool]
-_NOT_THERE = ("seq", "uid", "modseq", "gmail_raw")
+_FIRST, _LAST = datetime(1900, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+_BARE_ID = re.compile(r"[^<>@\s]+@[^<>@\s]+")
 
 
 class Criterion(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,24 +37,37 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def criteria(query: SearchQuery) -> list[Criterion]:
-    """Return the conditions of a search, without those for ids (`wanted_ids`).
+    """Return the conditions of a search, without those for ids (`wanted_ids`), beside a list of which there are none.
 
     Raises:
         UnsupportedOperationError: one of them means nothing here; the text names it.
     """
-    for name in _NOT_THERE:
-        if getattr(query, name) is not None:
-            raise UnsupportedOperationError(f"Microsoft Graph cannot search by {name}", term=name)
-    if query.deleted:
-        raise UnsupportedOperationError("Microsoft Graph cannot search by deleted", term="deleted")
+    if query.email_ids is not None:
+        return []
+    meaningless = {
+        "seq": query.seq,
+        "uid": query.uid,
+        "modseq": query.modseq,
+        "gmailRaw": query.gmail_raw,
+        "deleted": query.deleted or None,
+    }
+    for term, value in meaningless.items():
+        if value is not None:
+            raise refusal(f"Microsoft Graph cannot search by {term}", term=term)
     return [*_states(query), *_texts(query), *_times(query), *_sizes(query), *_headers(query), *_labels(query)]
 
 
+def refusal(text: str, *, term: str | None = None) -> UnsupportedOperationError:
+    """Return what a search that Graph cannot make is refused with; `term` is as the API names it."""
+    return UnsupportedOperationError(text, code="UnsupportedSearchTerm", term=term)
+
+
 def wanted_ids(query: SearchQuery) -> list[str] | None:
-    """Return the ids that a search is limited to, None when it is not."""
-    if query.email_ids is None:
-        return None if query.email_id is None else [query.email_id]
-    return [id for id in query.email_ids if query.email_id in (None, id)]
+    """Return the ids that a search is limited to, without those that cannot be any; None when it is not limited."""
+    ids = query.email_ids
+    if ids is None and query.email_id is not None:
+        ids = (query.email_id,)
+    return None if ids is None else [id for id in dict.fromkeys(ids) if may_be_id(id)]
 
 
 def _states(query: SearchQuery) -> Iterator[Criterion]:
@@ -92,9 +108,9 @@ def _texts(query: SearchQuery) -> Iterator[Criterion]:
 
 
 def _times(query: SearchQuery) -> Iterator[Criterion]:
-    """Compare days, as IMAP does (RFC 9051 section 6.4.4).
+    """Compare to the second, as Graph does.
 
-    In words it is a day more on either side, as Exchange does not tell whose days it means.
+    In words it is days, and a day more on either side, as Exchange does not tell whose days it means.
     """
     more = timedelta(days=1)
     for name, word, before, since in (
@@ -102,18 +118,18 @@ def _times(query: SearchQuery) -> Iterator[Criterion]:
         ("sentDateTime", "sent", query.sent_before, query.sent_since),
     ):
         if before is not None:
-            day = _day(before)
+            told = _tellable(before)
             yield Criterion(
-                filter=f"{name} lt {_time(day)}",
-                search=f"{word}<={day + more:%Y-%m-%d}",
-                matches=_earlier(name, day, True),
+                filter=f"{name} lt {_time(told)}",
+                search=f"{word}<={told + more:%Y-%m-%d}",
+                matches=_earlier(name, before, True),
             )
         if since is not None:
-            day = _day(since)
+            told = _tellable(since)
             yield Criterion(
-                filter=f"{name} ge {_time(day)}",
-                search=f"{word}>={day - more:%Y-%m-%d}",
-                matches=_earlier(name, day, False),
+                filter=f"{name} ge {_time(told)}",
+                search=f"{word}>={told - more:%Y-%m-%d}",
+                matches=_earlier(name, since, False),
             )
 
 
@@ -126,8 +142,10 @@ def _sizes(query: SearchQuery) -> Iterator[Criterion]:
 
 def _headers(query: SearchQuery) -> Iterator[Criterion]:
     for name, value in (query.header or {}).items():
-        if name.lower() == "message-id" and value:
-            yield Criterion(filter=f"internetMessageId eq {_literal(value)}", matches=_message_id(value))
+        if name.lower() == "message-id" and (whole := _message_id(value)) is not None:
+            yield Criterion(filter=f"internetMessageId eq {_literal(whole)}", matches=_in_message_id(whole))
+        elif name.lower() == "message-id" and value:
+            yield Criterion(matches=_in_message_id(value))
         else:
             yield Criterion(matches=_header(name.lower(), value.casefold()))
 
@@ -149,8 +167,20 @@ def _labelled(label: str, wanted: bool) -> Predicate:
     return lambda message: (label in (message.categories or ())) is wanted
 
 
-def _message_id(value: str) -> Predicate:
-    return lambda message: message.internet_message_id == value
+def _message_id(value: str) -> str | None:
+    """Return a Message-ID that is told as a whole, with or without its angle brackets; None when it is a part of one.
+
+    Microsoft does not say that Graph filters by parts of it.
+    """
+    value = value.strip()
+    if value.startswith("<") and value.endswith(">"):
+        return value
+    return f"<{value}>" if _BARE_ID.fullmatch(value) else None
+
+
+def _in_message_id(value: str) -> Predicate:
+    wanted = value.casefold()
+    return lambda message: wanted in (message.internet_message_id or "").casefold()
 
 
 def _header(name: str, value: str) -> Predicate:
@@ -185,15 +215,13 @@ def _earlier(name: str, moment: datetime, wanted: bool) -> Predicate:
     return matches
 
 
-def _day(moment: datetime) -> datetime:
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment - timedelta(
-        hours=moment.hour, minutes=moment.minute, seconds=moment.second, microseconds=moment.microsecond
-    )
+def _tellable(moment: datetime) -> datetime:
+    """Return a time that Exchange can be told, also a day before or after it: no mail is beyond these."""
+    return min(max(moment, _FIRST), _LAST).astimezone(UTC)
 
 
 def _time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.replace(tzinfo=None).isoformat()}Z"
 
 
 def _boolean(value: bool) -> str:

@@ -6,7 +6,7 @@ inbox is ``INBOX`` whatever it is called.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple, get_args
 
@@ -98,14 +98,21 @@ class Mailboxes:
 
     async def place(self, folder: str | None) -> Place:
         """Return what is known of a folder; nothing when it is not listed."""
-        if folder is None:
-            return Place()
+        return (await self.places({folder}))[folder]
+
+    async def places(self, folders: Collection[str | None]) -> dict[str | None, Place]:
+        """Return likewise what is known of each of some folders."""
+        named = {folder for folder in folders if folder is not None}
+        found: dict[str | None, Place] = dict.fromkeys(folders, Place())
+        if not named:
+            return found
         tree = await self._current()
-        if folder not in tree.paths:
+        if not named <= tree.paths.keys():
             tree = await self._read()
-        if (path := tree.paths.get(folder)) is None:
-            return Place()
-        return Place(path=path, use=self._use(path, folder, await self._uses()))
+        for folder in named & tree.paths.keys():
+            path = tree.paths[folder]
+            found[folder] = Place(path=path, use=self._use(path, folder, await self._uses()))
+        return found
 
     def forget(self) -> None:
         """Read the folders anew at the next use: something about them was not as expected."""

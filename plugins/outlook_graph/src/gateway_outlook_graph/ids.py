@@ -67,13 +67,18 @@ class FoldersState(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return _encode(msgspec.msgpack.encode(self))
 
 
+def may_be_id(id: str) -> bool:
+    """Tell whether an id may be one of Graph's."""
+    return _ID.fullmatch(id) is not None
+
+
 def checked_id(id: str) -> str:
     """Return an id that may be one of Graph's.
 
     Raises:
         InvalidIdentifierError: it cannot be.
     """
-    if not _ID.fullmatch(id):
+    if not may_be_id(id):
         raise InvalidIdentifierError("not an id of a message")
     return id
 

@@ -1,4 +1,4 @@
-"""Listings of one mailbox, newest first.
+"""Listings of one mailbox, or of all mail, newest first.
 
 A place in a listing (`mapping.place`) is a second, and within it an order of our own, because Graph's is not promised.
 So what Graph answers is read to the end of a second before it is cut.
@@ -7,17 +7,20 @@ So what Graph answers is read to the end of a second before it is cut.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from gateway.errors import InvalidIdentifierError, NotFoundError
 from gateway.provider import Listed, MessagePage, PageRequest, Place, cursors, numbered_place, read_cursor
 from gateway_outlook_graph import mapping
-from gateway_outlook_graph.client import GraphClient, path
+from gateway_outlook_graph.client import GraphClient
 from gateway_outlook_graph.folders import Mailboxes
+from gateway_outlook_graph.following import token_of
 from gateway_outlook_graph.ids import CURSOR_KIND
 from gateway_outlook_graph.mapping import first_place, place_second, second
 from gateway_outlook_graph.resources import EXPAND_ATTACHMENTS, EXPAND_VERB, SHOWN, Message, Messages
+from gateway_outlook_graph.scope import Scope, entries, scope_of
 
 _QUERY = {"$select": ",".join(SHOWN), "$expand": f"{EXPAND_VERB},{EXPAND_ATTACHMENTS}", "$count": "true"}
 _AT = {"$select": "id,receivedDateTime", "$top": "1", "$count": "true", "$orderby": "receivedDateTime desc"}
@@ -61,13 +64,12 @@ class Listing:
             place = numbered_place(request.page, request.size)
         else:
             place = read_cursor(CURSOR_KIND, request.cursor, str)
-        folder = await self._mailboxes.folder(mailbox)
+        scope = await scope_of(self._mailboxes, mailbox)
         try:
-            total, first, shown = await self._found(folder, place, request.size, filter)
+            total, first, shown = await self._found(scope, place, request.size, filter)
         except (NotFoundError, InvalidIdentifierError):
             self._mailboxes.forget()
             raise NotFoundError("there is no such mailbox") from None
-        where = await self._mailboxes.place(folder)
         ends = (mapping.place(shown[0]), mapping.place(shown[-1])) if shown else (None, None)
         following, preceding = cursors(
             CURSOR_KIND, place, request.size, Listed(total, min(first, total), len(shown), *ends)
@@ -75,40 +77,40 @@ class Listing:
         return MessagePage(
             total=total,
             page=place.page,
-            messages=tuple(mapping.entry(message, *where) for message in shown),
+            messages=await entries(self._mailboxes, shown),
             next_cursor=following,
             previous_cursor=preceding,
         )
 
-    async def _found(self, folder: str, place: Place, size: int, filter: str | None) -> _Found:
+    async def _found(self, scope: Scope, place: Place, size: int, filter: str | None) -> _Found:
         if place.below is None and place.above is None:
-            return await self._numbered(folder, place.first, size, filter)
+            return await self._numbered(scope, place.first, size, filter)
         is_newer = place.below is None
         edge = str(place.above if is_newer else place.below)
         side, (total, _) = await asyncio.gather(
-            self._side(folder, size, filter, edge=edge, newer=is_newer), self._at(folder, 0, filter)
+            self._side(scope, size, filter, edge=edge, newer=is_newer), self._at(scope, 0, filter)
         )
         if is_newer:
             return _Found(total, max(0, side.number - len(side.nearest)), side.nearest[::-1])
         return _Found(total, max(0, total - side.number), side.nearest)
 
-    async def _numbered(self, folder: str, first: int, size: int, filter: str | None) -> _Found:
+    async def _numbered(self, scope: Scope, first: int, size: int, filter: str | None) -> _Found:
         """Return a page by the number of messages above it."""
         if first == 0:
-            side = await self._side(folder, size, filter)
+            side = await self._side(scope, size, filter)
             return _Found(side.number, 0, side.nearest)
-        total, before = await self._at(folder, first - 1, filter)
+        total, before = await self._at(scope, first - 1, filter)
         if before is None:
             return _Found(total, first, [])
         # The page begins in this second or after it: what lies above that is the same in every order.
         end = second(before) + 1
-        newer, _ = await self._at(folder, 0, _both(f"receivedDateTime ge {_time(end)}", filter))
+        newer, _ = await self._at(scope, 0, _both(f"receivedDateTime ge {_time(end)}", filter))
         above = max(0, first - newer)
-        side = await self._side(folder, above + size, filter, edge=first_place(end))
+        side = await self._side(scope, above + size, filter, edge=first_place(end))
         return _Found(total, first, side.nearest[above:])
 
     async def _side(
-        self, folder: str, size: int, filter: str | None, *, edge: str | None = None, newer: bool = False
+        self, scope: Scope, size: int, filter: str | None, *, edge: str | None = None, newer: bool = False
     ) -> _Side:
         """Return up to so many messages below a place, or above it (`newer`), and count those there are."""
         query = {**_QUERY, "$orderby": "receivedDateTime asc" if newer else "receivedDateTime desc"}
@@ -120,20 +122,22 @@ class Listing:
             query["$filter"] = _both(_ALWAYS, filter)
         query["$top"] = str(min(size + _SPARE, _MOST))
         read: list[Message] = []
+        following: Mapping[str, str] = {}
         while True:
-            more = {"$skip": str(len(read))} if read else {}
-            page = await self._client.get(Messages, path("mailFolders", folder, "messages"), {**query, **more})
+            page = await self._client.get(Messages, scope.messages, {**query, **following})
             read += page.value
             beyond = sorted((one for one in read if _is_beyond(one, edge, newer)), key=mapping.place, reverse=not newer)
             is_whole = len(beyond) > size and second(beyond[size - 1]) != second(read[-1])
             if is_whole or page.next_link is None or not page.value:
                 count = page.count if page.count is not None else len(read)
                 return _Side(beyond[:size], count - (len(read) - len(beyond)))
+            # Among all mail, Graph skips over more than messages.
+            following = dict([token_of(page.next_link, "$skiptoken", "$skip")])
 
-    async def _at(self, folder: str, number: int, filter: str | None) -> tuple[int, Message | None]:
+    async def _at(self, scope: Scope, number: int, filter: str | None) -> tuple[int, Message | None]:
         """Return how many messages there are, and the one with so many above it."""
         query = {**_AT, "$skip": str(number), **({} if filter is None else {"$filter": _both(_ALWAYS, filter)})}
-        page = await self._client.get(Messages, path("mailFolders", folder, "messages"), query)
+        page = await self._client.get(Messages, scope.messages, query)
         return page.count or 0, next(iter(page.value), None)
 
 

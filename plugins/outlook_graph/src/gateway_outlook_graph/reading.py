@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 
-from gateway.errors import GatewayError, NotFoundError, UnsupportedOperationError
+from gateway.errors import GatewayError, InvalidIdentifierError, NotFoundError, UnsupportedOperationError
 from gateway.model.message import EncodedSize, MessageDetail, MessageText, TextType
 from gateway.provider import AttachmentStream
 from gateway_outlook_graph import mapping
@@ -61,7 +61,7 @@ class Reading:
         return await self._client.get(Message, path("messages", checked_id(id)), _STATE)
 
     async def several(self, ids: Sequence[str], priority: Priority) -> list[Message]:
-        """Return messages by their ids, without those that are gone."""
+        """Return messages by their ids, without those that are gone, and ids that are none of this mailbox."""
         return _there(await self._each(ids, _FULL, priority))
 
     async def states(self, ids: Sequence[str], priority: Priority) -> list[Message | GatewayError]:
@@ -140,7 +140,7 @@ def _there(answers: Sequence[Message | GatewayError]) -> list[Message]:
     for answer in answers:
         if isinstance(answer, Message):
             found.append(answer)
-        elif not isinstance(answer, NotFoundError):
+        elif not isinstance(answer, NotFoundError | InvalidIdentifierError):
             raise answer
     return found
 

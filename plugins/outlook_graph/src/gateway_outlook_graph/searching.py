@@ -1,4 +1,4 @@
-"""Searches of one mailbox.
+"""Searches of one mailbox, or of all mail.
 
 The plan: ids that are named are fetched; what Graph can filter and sort by itself is a listing with a filter; where
 words have to be searched for, or something only shows in the message, candidates are collected and looked at here.
@@ -15,8 +15,8 @@ from gateway.errors import InvalidIdentifierError, NotFoundError, UnsupportedOpe
 from gateway.model.message import SearchQuery
 from gateway.provider import MessagePage, PageRequest, slice_page
 from gateway_outlook_graph import mapping
-from gateway_outlook_graph.client import GraphClient, Request, path, read
-from gateway_outlook_graph.criteria import Criterion, criteria, wanted_ids
+from gateway_outlook_graph.client import GraphClient, Request, read
+from gateway_outlook_graph.criteria import Criterion, criteria, refusal, wanted_ids
 from gateway_outlook_graph.folders import Mailboxes
 from gateway_outlook_graph.following import token_of
 from gateway_outlook_graph.ids import CURSOR_KIND
@@ -24,6 +24,7 @@ from gateway_outlook_graph.listing import Listing
 from gateway_outlook_graph.priority import Priority
 from gateway_outlook_graph.reading import Reading
 from gateway_outlook_graph.resources import EXPAND_ATTACHMENTS, EXPAND_VERB, SHOWN, Message, Messages
+from gateway_outlook_graph.scope import Scope, entries, scope_of
 
 _PAGE = 200
 #: Messages that are looked at here at most.
@@ -58,7 +59,7 @@ class Searching:
         Raises:
             UnsupportedOperationError: a term that means nothing here, or too many messages to look at.
         """
-        folder = await self._mailboxes.folder(mailbox)
+        scope = await scope_of(self._mailboxes, mailbox)
         wanted, ids = criteria(query), wanted_ids(query)
         filters = [each.filter for each in wanted if each.filter is not None]
         if ids is None and len(filters) == len(wanted):
@@ -67,45 +68,44 @@ class Searching:
             except UnsupportedOperationError:
                 # Graph filters it, but not in this order.
                 pass
-        candidates = await self._candidates(folder, wanted, filters, ids)
+        candidates = await self._candidates(scope, wanted, filters, ids)
         found = mapping.newest_first(one for one in candidates if _matches(one, wanted))
         part = slice_page(CURSOR_KIND, request, [mapping.place(message) for message in found])
-        place = await self._mailboxes.place(folder)
         return MessagePage(
             total=len(found),
             page=part.page,
-            messages=tuple(mapping.entry(message, *place) for message in found[part.messages]),
+            messages=await entries(self._mailboxes, found[part.messages]),
             next_cursor=part.next_cursor,
             previous_cursor=part.previous_cursor,
         )
 
     async def ids(self, mailbox: str, query: SearchQuery) -> list[str]:
         """Return the id of every message that matches, newest first; see `page`."""
-        folder = await self._mailboxes.folder(mailbox)
+        scope = await scope_of(self._mailboxes, mailbox)
         wanted, ids = criteria(query), wanted_ids(query)
         filters = [each.filter for each in wanted if each.filter is not None]
         if ids is None and len(filters) == len(wanted):
             filtered = {"$filter": " and ".join(filters)} if filters else {}
-            found = await self._collected(folder, {**_IDS, **filtered}, most=None)
+            found = await self._collected(scope, {**_IDS, **filtered}, bounded=False)
         else:
-            candidates = await self._candidates(folder, wanted, filters, ids)
+            candidates = await self._candidates(scope, wanted, filters, ids)
             found = [message for message in candidates if _matches(message, wanted)]
         return [message.id for message in mapping.newest_first(found)]
 
     async def _candidates(
-        self, folder: str, wanted: Sequence[Criterion], filters: Sequence[str], ids: Sequence[str] | None
+        self, scope: Scope, wanted: Sequence[Criterion], filters: Sequence[str], ids: Sequence[str] | None
     ) -> list[Message]:
         if ids is not None and all(each.matches is not None for each in wanted):
             found = await self._reading.several(ids, Priority.INTERACTIVE)
-            return [message for message in found if message.parent_folder_id == folder]
+            return [message for message in found if scope.holds(message)]
         if any(each.search is not None and each.filter is None for each in wanted):
             searches = [each.search for each in wanted if each.search is not None]
             phrase = " AND ".join(searches).replace("\\", "\\\\").replace('"', '\\"')
-            found = await self._searched(folder, phrase)
+            found = await self._searched(scope, phrase)
             return [message for message in found if ids is None or message.id in ids]
-        return await self._collected(folder, {**_QUERY, **({"$filter": " and ".join(filters)} if filters else {})})
+        return await self._collected(scope, {**_QUERY, **({"$filter": " and ".join(filters)} if filters else {})})
 
-    async def _searched(self, folder: str, phrase: str) -> list[Message]:
+    async def _searched(self, scope: Scope, phrase: str) -> list[Message]:
         """Return what Graph finds, from as many spans of days as it takes for each to be found whole."""
         found: dict[str, Message] = {}
         spans: list[_Span] = [(None, None)]
@@ -114,34 +114,35 @@ class Searching:
             first, last = spans.pop()
             since = f" AND received>={first:%Y-%m-%d}" if first is not None else ""
             until = f" AND received<={last:%Y-%m-%d}" if last is not None else ""
-            part = await self._collected(folder, {**_QUERY, "$search": f'"{phrase}{since}{until}"'})
+            part = await self._collected(scope, {**_QUERY, "$search": f'"{phrase}{since}{until}"'})
             calls += len(part) // _PAGE + 1
             if len(part) < _SEARCHED:
                 found |= {message.id: message for message in part}
             else:
                 spans += _split(first, last, part)
             if (spans and calls >= _CALLS) or len(found) >= _CANDIDATES:
-                raise UnsupportedOperationError(_ONLY_A_PART)
+                raise refusal(_ONLY_A_PART)
         return list(found.values())
 
-    async def _collected(
-        self, folder: str, query: Mapping[str, str], *, most: int | None = _CANDIDATES
-    ) -> list[Message]:
-        """Read all pages of a listing without an order, of `most` messages if it is not to be any number."""
+    async def _collected(self, scope: Scope, query: Mapping[str, str], *, bounded: bool = True) -> list[Message]:
+        """Read all pages of a listing without an order; not more messages than are looked at if it is `bounded`."""
         found: list[Message] = []
-        place = path("mailFolders", folder, "messages")
         following: Mapping[str, str] = {}
         while True:
             try:
-                page = read(await self._client.call(Request(path=place, query={**query, **following})), Messages)
+                page = read(
+                    await self._client.call(Request(path=scope.messages, query={**query, **following})), Messages
+                )
             except (NotFoundError, InvalidIdentifierError):
                 self._mailboxes.forget()
                 raise NotFoundError("there is no such mailbox") from None
+            except UnsupportedOperationError as error:
+                raise refusal(error.message) from error
             found += page.value
             if page.next_link is None or not page.value:
                 return found
-            if most is not None and len(found) >= most:
-                raise UnsupportedOperationError("too many messages to look at: add a term, e.g. since")
+            if bounded and len(found) >= _CANDIDATES:
+                raise refusal("too many messages to look at: add a term, e.g. since")
             following = dict([token_of(page.next_link, "$skiptoken", "$skip")])
 
 
@@ -155,7 +156,7 @@ def _split(first: date | None, last: date | None, part: Sequence[Message]) -> li
     """
     days = sorted(message.received_date_time.date() for message in part if message.received_date_time is not None)
     if not days or (first is not None and first == last):
-        raise UnsupportedOperationError(_ONLY_A_PART)
+        raise refusal(_ONLY_A_PART)
     # Whose days they are Exchange does not tell: one on the edge may be beyond it.
     day = days[len(days) // 5]
     if day == days[0]:

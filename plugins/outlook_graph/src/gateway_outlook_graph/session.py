@@ -44,6 +44,7 @@ from gateway_outlook_graph.many import Many
 from gateway_outlook_graph.pushing import GraphPush
 from gateway_outlook_graph.reading import Reading
 from gateway_outlook_graph.resources import Folder
+from gateway_outlook_graph.scope import ALL_MAIL
 from gateway_outlook_graph.searching import Searching
 from gateway_outlook_graph.storing import Storing
 from gateway_outlook_graph.submitting import Submitting
@@ -57,6 +58,7 @@ class GraphSession(Session):
 
     # A session costs nothing by itself, and Exchange takes four calls of a mailbox at once.
     readers: int = 4
+    all_mail: Mailbox | None = ALL_MAIL
 
     def __init__(
         self, client: GraphClient, account: Account, clock: Callable[[], float], now: Clock, *, foreign: bool
