@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
+from gateway.mime.safe_html import QUOTE_CLASSES
+
 __all__ = ["folded"]
 
 # As the cleaner writes them: names in lower case, values in double quotes.
 _TAG = re.compile(r'<(/?)([a-z][a-z0-9]*)((?:"[^"]*"|[^">])*)>')
 _VOID = {"br", "hr", "img", "wbr", "col"}
-#: What the large mail programs put around the message that is answered.
-_QUOTE = re.compile(r'(?:class="[^"]*\b(?:gmail_quote|yahoo_quoted|protonmail_quote|moz-cite-prefix)\b|type="cite")')
+_QUOTE = re.compile(rf'(?:class="[^"]*\b(?:{"|".join(sorted(QUOTE_CLASSES))})\b|type="cite")')
 _CLOSING = re.compile(r"(?:\s|&nbsp;|\xa0|</[a-z0-9]+>|<br>|<(?:p|div)>)*")
 #: The class names are the ones that clients of the wire API have styles for.
 _OPEN = '<details class="ee-collapsed-thread"><summary class="ee-collapsed-thread-toggle"></summary>'

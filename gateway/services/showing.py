@@ -21,6 +21,8 @@ from gateway.provider import Session
 #: Octets of ``data:`` URLs that are put into one message; images beyond stay where they are.
 MOST_EMBEDDED = 10 * 1024 * 1024
 
+# Whatever the letter does to its sizes is cut off at the edges of its place or can be scrolled to.
+_PLACE = '<div style="overflow:auto;contain:content">{}</div>'
 # Images that cannot hold a script.
 _IMAGES = {"image/png", "image/gif", "image/jpeg", "image/jpg", "image/webp", "image/bmp"}
 _CID = re.compile(r"\s*cid:(\S+)\s*", re.IGNORECASE)
@@ -54,7 +56,7 @@ async def shown_text(text: MessageText, *, safe: bool) -> MessageText:
         return text
     # A letter of a megabyte takes a third of a second.
     html = text_as_html(text.plain or "") if text.html is None else await asyncio.to_thread(_safe, text.html)
-    return msgspec.structs.replace(text, html=html, web_safe=True)
+    return msgspec.structs.replace(text, html=_PLACE.format(html), web_safe=True)
 
 
 def _safe(html: str) -> str:

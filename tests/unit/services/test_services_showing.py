@@ -96,6 +96,15 @@ async def test_images_are_found_however_they_are_written(html: str, expected: st
     assert (await shown(html, b"image", safe=False)).strip() == expected.format(DATA + "aW1hZ2U=")
 
 
+@pytest.mark.parametrize("html", ["<p>x</p>", "</div></div><p>x", "<div><div>x", "<!-- x"])
+async def test_what_is_shown_is_cut_off_at_the_edges_of_its_place(html: str) -> None:
+    """A letter can neither leave the element around it nor draw beside it."""
+    found = (await shown(html)).strip()
+    assert found.startswith('<div style="overflow:auto;contain:content">')
+    assert found.endswith("</div>")
+    assert found.count("<div") == found.count("</div>")
+
+
 @pytest.mark.parametrize("piece", ["<img src=cid:", "<img src='cid:0@x ", "<p style='url( cid:0", "<p style='url(   "])
 async def test_time_grows_with_the_length(piece: str) -> None:
     began = time.process_time()
