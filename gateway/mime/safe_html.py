@@ -10,11 +10,7 @@ import nh3
 from gateway.mime.html_text import html_to_text
 from gateway.mime.html_tokens import VOID, Tag, tokens
 
-__all__ = ["QUOTE_CLASSES", "safe_html", "text_as_html"]
-
-#: By which the large mail programs mark the message that is answered. Any other class is the sender's reach for what
-#: the page around has styles and scripts for.
-QUOTE_CLASSES = frozenset(("gmail_quote", "yahoo_quoted", "protonmail_quote", "moz-cite-prefix"))
+__all__ = ["safe_html", "text_as_html"]
 
 #: Elements within elements and attributes of one; the time that is needed grows with the square, and no letter is
 #: like that.
@@ -37,6 +33,7 @@ _TAGS = nh3.ALLOWED_TAGS | {"font", "center", "u", "tt", "big", "strike"}
 _PRESENTATION = {"align", "valign", "bgcolor", "width", "height", "style", "class", "dir", "title", "lang"}
 _ATTRIBUTES = {
     "*": _PRESENTATION,
+    "div": {"id"},
     "a": {"href", "target"},
     "img": {"src", "alt", "border"},
     "table": {"border", "cellpadding", "cellspacing"},
@@ -48,6 +45,10 @@ _ATTRIBUTES = {
     "li": {"value", "type"},
     "blockquote": {"cite", "type"},
 }
+#: By which the large mail programs mark the message that is answered, and Outlook the head of it. With any other class
+#: or id the sender would reach for what the page around has styles and scripts for.
+_QUOTES = {"gmail_quote", "yahoo_quoted", "protonmail_quote", "moz-cite-prefix"}
+_HEADS = {"divRplyFwdMsg"}
 #: Nothing that draws outside of its place or loads a document: no position, no behaviour, no URL but of images.
 _STYLES = {
     *("color", "font", "font-family", "font-size", "font-style", "font-weight", "line-height", "letter-spacing"),
@@ -100,12 +101,14 @@ def safe_html(html: str) -> str:
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
-    """Refuse what reaches for the page around: classes, relative URLs, styles that call, pull or push.
+    """Refuse what reaches for the page around: classes, ids, relative URLs, styles that call, pull or push.
 
     Of data: URLs (RFC 2397) only images stay, as any other is a document of the sender's.
     """
     if name == "class":
-        return " ".join(each for each in value.split() if each in QUOTE_CLASSES) or None
+        return " ".join(each for each in value.split() if each in _QUOTES) or None
+    if name == "id":
+        return value if value in _HEADS else None
     if name == "style":
         parts = (part for part in value.split(";") if not any(each.search(part) for each in _REFUSED))
         return ";".join(parts) or None

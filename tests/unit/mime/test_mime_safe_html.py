@@ -76,7 +76,7 @@ def test_another_reader_finds_nothing_that_runs_either(html: str) -> None:
 REACHING = [
     '<p class="fixed-top position-fixed modal show">',
     '<details class="ee-collapsed-thread"><summary class="btn">',
-    '<p id="app">',
+    '<div id="app">',
     '<a name="app">',
     '<p style="margin:-50px 0 0 -400px">',
     '<p style="margin-left:-.5em">',
