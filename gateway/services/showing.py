@@ -21,6 +21,8 @@ from gateway.provider import Session
 #: Octets of ``data:`` URLs that are put into one message; images beyond stay where they are.
 MOST_EMBEDDED = 10 * 1024 * 1024
 
+# The beginning of a tag or of a character reference that a limit cut off; of a longer tag nothing is shown anyway.
+_CUT = re.compile(r"(?:</?|&#?\w{0,31})\Z")
 # Whatever the letter does to its sizes is cut off at the edges of its place or can be scrolled to.
 _PLACE = '<div style="overflow:auto;contain:content">{}</div>'
 # Images that cannot hold a script.
@@ -54,8 +56,11 @@ async def shown_text(text: MessageText, *, safe: bool) -> MessageText:
     """Return a text with HTML that is safe to be shown; plain text is turned into HTML where there is none."""
     if not safe or (text.html is None and text.plain is None):
         return text
-    # A letter of a megabyte takes a third of a second.
-    html = text_as_html(text.plain or "") if text.html is None else await asyncio.to_thread(_safe, text.html)
+    if text.html is None:
+        html = text_as_html(text.plain or "")
+    else:
+        # A letter of a megabyte takes a third of a second.
+        html = await asyncio.to_thread(_safe, _CUT.sub("", text.html) if text.has_more else text.html)
     return msgspec.structs.replace(text, html=_PLACE.format(html), web_safe=True)
 
 

@@ -105,6 +105,20 @@ async def test_what_is_shown_is_cut_off_at_the_edges_of_its_place(html: str) -> 
     assert found.count("<div") == found.count("</div>")
 
 
+async def test_nothing_is_shown_of_markup_that_a_limit_cut() -> None:
+    html = '<p>one &nbsp;&#x1F600; <a href="https://x.example">two</a></p><!-- x --><br/>three'
+    for length in range(1, len(html)):
+        found = await shown(html, max_bytes=length)
+        assert "&lt;" not in found, length
+        assert "&amp;" not in found, length
+
+
+async def test_signs_at_the_end_of_a_whole_letter_stay() -> None:
+    detail = parse_message(b"Content-Type: text/html\r\n\r\na <").detail("1", attachment_id=str, text_type="html")
+    assert detail.text is not None
+    assert "a &lt;" in str((await showing.shown_text(detail.text, safe=True)).html)
+
+
 @pytest.mark.parametrize("piece", ["<img src=cid:", "<img src='cid:0@x ", "<p style='url( cid:0", "<p style='url(   "])
 async def test_time_grows_with_the_length(piece: str) -> None:
     began = time.process_time()
