@@ -64,7 +64,7 @@ _CALLING = re.compile(r"(?<!\brgb)(?<!\brgba)(?<!\bhsl)(?<!\bhsla)\(|[\\@]|/\*",
 #: A number below zero, which pulls over what stands beside; a name may hold such signs.
 _NEGATIVE = re.compile(r"(?<![^\W\d])(?<!-)-\s*[.\d]")
 #: A length beyond any letter's, from 1000 pixels on: it would push aside what stands beside.
-_HUGE = re.compile(r"(?<![#\w.])(?:\d{4,}|\d{3,}(?:\.\d*)?(?!px|pt|mm)[a-z]|[\d.]+e\+?\d)", re.IGNORECASE)
+_HUGE = re.compile(r"(?<![#\w.])(?:\d{4,}|\d{3,}(?:\.\d*)?(?!px|pt|mm|deg)[a-z]|[\d.]+e\+?\d)", re.IGNORECASE)
 _REFUSED = (_CALLING, _NEGATIVE, _HUGE)
 _LENGTHS = {"width", "height", "border", "cellpadding", "cellspacing"}
 _SCHEMES = {"http", "https", "mailto", "tel", "cid", "data"}

@@ -130,6 +130,7 @@ def test_nothing_of_a_stranger_reaches_for_the_page_around(html: str) -> None:
         '<img src="http://x.example/a.png" border="0">',
         '<p style="margin:0 auto;width:100%;max-width:600px;line-height:1.5em">x</p>',
         '<p style="color:#1e5000;background-color:rgb(1, 2, 3)">x</p>',
+        '<p style="color:hsl(120deg 50% 50%);font:400 16px / 1.5 Arial">x</p>',
         '<p style="font-family:Font-3;letter-spacing:0.12345em">x</p>',
     ],
 )
