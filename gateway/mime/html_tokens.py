@@ -59,26 +59,26 @@ def tokens(html: str) -> Iterator[Tag | str]:
             yield _tag(found)
 
 
-def with_attributes(html: str, name: str, attribute: str, change: Callable[[str], str | None]) -> str:
-    """Return HTML with other values of an attribute of all start tags of a name; all else is as it was, octet by octet.
+def with_attributes(html: str, change: Callable[[str, str, str], str | None]) -> str:
+    """Return HTML with other values of attributes of start tags; all else is as it was, octet by octet.
 
     Args:
         html: a page or a part of one.
-        name: of the elements, in lower case.
-        attribute: its name, in lower case.
-        change: gets a value, decoded, and returns another one, or None to leave it as it is written.
+        change: gets the names of an element and of an attribute, in lower case, and its value, decoded; returns
+            another value, or None to leave it as it is written. Of attributes of one name the first counts.
     """
     made, kept = [], 0
     for found, _, _ in _pieces(html):
-        if found is None or found["end"] or (found["name"] or "").lower() != name:
+        if found is None or found["end"] or found["name"] is None:
             continue
-        offset = found.start("rest")
-        # The first of its name counts.
-        each = next((one for one in _ATTRIBUTES.finditer(found["rest"]) if one[1].lower() == attribute), None)
-        value = None if each is None else change(_value(each))
-        if each is not None and value is not None:
-            made += [html[kept : offset + each.start()], f'{each[1]}="{escape(value)}"']
-            kept = offset + each.end()
+        offset, element, seen = found.start("rest"), _tag(found).name, set()
+        for each in _ATTRIBUTES.finditer(found["rest"]):
+            name = each[1].lower()
+            value = None if name in seen else change(element, name, _value(each))
+            seen.add(name)
+            if value is not None:
+                made += [html[kept : offset + each.start()], f'{each[1]}="{escape(value)}"']
+                kept = offset + each.end()
     return "".join((*made, html[kept:]))
 
 

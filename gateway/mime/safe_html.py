@@ -33,7 +33,8 @@ _TAGS = nh3.ALLOWED_TAGS | {"font", "center", "u", "tt", "big", "strike"}
 _PRESENTATION = {"align", "valign", "bgcolor", "width", "height", "style", "class", "dir", "title", "lang"}
 _ATTRIBUTES = {
     "*": _PRESENTATION,
-    "a": {"href", "name", "target"},
+    "div": {"id"},
+    "a": {"href", "target"},
     "img": {"src", "alt", "border"},
     "table": {"border", "cellpadding", "cellspacing"},
     "td": {"colspan", "rowspan", "nowrap"},
@@ -44,6 +45,10 @@ _ATTRIBUTES = {
     "li": {"value", "type"},
     "blockquote": {"cite", "type"},
 }
+#: By which the large mail programs mark the message that is answered, and Outlook the head of it. With any other class
+#: or id the sender would reach for what the page around has styles and scripts for.
+_QUOTES = {"gmail_quote", "yahoo_quoted", "protonmail_quote", "moz-cite-prefix"}
+_HEADS = {"divRplyFwdMsg"}
 #: Nothing that draws outside of its place or loads a document: no position, no behaviour, no URL but of images.
 _STYLES = {
     *("color", "font", "font-family", "font-size", "font-style", "font-weight", "line-height", "letter-spacing"),
@@ -54,11 +59,22 @@ _STYLES = {
     *("max-height", "max-width", "min-width", "opacity", "overflow", "padding", "padding-bottom", "padding-left"),
     *("padding-right", "padding-top", "table-layout", "width"),
 }
-#: What calls something, or hides that it does.
-_CALLING = re.compile(r"(?:url|expression|image|image-set|var|env|attr)\s*\(|[\\@]|/\*", re.IGNORECASE)
+#: What calls something, computes, or hides that it does: of functions only colours are needed.
+_CALLING = re.compile(r"(?<!\brgb)(?<!\brgba)(?<!\bhsl)(?<!\bhsla)\(|[\\@]|/\*", re.IGNORECASE)
+#: A number below zero, which pulls over what stands beside; a name may hold such signs.
+_NEGATIVE = re.compile(r"(?<![^\W\d])(?<!-)-\s*[.\d]")
+#: A length beyond any letter's, from 1000 pixels on: it would push aside what stands beside.
+_HUGE = re.compile(r"(?<![#\w.])(?:\d{4,}|\d{3,}(?:\.\d*)?(?!px|pt|mm|deg)[a-z]|[\d.]+e\+?\d)", re.IGNORECASE)
+_REFUSED = (_CALLING, _NEGATIVE, _HUGE)
+_LENGTHS = {"width", "height", "border", "cellpadding", "cellspacing"}
 _SCHEMES = {"http", "https", "mailto", "tel", "cid", "data"}
 #: The library drops the content of these with them.
 _DROPPED = {"script", "style", "title", "template", "noscript", "iframe", "object", "svg", "math"}
+#: URLs that lead elsewhere from any page: "https:/x" is a path for a page that is at https itself.
+_ABSOLUTE = re.compile(r"https?://[^/\\]|(?:mailto|tel|cid):", re.IGNORECASE)
+#: Browsers leave out the white space of these wherever it is (URL standard, section 4.4).
+_LEFT_OUT = str.maketrans("", "", "\t\n\r")
+_BLANKS = "".join(map(chr, range(33)))
 _IMAGE = re.compile(r"data:image/(?:png|gif|jpe?g|webp|bmp)[;,]", re.IGNORECASE)
 
 
@@ -85,11 +101,23 @@ def safe_html(html: str) -> str:
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
-    """Refuse data: URLs but of images (RFC 2397), as any other is a document of the sender's, and styles that call."""
+    """Refuse what reaches for the page around: classes, ids, relative URLs, styles that call, pull or push.
+
+    Of data: URLs (RFC 2397) only images stay, as any other is a document of the sender's.
+    """
+    if name == "class":
+        return " ".join(each for each in value.split() if each in _QUOTES) or None
+    if name == "id":
+        return value if value in _HEADS else None
     if name == "style":
-        return ";".join(part for part in value.split(";") if not _CALLING.search(part)) or None
-    if name in ("src", "href", "cite") and value.strip().lower().startswith("data:"):
-        return value if tag == "img" and name == "src" and _IMAGE.match(value.strip()) else None
+        parts = (part for part in value.split(";") if not any(each.search(part) for each in _REFUSED))
+        return ";".join(parts) or None
+    if name in _LENGTHS:
+        return None if _HUGE.search(value) else value
+    if name in ("src", "href", "cite"):
+        url = value.translate(_LEFT_OUT).strip(_BLANKS)
+        is_image = tag == "img" and name == "src" and _IMAGE.match(url)
+        return url if is_image or _ABSOLUTE.match(url) else None
     return value
 
 

@@ -75,7 +75,12 @@ class TrackingService:
         message = Sent(account=config.account, message_id=request.message_id or new_message_id(config, request))
         html = request.html
         if clicks:
-            html = with_attributes(html, "a", "href", lambda url: _followed(root, key, message, url))
+            html = with_attributes(
+                html,
+                lambda element, name, value: (
+                    _followed(root, key, message, value) if (element, name) == ("a", "href") else None
+                ),
+            )
         if opens:
             html = _with_picture(html, signed_link(f"{root}/open.gif", key, _OPENED, message))
         # The text is made of the HTML as it was written: links in it are there to be read.

@@ -60,7 +60,7 @@ async def test_attachments_over_the_limit_are_told_without_content(taking: Takin
 async def test_html_is_made_safe_with_its_images_in_place(taking: Taking) -> None:
     text = (await told(taking, notifyText=True, notifyWebSafeHtml=True))["text"]
     assert text["webSafe"]
-    assert text["html"].strip() == '<p>0123456789<img src="data:image/png;base64,cG5n"></p>'
+    assert '><p>0123456789<img src="data:image/png;base64,cG5n"></p>' in text["html"]
 
 
 async def test_calendar_events_are_told_and_nothing_else_is_read(taking: Taking) -> None:

@@ -73,6 +73,96 @@ def test_another_reader_finds_nothing_that_runs_either(html: str) -> None:
             assert not (name in ("href", "src", "style") and _RUNS.search(value)), value
 
 
+REACHING = [
+    '<p class="fixed-top position-fixed modal show">',
+    '<details class="ee-collapsed-thread"><summary class="btn">',
+    '<div id="app">',
+    '<a name="app">',
+    '<p style="margin:-50px 0 0 -400px">',
+    '<p style="margin-left:-.5em">',
+    '<p style="margin:0-5px">',
+    '<p style="margin-top:calc(0px - 50px)">',
+    '<p style="margin-top:calc(0px - (50px))">',
+    '<p style="margin-top:max( -5px , -6px )">',
+    '<p style="text-indent:-9999px">',
+    '<p style="letter-spacing:-50px">',
+    '<p style="vertical-align: - 50px">',
+    '<p style="width:9999px;height:9999px">',
+    '<p style="width:1e9px;min-width:.1e+5px">',
+    '<p style="width:500em;height:100vh">',
+    '<p style="font-size:1000pt">',
+    '<table width="9999" height="9999" cellpadding="9999" border="9999">',
+    '<img width="99999%">',
+    '<p style="font-family:&quot;@;position:fixed;top:0;&quot;">',
+    '<p style="width:env(x);height:attr(y);margin:VAR(--z)">',
+    '<img src="/v1/account/x">',
+    '<img src="v1/account/x">',
+    '<img src="?x">',
+    '<img src="">',
+    '<img src="//evil.example/x">',
+    '<img src="\\\\evil.example/x">',
+    '<img src="https:/v1/account/x">',
+    '<img src="https:v1/account/x">',
+    '<img src="HTTPS:\\v1/account/x">',
+    '<img src=" ht&#10;tps:&#9;/v1/account/x">',
+    '<a href="/admin/accounts">',
+    '<a href="#app">',
+    '<a href="ftp://evil.example/">',
+    '<blockquote cite="/v1/account/x">',
+]
+
+
+@pytest.mark.parametrize("html", REACHING)
+def test_nothing_of_a_stranger_reaches_for_the_page_around(html: str) -> None:
+    """Its styles, its place, its URLs."""
+    for _, attributes in Reader(safe_html(html)).seen:
+        for name in ("target", "rel"):
+            attributes.pop(name, None)
+        assert attributes.pop("style", "") == ""
+        assert attributes == {}
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<div class="gmail_quote">x</div>',
+        '<img src="cid:a@x" width="600" height="80">',
+        '<img src="http://x.example/a.png" border="0">',
+        '<p style="margin:0 auto;width:100%;max-width:600px;line-height:1.5em">x</p>',
+        '<p style="color:#1e5000;background-color:rgb(1, 2, 3)">x</p>',
+        '<p style="color:hsl(120deg 50% 50%);font:400 16px / 1.5 Arial">x</p>',
+        '<p style="font-family:Font-3;letter-spacing:0.12345em">x</p>',
+    ],
+)
+def test_what_a_letter_needs_for_its_looks_stays_as_it_is(html: str) -> None:
+    assert safe_html(html) == html
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (" https://x.example/a\nb ", "https://x.example/ab"),
+        ("mailto:a@x.example?subject=x", None),
+        ("tel:+49-30-1", None),
+        ("HTTP://x.example", None),
+        ("cid:a@x", None),
+    ],
+)
+def test_links_that_lead_elsewhere_stay(url: str, expected: str | None) -> None:
+    (found,) = Reader(safe_html(f'<a href="{url}">x</a>')).seen
+    assert found == ("a", {"href": expected or url, "target": "_blank", "rel": "noopener noreferrer"})
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["(" * 200_000, "-" * 200_000, "- " * 100_000, "1" * 200_000, "1." * 100_000, "a(" * 99_999, "9em " * 50_000],
+)
+def test_time_for_styles_is_bounded_by_their_length(value: str) -> None:
+    began = time.process_time()
+    safe_html(f'<p style="width:{value}" class="{value}">x</p>')
+    assert time.process_time() - began < 2
+
+
 def test_looks_of_a_letter_stay() -> None:
     html = (
         '<table width="600" bgcolor="#eeeeee"><tr><td align="center" style="color:red;padding:4px">'
