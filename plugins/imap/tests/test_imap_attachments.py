@@ -54,6 +54,8 @@ PARTS: dict[str, tuple[str, str, bytes]] = {
     "seven bit": ("text/csv", "7bit", b"a;b\r\n" * 10),
     "odd": ("image/png", "x-uuencode", b"begin 644 a\r\n"),
     "message": ("message/rfc822", "7bit", FORWARDED),
+    "encoded message": ("message/rfc822", "base64", _lines(FORWARDED)),
+    "encoded message in UTF-8": ("message/global", "base64", _lines(FORWARDED)),
 }
 
 

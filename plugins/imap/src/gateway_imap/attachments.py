@@ -124,7 +124,7 @@ def _opened_decoded(connection: Connection, target: Target, number: str) -> Open
         if connection.alive:
             return None
         raise _not_decoded(error) from error
-    if part.encoding != "base64" or part.size > _MOST_DECODED:
+    if part.encoding != "base64" or part.content_type.startswith("message/") or part.size > _MOST_DECODED:
         return None
     # Of the shortest lines there can be, half is line ends.
     is_whole = len(beginning) >= min(DECODED_CHUNK, part.size // 2)
