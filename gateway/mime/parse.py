@@ -13,6 +13,7 @@ from gateway.errors import InvalidIdentifierError, NotFoundError
 from gateway.mime.addresses import parse_addresses, parse_date
 from gateway.mime.auto_reply import is_auto_reply
 from gateway.mime.body_text import body_text
+from gateway.mime.content_type import described_type
 from gateway.mime.decode import ENCODED, decode_header, decode_transfer, transfer_decoder, unfold
 from gateway.mime.identity import email_id_of, thread_id_of
 from gateway.mime.structure import MAX_TEXTS, Part, leaves, structure
@@ -169,7 +170,7 @@ class ParsedMessage:
         if part is None:
             raise NotFoundError("the message has no such part")
         return AttachmentStream(
-            content_type=part.content_type,
+            content_type=described_type(part.content_type, part.parameters),
             filename=part.filename,
             disposition="inline" if part.disposition == "inline" else "attachment",
             size=None if part.encoding in ENCODED else part.end - part.start,

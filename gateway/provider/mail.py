@@ -35,7 +35,10 @@ class MessagePage(Struct, frozen=True, kw_only=True):
 
 
 class AttachmentStream(Struct, frozen=True, kw_only=True):
-    """An attachment, decoded, as it arrives; `size` is None when the service does not tell it beforehand."""
+    """An attachment, decoded, as it arrives; `size` is None when the service does not tell it beforehand.
+
+    `content_type` has the parameters of the part if the service tells them, see `gateway.mime.content_type`.
+    """
 
     content_type: str
     chunks: Any  # AsyncIterator[bytes]; a protocol is not a msgspec type

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from gateway.errors import ConnectError, NotFoundError, ProviderError
+from gateway.mime.content_type import described_type
 from gateway.mime.decode import ENCODED, transfer_decoder
 from gateway.provider import AttachmentStream
 from gateway_imap.connection import Connection
@@ -41,7 +42,7 @@ async def open_stream(link: Link, target: Target, number: str) -> AttachmentStre
         opened = await link.read(open_attachment, target, number, decode=False)
     part, beginning, is_decoded = opened
     return AttachmentStream(
-        content_type=part.content_type,
+        content_type=described_type(part.content_type, part.parameters),
         chunks=(_decoded_chunks if is_decoded else _encoded_chunks)(link, target, part, beginning),
         filename=part.filename,
         disposition="inline" if part.disposition == "inline" else "attachment",
