@@ -43,9 +43,9 @@ def body_text(
 
 def _declared(beginning: bytes) -> str | None:
     """Return the charset that HTML names itself (HTML standard, section 13.2.3.2)."""
-    for mark, charset in _MARKS:
+    for mark, marked in _MARKS:
         if beginning.startswith(mark):
-            return charset
+            return marked
     for token in tokens(beginning.decode("latin-1")):
         if isinstance(token, Tag) and token.name == "meta" and (charset := _named(token)):
             # What could be read as ASCII so far is not UTF-16.
