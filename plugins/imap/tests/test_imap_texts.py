@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import codecs
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,8 @@ from tests.rigs.certificates import Certificates
 from tests.rigs.dovecot import GUEST_PASSWORD, Dovecot
 
 pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("dovecot")]
+Start = Callable[..., Awaitable[Any]]
+DONE = b"TAG OK done\r\n"
 LETTERS = {
     "utf-8": "aé丝\U0001f600 =",
     "iso-2022-jp": "aい日本 =",
@@ -96,3 +99,17 @@ async def test_html_names_its_charset_beyond_the_limit(session: Session) -> None
         text = (await session.message(entry.id, text_type="html", max_bytes=limit)).text
         assert text is not None
         assert text.html == shown
+
+
+async def test_text_is_whole_when_fewer_octets_come_than_were_asked_for(scripted: Start) -> None:
+    """Some servers estimate the size of a part; what comes tells better."""
+    body = b'("text" "plain" ("charset" "utf-8") NIL NIL "base64" 500 9 NIL NIL NIL NIL)'
+    row = b"* 1 FETCH (UID 5 FLAGS () BODYSTRUCTURE %b BODY[HEADER] {2}\r\n\r\n BODY[1]<0> {10}\r\naGVsbG8h\r\n)\r\n"
+    answers = {b"FETCH": b"* 1 FETCH (UID 5 FLAGS ())\r\n" + DONE, b"UID FETCH": row % body + DONE}
+    server = await scripted(answers)
+    async with ImapProvider().open(*server.account()) as session:
+        (entry,) = (await session.messages("INBOX", PageRequest())).messages
+        text = (await session.message(entry.id, text_type="plain", max_bytes=400)).text
+    assert text is not None
+    assert (text.plain, text.has_more) == ("hello!", False)
+    assert len([line for line in server.commands if line.startswith(b"UID FETCH")]) == 1

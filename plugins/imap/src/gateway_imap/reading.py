@@ -261,12 +261,13 @@ def read_text(
     plain = structure.plain if text_type in _PLAIN else ()
     html = structure.html if text_type in _HTML else ()
     octets = _octets_of(row)
+    asked = dict.fromkeys(octets, _encoded_length(_LONGEST_ENCODING, max_bytes))
     if max_bytes != 0:
-        _fetch_texts(connection, target, (*plain, *html), octets, max_bytes)
+        _fetch_texts(connection, target, (*plain, *html), octets, asked, max_bytes)
     cut = False
     texts: dict[str, list[str]] = {"plain": [], "html": []}
     for part in (*plain, *html):
-        text, was_cut = _decoded(part, octets.get(part.number, b""), max_bytes)
+        text, was_cut = _decoded(part, octets.get(part.number, b""), asked.get(part.number, 0), max_bytes)
         texts["plain" if part in plain else "html"].append(text)
         cut = cut or was_cut
     info = structure.text_info(target.id)
@@ -280,11 +281,26 @@ def read_text(
 
 
 def _fetch_texts(
-    connection: Connection, target: Target, parts: Sequence[Part], octets: dict[str, bytes], max_bytes: int | None
+    connection: Connection,
+    target: Target,
+    parts: Sequence[Part],
+    octets: dict[str, bytes],
+    asked: dict[str, int],
+    max_bytes: int | None,
 ) -> None:
-    """Add to `octets`, by the numbers of their parts, what is missing of texts; twice where lines are very short."""
-    asked = dict.fromkeys(octets, _encoded_length(_LONGEST_ENCODING, max_bytes))
-    while wanted := [part for part in parts if _is_wanted(part, octets, asked.get(part.number, 0), max_bytes)]:
+    """Fetch what is missing of texts; twice where their lines are very short.
+
+    Args:
+        connection: with the mailbox selected.
+        target: the message.
+        parts: the texts.
+        octets: what is known of them, by the number of the part; it is added to.
+        asked: how much of them was asked for; likewise.
+        max_bytes: what is wanted of each, after decoding.
+    """
+    while wanted := [
+        part for part in parts if _is_wanted(part, octets.get(part.number, b""), asked.get(part.number, 0), max_bytes)
+    ]:
         sections = ""
         for part in wanted:
             offset = len(octets.get(part.number, b""))
@@ -297,12 +313,15 @@ def _fetch_texts(
             octets[part.number] = octets.get(part.number, b"") + found.get(part.number, b"")
 
 
-def _is_wanted(part: Part, octets: dict[str, bytes], asked: int, max_bytes: int | None) -> bool:
-    known = octets.get(part.number, b"")
-    if len(known) >= part.size or len(known) < asked:
-        # There is no more of it.
+def _is_wanted(part: Part, octets: bytes, asked: int, max_bytes: int | None) -> bool:
+    if not _is_there_more(part, octets, asked):
         return False
-    return not asked or len(decode_transfer(known, part.encoding, cut=True)) < _needed(max_bytes)
+    return not asked or len(decode_transfer(octets, part.encoding, cut=True)) < _needed(max_bytes)
+
+
+def _is_there_more(part: Part, octets: bytes, asked: int) -> bool:
+    """Tell whether these are only the beginning of a part, of which some servers tell too large a size."""
+    return asked <= len(octets) < part.size
 
 
 def _sections(known: TextId | None, text_type: TextType | None, max_bytes: int | None) -> bytes:
@@ -344,9 +363,9 @@ def _octets_of(row: Attributes) -> dict[str, bytes]:
     }
 
 
-def _decoded(part: Part, octets: bytes, max_bytes: int | None) -> tuple[str, bool]:
+def _decoded(part: Part, octets: bytes, asked: int, max_bytes: int | None) -> tuple[str, bool]:
     """Return the text of a part, and whether there is more of it."""
-    more = max_bytes is not None and len(octets) < part.size
+    more = _is_there_more(part, octets, asked)
     content = decode_transfer(octets, part.encoding, cut=more)
     return body_text(content, part.content_type, part.parameters, most=max_bytes, more=more)
 
