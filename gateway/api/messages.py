@@ -234,7 +234,8 @@ async def get_source(call: Call) -> Download:
 async def get_attachment(call: Call) -> Download:
     """Download an attachment, decoded, with its own Content-Type and file name.
 
-    A `Range` of octets is ignored where the size is not known beforehand: of encoded attachments over a mebibyte.
+    A `Range` of octets is ignored where the size is not known beforehand: of encoded attachments over a mebibyte,
+    unless the mail server tells it (IMAP servers with BINARY).
     """
     arguments = operations.GetAttachment(attachment=call.path["attachment"])
     return await download(call, operations.MESSAGES_ATTACHMENT, arguments, default_filename="attachment")

@@ -7,6 +7,7 @@ fail because of one message in it.
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -20,6 +21,7 @@ __all__ = [
     "decode_parameters",
     "decode_text",
     "decode_transfer",
+    "names_charset",
     "parse_parameters",
     "transfer_decoder",
     "unfold",
@@ -51,7 +53,6 @@ _UNLABELLED = {"", "ascii", "us-ascii", "ansi-x3.4-1968", "unknown-8bit", "x-unk
 #: time.
 _NOT_CHARSETS = {"unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_LONGEST_CHARACTER = 4  # octets, in UTF-8 and GB 18030
 # An encoded-word (RFC 2047 section 2), also with spaces inside and longer than 75 characters. The text may not hold
 # the start of another one, which keeps the search linear on hostile input; "=?=" is base64 padding and the end.
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,80})\?([bBqQ])\?((?:(?!=\?[^=\s]).)*?)\?=")
@@ -64,6 +65,15 @@ _CONTINUATION = re.compile(r"(.+?)(?:\*([0-9]{1,4}))?(\*)?")
 # --- characters -------------------------------------------------------------------------------------------------------
 
 
+def names_charset(label: str | None) -> bool:
+    """Tell whether a charset parameter says something about octets above 127."""
+    return _normal(label) not in _UNLABELLED
+
+
+def _normal(label: str | None) -> str:
+    return (label or "").strip(" \t'\"").lower().replace("_", "-")
+
+
 def decode_text(data: bytes, charset: str | None = None, *, cut: bool = False) -> str:
     """Decode octets by the charset their sender names, or by the best guess when that one cannot be right.
 
@@ -72,7 +82,7 @@ def decode_text(data: bytes, charset: str | None = None, *, cut: bool = False) -
         charset: the label in the message; unknown and wrong ones are allowed.
         cut: the octets are the beginning of more; an incomplete last character is left out.
     """
-    label = (charset or "").strip(" \t'\"").lower().replace("_", "-")
+    label = _normal(charset)
     named = _SUPERSETS.get(label, label)
     guesses = ("utf-8", "cp1252") if label in _UNLABELLED else (named, "utf-8")
     for guess in guesses:
@@ -86,17 +96,17 @@ def _decode(data: bytes, charset: str, errors: str, cut: bool) -> str | None:
     if charset in _NOT_CHARSETS:
         return None
     try:
-        text = data.decode(charset, errors)
-    except UnicodeDecodeError as error:
-        if cut and len(data) - error.start < _LONGEST_CHARACTER:
-            return _decode(data[: error.start], charset, errors, False)
-        return None
+        if cut:
+            # Codecs that are not of text refuse this, and decoders that wait for more keep what is not complete.
+            "".encode(charset)
+            text = codecs.getincrementaldecoder(charset)(errors).decode(data)
+        else:
+            text = data.decode(charset, errors)
     except (LookupError, ValueError):
-        # No such codec, a codec that is not one of text, NUL in its name.
+        # Other octets, no such codec, a codec that is not one of text, NUL in its name.
         return None
     # UTF-7 can write half a surrogate pair, which no UTF-8 can say on.
-    text = _SURROGATE.sub("\ufffd", text)
-    return text.rstrip("\ufffd") if cut and errors == "replace" else text
+    return _SURROGATE.sub("\ufffd", text)
 
 
 # --- headers ----------------------------------------------------------------------------------------------------------
@@ -287,7 +297,8 @@ def transfer_decoder(encoding: str | None) -> TransferDecoder:
     return _Identity()
 
 
-def decode_transfer(data: bytes, encoding: str | None) -> bytes:
-    """Decode a whole body."""
+def decode_transfer(data: bytes, encoding: str | None, *, cut: bool = False) -> bytes:
+    """Decode a whole body, or the beginning of one: then what only the next octets would make clear is left out."""
     decoder = transfer_decoder(encoding)
-    return decoder.feed(data) + decoder.finish()
+    decoded = decoder.feed(data)
+    return decoded if cut else decoded + decoder.finish()

@@ -9,15 +9,19 @@ __all__ = ["joined_lines"]
 _SIGNATURE = "-- "
 
 
-def joined_lines(text: str, parameters: Mapping[str, str]) -> str:
+def joined_lines(text: str, parameters: Mapping[str, str], *, cut: bool = False) -> str:
     """Return text as its writer saw it.
 
     Args:
         text: with LF as line end.
         parameters: of its Content-Type; text that is not flowed is returned as it is.
+        cut: it is the beginning of more; a last line that may become a quotation or a signature is left out.
     """
     if parameters.get("format", "").lower() != "flowed":
         return text
+    if cut:
+        before, _, last = text.rpartition("\n")
+        text = text if last.strip("> -") else before
     delete_space = parameters.get("delsp", "").lower() == "yes"
     paragraphs: list[list[str]] = []
     depth, open_depth = 0, -1  # of quotation; -1 when the line before was not flowed

@@ -12,8 +12,9 @@ from typing import Any
 from gateway.errors import InvalidIdentifierError, NotFoundError
 from gateway.mime.addresses import parse_addresses, parse_date
 from gateway.mime.auto_reply import is_auto_reply
-from gateway.mime.decode import ENCODED, decode_header, decode_text, decode_transfer, transfer_decoder, unfold
-from gateway.mime.flowed import joined_lines
+from gateway.mime.body_text import body_text
+from gateway.mime.content_type import described_type
+from gateway.mime.decode import ENCODED, decode_header, decode_transfer, transfer_decoder, unfold
 from gateway.mime.identity import email_id_of, thread_id_of
 from gateway.mime.structure import MAX_TEXTS, Part, leaves, structure
 from gateway.model.message import (
@@ -32,7 +33,6 @@ __all__ = ["ParsedMessage", "flag_fields", "open_part", "parse_message"]
 
 CHUNK = 64 * 1024
 _PART_ID = re.compile(r"[1-9][0-9]{0,5}(\.[1-9][0-9]{0,5})*")
-_LINE_END = re.compile(r"\r\n?")
 
 
 def parse_message(raw: bytes) -> ParsedMessage:
@@ -130,13 +130,11 @@ class ParsedMessage:
         left, cut = max_bytes, False
         for part in parts:
             octets = decode_transfer(self.raw[part.start : part.end], part.encoding)
-            if left is not None:
-                cut = len(octets) > left
-                octets, left = octets[:left], max(0, left - len(octets))
-            text = decode_text(octets, part.parameters.get("charset"), cut=cut)
-            texts.append(joined_lines(_LINE_END.sub("\n", text), part.parameters))
+            text, cut = body_text(octets, part.content_type, part.parameters, most=left)
+            texts.append(text)
             if cut:
                 break
+            left = None if left is None else left - len(octets)
         return "\n".join(texts), cut
 
     # --- attachments
@@ -172,7 +170,7 @@ class ParsedMessage:
         if part is None:
             raise NotFoundError("the message has no such part")
         return AttachmentStream(
-            content_type=part.content_type,
+            content_type=described_type(part.content_type, part.parameters),
             filename=part.filename,
             disposition="inline" if part.disposition == "inline" else "attachment",
             size=None if part.encoding in ENCODED else part.end - part.start,

@@ -35,13 +35,19 @@ class MessagePage(Struct, frozen=True, kw_only=True):
 
 
 class AttachmentStream(Struct, frozen=True, kw_only=True):
-    """An attachment, decoded, as it arrives; `size` is None when the service does not tell it beforehand."""
+    """An attachment, decoded, as it arrives; `size` is None when the service does not tell it beforehand.
+
+    `content_type` has the parameters of the part if the service tells them, see `gateway.mime.content_type`.
+    `chunks_from` gives the octets from one on, counted from 0, if that is cheaper than to read all before it; it is
+    asked in place of `chunks`, and only where there is a size.
+    """
 
     content_type: str
     chunks: Any  # AsyncIterator[bytes]; a protocol is not a msgspec type
     filename: str | None = None
     disposition: Literal["inline", "attachment"] = "attachment"
     size: int | None = None
+    chunks_from: Any = None  # Callable[[int], AsyncIterator[bytes]]
 
 
 class DeliveryNotification(SecretStruct, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from itertools import islice
 
-from gateway.mime.decode import decode_text, decode_transfer, unfold
+from gateway.mime.body_text import body_text
+from gateway.mime.decode import decode_transfer, unfold
 from gateway.mime.html_text import html_to_text
 from gateway.mime.parse import ParsedMessage
 from gateway.mime.structure import Part, leaves
@@ -73,7 +74,7 @@ class Letter:
     def octets(self, part: Part) -> bytes:
         """Return a part, decoded, cut when it is long."""
         raw = self._message.raw[part.start : min(part.end, part.start + 2 * _PART)]
-        return decode_transfer(raw, part.encoding)[:_PART]
+        return decode_transfer(raw, part.encoding, cut=len(raw) < part.end - part.start)[:_PART]
 
     @cached_property
     def text(self) -> str:
@@ -82,8 +83,8 @@ class Letter:
             part = self.find(kind)
             if part is not None:
                 octets = self.octets(part)
-                text = decode_text(octets, part.parameters.get("charset"), cut=len(octets) == _PART)[:_TEXT]
+                text = body_text(octets, kind, part.parameters, more=len(octets) == _PART)[0][:_TEXT]
                 shown = html_to_text(text) if kind == "text/html" else text
                 if shown.strip():
-                    return shown.replace("\r\n", "\n").replace("\r", "\n").replace("\xa0", " ")
+                    return shown.replace("\xa0", " ")
         return ""

@@ -11,9 +11,11 @@ from gateway.testing.conformance.base import Deliver, arrived, octets, same_octe
 from gateway.testing.conformance.samples import (
     BINARY,
     CUT_TEXT,
+    LONG_TEXT,
     MULTIPART,
     RICH_HTML,
     RICH_PLAIN,
+    escaped,
     numbered,
     octets_of_every_kind,
 )
@@ -97,6 +99,15 @@ class ContentConformance:
             text = await session.text(_text_id(entry.text), text_type="plain", max_bytes=limit)
             assert text.plain
             assert CUT_TEXT.startswith(text.plain)
+
+    async def test_cut_text_has_all_characters_that_are_whole(
+        self, session: Session, deliver: Deliver, inbox: str
+    ) -> None:
+        """However much longer than the text its escapes are, and wherever the limit falls in one."""
+        entry = await arrived(session, deliver, inbox, escaped(LONG_TEXT))
+        for limit in (5000, 5001, 5003, 9000):
+            text = await session.text(_text_id(entry.text), text_type="plain", max_bytes=limit)
+            assert (text.plain, text.has_more) == (LONG_TEXT[: limit // 3], True)
 
     async def test_attachments_are_described(self, session: Session, deliver: Deliver, inbox: str) -> None:
         """A client draws the paper clip, the name and the image in the text from this."""

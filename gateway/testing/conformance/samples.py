@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import base64
 
-__all__ = ["BINARY", "CUT_TEXT", "MULTIPART", "RICH_HTML", "RICH_PLAIN", "numbered", "octets_of_every_kind"]
+__all__ = [
+    "BINARY",
+    "CUT_TEXT",
+    "LONG_TEXT",
+    "MULTIPART",
+    "RICH_HTML",
+    "RICH_PLAIN",
+    "escaped",
+    "numbered",
+    "octets_of_every_kind",
+]
 
 BINARY = bytes(range(256)) * 300
 RICH_PLAIN = "Grüße aus Köln, 5 €"
 RICH_HTML = "<p>Grüße aus <b>Köln</b>, 5 €</p>"
 CUT_TEXT = "é" * 200
+#: Three octets each.
+LONG_TEXT = "一丁丂七丄丅丆万" * 380
 
 
 def numbered(number: int, *, subject: str = "", body: str = "Hello.") -> bytes:
@@ -27,6 +39,13 @@ def numbered(number: int, *, subject: str = "", body: str = "Hello.") -> bytes:
         "Content-Transfer-Encoding: 8bit\r\n"
         f"\r\n{body}\r\n"
     ).encode()
+
+
+def escaped(text: str) -> bytes:
+    """Return a message of which every octet is written as an escape, eight characters a line."""
+    lines = (text[start : start + 8] for start in range(0, len(text), 8))
+    body = b"=\r\n".join(b"".join(b"=%02X" % octet for octet in line.encode()) for line in lines)
+    return numbered(1).replace(b"8bit\r\n\r\nHello.", b"quoted-printable\r\n\r\n" + body)
 
 
 def octets_of_every_kind() -> bytes:

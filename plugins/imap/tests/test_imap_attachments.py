@@ -54,6 +54,8 @@ PARTS: dict[str, tuple[str, str, bytes]] = {
     "seven bit": ("text/csv", "7bit", b"a;b\r\n" * 10),
     "odd": ("image/png", "x-uuencode", b"begin 644 a\r\n"),
     "message": ("message/rfc822", "7bit", FORWARDED),
+    "encoded message": ("message/rfc822", "base64", _lines(FORWARDED)),
+    "encoded message in UTF-8": ("message/global", "base64", _lines(FORWARDED)),
 }
 
 
@@ -71,14 +73,17 @@ async def _read(session: Session, id: str) -> bytes:
     return b"".join([chunk async for chunk in (await session.attachment(id)).chunks])
 
 
-@pytest.mark.parametrize("face", ["full", "exchange"])
-async def test_attachments_arrive_as_they_were_sent(dovecot: Dovecot, certificates: Certificates, face: str) -> None:
-    """One face of the server decodes (RFC 3516), the other does not."""
+def _account(dovecot: Dovecot, certificates: Certificates, face: str) -> AccountUnderTest:
+    """One face of the server decodes (RFC 3516), the other, "exchange", does not."""
     user, (host, port) = dovecot.new_user(), getattr(dovecot, face)
     imap = Server(host=host, port=port, ca_file=certificates.authority)
     account = Account(id=user, user=user, email=user, settings=ImapAccountSettings(imap=imap))
-    under_test = AccountUnderTest(account, session_context(Login(user=user, password=GUEST_PASSWORD)))
-    async with ImapProvider().open(*under_test) as session:
+    return AccountUnderTest(account, session_context(Login(user=user, password=GUEST_PASSWORD)))
+
+
+@pytest.mark.parametrize("face", ["full", "exchange"])
+async def test_attachments_arrive_as_they_were_sent(dovecot: Dovecot, certificates: Certificates, face: str) -> None:
+    async with ImapProvider().open(*_account(dovecot, certificates, face)) as session:
         for name, (content_type, encoding, content) in PARTS.items():
             await session.append("INBOX", _letter(name, content_type, encoding, content))
         listed = (await session.messages("INBOX", PageRequest(size=50))).messages
@@ -88,12 +93,68 @@ async def test_attachments_arrive_as_they_were_sent(dovecot: Dovecot, certificat
         assert found[name] == decode_transfer(content, encoding), name
 
 
+async def test_size_that_the_server_tells_is_the_true_one(dovecot: Dovecot, certificates: Certificates) -> None:
+    """Parts of a download can be asked for then; of what is damaged the size is not told, or is ours too."""
+    async with ImapProvider().open(*_account(dovecot, certificates, "full")) as session:
+        for name, (content_type, encoding, content) in PARTS.items():
+            await session.append("INBOX", _letter(name, content_type, encoding, content))
+        listed = (await session.messages("INBOX", PageRequest(size=50))).messages
+        sizes = {each.subject or "": (await session.attachment(each.attachments[0].id)).size for each in listed}
+    octets = {name: len(decode_transfer(content, encoding)) for name, (_, encoding, content) in PARTS.items()}
+    assert [name for name, size in sizes.items() if size not in (None, octets[name])] == []
+    assert {name for name, size in sizes.items() if size} >= {"small", "chunk", "three chunks", "one line"}
+    assert sizes["damaged late"] is sizes["encoded message"] is None
+
+
+@pytest.mark.parametrize("size", [1000, DECODED_CHUNK, 2 * DECODED_CHUNK + 7])
+async def test_octets_from_one_on_are_fetched_without_those_before(
+    dovecot: Dovecot, certificates: Certificates, size: int
+) -> None:
+    async with ImapProvider().open(*_account(dovecot, certificates, "full")) as session:
+        await session.append("INBOX", _letter("parts", "image/png", "base64", _lines(_random(size))))
+        (attachment,) = (await session.messages("INBOX", PageRequest())).messages[0].attachments
+        for offset in sorted({0, 1, size // 2, size - 1, min(size, DECODED_CHUNK), size}):
+            stream = await session.attachment(attachment.id)
+            chunks = [chunk async for chunk in stream.chunks_from(offset)]
+            assert b"".join(chunks) == _random(size)[offset:]
+            assert len(chunks) <= 1 + size // DECODED_CHUNK - offset // DECODED_CHUNK
+
+
+async def test_size_of_what_is_too_large_to_be_decoded_by_the_server_is_told(
+    dovecot: Dovecot, certificates: Certificates
+) -> None:
+    """It is decoded here, to as many octets."""
+    content = _random(CHUNK) * 13
+    async with ImapProvider().open(*_account(dovecot, certificates, "full")) as session:
+        await session.append("INBOX", _letter("large", "image/png", "base64", _lines(content)))
+        (attachment,) = (await session.messages("INBOX", PageRequest())).messages[0].attachments
+        stream = await session.attachment(attachment.id)
+        assert (stream.size, stream.chunks_from) == (len(content), None)
+        assert b"".join([chunk async for chunk in stream.chunks]) == content
+
+
+@pytest.mark.parametrize("face", ["full", "exchange"])
+async def test_attachments_have_the_parameters_of_their_type(
+    dovecot: Dovecot, certificates: Certificates, face: str
+) -> None:
+    """Without its charset a table is misread; the charset that Dovecot tells where there is none says nothing."""
+    async with ImapProvider().open(*_account(dovecot, certificates, face)) as session:
+        for written, told in (
+            ("text/csv; charset=iso-8859-1; name=a.csv", "text/csv; charset=iso-8859-1"),
+            ("text/csv; header=present", "text/csv; header=present"),
+        ):
+            await session.append("INBOX", _letter("table", written, "base64", _lines(b"a;\xe4")))
+            (attachment,) = (await session.messages("INBOX", PageRequest(size=1))).messages[0].attachments
+            assert (await session.attachment(attachment.id)).content_type == told
+
+
 LISTED = b"* 1 FETCH (UID 5 FLAGS ())\r\n" + DONE
 
 
 def _row(encoding: bytes, size: int, section: bytes, content: bytes) -> bytes:
     body = b'("image" "png" NIL NIL NIL "%b" %d NIL ("attachment" NIL) NIL NIL)' % (encoding, size)
-    return b"* 1 FETCH (UID 5 BODYSTRUCTURE %b %b{%d}\r\n%b)\r\n" % (body, section, len(content), content) + DONE
+    told = b"BODYSTRUCTURE %b BINARY.SIZE[1] 5 %b{%d}\r\n%b" % (body, section, len(content), content)
+    return b"* 1 FETCH (UID 5 %b)\r\n" % told + DONE
 
 
 @pytest.mark.parametrize(

@@ -163,3 +163,14 @@ async def test_only_the_newest_texts_are_remembered(distant: Distant) -> None:
     assert texts.of("a", oldest.id) is None
     assert texts.of("a", newest.id) is not None
     assert texts.of("b", newest.id) is None
+
+
+async def test_beginning_of_a_text_full_of_escapes_takes_one_round_trip(distant: Distant) -> None:
+    """A line of eight characters, each of three octets, is the longest that fits (RFC 2045 section 6.7, rule 5)."""
+    line = b"=E4=B8=80" * 8 + b"=\r\n"
+    head = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    await distant.session.append("INBOX", head + line * 400)
+    id = await _newest(distant)
+    message, trips = await distant.round_trips(distant.session.message(id, text_type="plain", max_bytes=5000))
+    assert message.text is not None
+    assert (message.text.plain, message.text.has_more, trips) == ("一" * 1666, True, 1)

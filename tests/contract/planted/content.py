@@ -129,6 +129,13 @@ class CutSplitsACharacter(MaildirSession):
         return replace(text, plain=(text.plain or "").encode()[:max_bytes].decode("utf-8", "replace"))
 
 
+@breaks("test_cut_text_has_all_characters_that_are_whole")
+class CutLeavesHalfAnEscape(MaildirSession):
+    async def text(self, id: str, *, max_bytes: int | None = None, **kwargs: Any) -> MessageText:
+        text = await super().text(id, max_bytes=max_bytes, **kwargs)
+        return replace(text, plain=f"{text.plain}=9") if text.has_more else text
+
+
 class ChangedAttachments(MaildirSession):
     """A base for bugs in the list of attachments."""
 

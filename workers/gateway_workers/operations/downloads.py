@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from gateway.errors import ServiceUnavailableError
 from gateway.model.stream import OctetRange, Span, StreamHead
 from gateway.queue import operations as ask
 from gateway_workers.context import JobContext
@@ -31,12 +32,16 @@ async def get_attachment(job: JobContext, arguments: ask.GetAttachment) -> None:
     async with job.session() as session:
         found = await session.attachment(arguments.attachment)
         head = StreamHead(content_type=found.content_type, filename=found.filename, disposition=found.disposition)
+        source, start = found.chunks, 0
+        if arguments.range is not None and found.size is not None and found.chunks_from is not None:
+            start = arguments.range.within(found.size).first
+            source = found.chunks_from(start)
         beginning: list[bytes] = []
         size = found.size
-        async with _closing(found.chunks) as chunks:
+        async with _closing(source) as chunks:
             if size is None:
                 beginning, size = await _read_ahead(chunks)
-            await _send(job, head, _joined(beginning, chunks), size, arguments.range)
+            await _send(job, head, _joined(beginning, chunks), size, arguments.range, start)
 
 
 @asynccontextmanager
@@ -63,13 +68,17 @@ async def _read_ahead(chunks: AsyncIterator[bytes]) -> tuple[list[bytes], int | 
 
 
 async def _send(
-    job: JobContext, head: StreamHead, chunks: AsyncIterator[bytes], size: int | None, range: OctetRange | None
+    job: JobContext,
+    head: StreamHead,
+    chunks: AsyncIterator[bytes],
+    size: int | None,
+    range: OctetRange | None,
+    start: int = 0,
 ) -> None:
     if size is not None:
         span = Span(0, size - 1, size) if range is None else range.within(size)
         head = msgspec.structs.replace(head, span=span)
-        if not span.is_whole:
-            chunks = _part(chunks, span)
+        chunks = _part(chunks, span, start)
     await job.stream(head, chunks)
 
 
@@ -81,11 +90,19 @@ async def _joined(beginning: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIt
         yield chunk
 
 
-async def _part(chunks: AsyncIterator[bytes], span: Span) -> AsyncIterator[bytes]:
-    position = 0
+async def _part(chunks: AsyncIterator[bytes], span: Span, position: int) -> AsyncIterator[bytes]:
+    """Yield a span of what begins at a position.
+
+    Raises:
+        ServiceUnavailableError: there is less than the size that the caller was told, or more.
+    """
     async for chunk in chunks:
-        if wanted := chunk[max(0, span.first - position) : max(0, span.last + 1 - position)]:
+        first, position = position, position + len(chunk)
+        if position > span.whole:
+            break
+        if wanted := chunk[max(0, span.first - first) : max(0, span.last + 1 - first)]:
             yield wanted
-        position += len(chunk)
-        if position > span.last:
+        if span.last < position < span.whole:
             return
+    if position != span.whole:
+        raise ServiceUnavailableError("the service sent another number of octets than it told")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import NamedTuple
 
 from gateway.errors import ConnectError, NotFoundError, ProviderError
+from gateway.mime.content_type import described_type
 from gateway.mime.decode import ENCODED, transfer_decoder
 from gateway.provider import AttachmentStream
 from gateway_imap.connection import Connection
 from gateway_imap.entries import structure_of
+from gateway_imap.fetch_parser import Attributes
 from gateway_imap.link import Link
 from gateway_imap.reading import CHUNK, Target, chunk_item, fetch_one, read_chunk, section_octets
 from gateway_imap.structure import Part
@@ -39,28 +42,32 @@ async def open_stream(link: Link, target: Target, number: str) -> AttachmentStre
         opened = await link.read(open_attachment, target, number)
     except NotDecodedError:
         opened = await link.read(open_attachment, target, number, decode=False)
-    part, beginning, is_decoded = opened
+    part, beginning = opened.part, opened.beginning
     return AttachmentStream(
-        content_type=part.content_type,
-        chunks=(_decoded_chunks if is_decoded else _encoded_chunks)(link, target, part, beginning),
+        content_type=described_type(part.content_type, part.parameters),
+        chunks=(_decoded_chunks if opened.decoded else _encoded_chunks)(link, target, part, beginning),
         filename=part.filename,
         disposition="inline" if part.disposition == "inline" else "attachment",
-        size=None if part.encoding in ENCODED else part.size or None,
+        size=opened.size if part.encoding in ENCODED else part.size or None,
+        chunks_from=partial(_decoded_chunks, link, target, part, beginning) if opened.decoded else None,
     )
 
 
-async def _decoded_chunks(link: Link, target: Target, part: Part, chunk: bytes) -> AsyncIterator[bytes]:
-    offset = 0
+async def _decoded_chunks(
+    link: Link, target: Target, part: Part, beginning: bytes, offset: int = 0
+) -> AsyncIterator[bytes]:
+    chunk, is_all = beginning[offset:], len(beginning) < DECODED_CHUNK
     while True:
         if chunk:
             yield chunk
-        offset += len(chunk)
-        if len(chunk) < DECODED_CHUNK:
+        if is_all:
             return
+        offset += len(chunk)
         try:
             chunk = await link.read(read_decoded, target, part.number, offset)
         except NotDecodedError:
             break
+        is_all = len(chunk) < DECODED_CHUNK
     # From here on it is damaged: the same again, decoded here.
     beginning = await link.read(read_chunk, target, part.number, 0)
     async for decoded in _encoded_chunks(link, target, part, beginning):
@@ -87,11 +94,12 @@ async def _encoded_chunks(link: Link, target: Target, part: Part, chunk: bytes) 
 
 
 class Opened(NamedTuple):
-    """An attachment: its description, its first chunk, and whether the server decodes it."""
+    """An attachment: its description, its first chunk, whether the server decodes it, and its octets after decoding."""
 
     part: Part
     beginning: bytes
     decoded: bool
+    size: int | None
 
 
 def open_attachment(connection: Connection, target: Target, number: str, *, decode: bool = True) -> Opened:
@@ -110,33 +118,37 @@ def open_attachment(connection: Connection, target: Target, number: str, *, deco
         NotFoundError: there is no such message or part.
         NotDecodedError: see there.
     """
+    size = None
     if decode and connection.has("BINARY") and (opened := _opened_decoded(connection, target, number)) is not None:
-        return opened
-    part, beginning = _opened(connection, target, number, chunk_item(number, 0))
-    return Opened(part, beginning, decoded=False)
+        if opened.part.size <= _MOST_DECODED:
+            return opened
+        size = opened.size
+    part, row = _opened(connection, target, number, chunk_item(number, 0))
+    return Opened(part, section_octets(row), decoded=False, size=size)
 
 
 def _opened_decoded(connection: Connection, target: Target, number: str) -> Opened | None:
     """Return a part and its beginning as the server decodes it; None when it does not, or not all of it."""
     try:
-        part, beginning = _opened(connection, target, number, _decoded_item(number, 0))
+        part, row = _opened(connection, target, number, f"BINARY.SIZE[{number}] {_decoded_item(number, 0)}")
     except ProviderError as error:
         if connection.alive:
             return None
         raise _not_decoded(error) from error
-    if part.encoding != "base64" or part.size > _MOST_DECODED:
+    size, beginning = row.get(f"BINARY.SIZE[{number}]"), section_octets(row)
+    if part.encoding != "base64" or part.content_type.startswith("message/") or not isinstance(size, int):
         return None
     # Of the shortest lines there can be, half is line ends.
-    is_whole = len(beginning) >= min(DECODED_CHUNK, part.size // 2)
-    return Opened(part, beginning, decoded=True) if is_whole else None
+    is_whole = size >= part.size // 2 and len(beginning) == min(DECODED_CHUNK, size)
+    return Opened(part, beginning, decoded=True, size=size) if is_whole else None
 
 
-def _opened(connection: Connection, target: Target, number: str, item: str) -> tuple[Part, bytes]:
-    row = fetch_one(connection, target, f"(UID BODYSTRUCTURE {item})".encode("ascii"))
+def _opened(connection: Connection, target: Target, number: str, items: str) -> tuple[Part, Attributes]:
+    row = fetch_one(connection, target, f"(UID BODYSTRUCTURE {items})".encode("ascii"))
     part = structure_of(row).part(number)
     if part is None:
         raise NotFoundError("there is no such attachment", code="AttachmentNotFound")
-    return part, section_octets(row)
+    return part, row
 
 
 def read_decoded(connection: Connection, target: Target, number: str, offset: int) -> bytes:

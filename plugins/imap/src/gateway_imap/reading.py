@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from imapclient.exceptions import ProtocolError
 
 from gateway.errors import NotFoundError
 from gateway.mime.auto_reply import is_auto_reply
-from gateway.mime.decode import decode_text, decode_transfer
-from gateway.mime.flowed import joined_lines
+from gateway.mime.body_text import PRESCAN, body_text
+from gateway.mime.decode import decode_transfer
 from gateway.mime.structure import MAX_TEXTS
 from gateway.model.message import MessageDetail, MessageText, SpecialUse, TextType
 from gateway_imap.connection import Connection
@@ -37,6 +39,8 @@ UNASKED = frozenset({"UID", "FLAGS", "MODSEQ"})
 _PLAIN, _HTML = ("plain", "*"), ("html", "*")
 # Of all transfer encodings this one makes the longest of an octet.
 _LONGEST_ENCODING = "quoted-printable"
+# Octets of a text of which nothing is left out.
+_ALL = sys.maxsize
 _LISTED = "UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE"
 
 
@@ -257,14 +261,13 @@ def read_text(
     plain = structure.plain if text_type in _PLAIN else ()
     html = structure.html if text_type in _HTML else ()
     octets = _octets_of(row)
-    missing = [part for part in (*plain, *html) if part.size and part.number not in octets]
-    if missing and max_bytes != 0:
-        sections = "".join(_section(part.number, part.encoding, max_bytes) for part in missing)
-        octets |= _octets_of(fetch_one(connection, target, f"(UID{sections})".encode("ascii")))
+    asked = dict.fromkeys(octets, _encoded_length(_LONGEST_ENCODING, max_bytes))
+    if max_bytes != 0:
+        _fetch_texts(connection, target, (*plain, *html), octets, asked, max_bytes)
     cut = False
     texts: dict[str, list[str]] = {"plain": [], "html": []}
     for part in (*plain, *html):
-        text, was_cut = _decoded(part, octets.get(part.number, b""), max_bytes)
+        text, was_cut = _decoded(part, octets.get(part.number, b""), asked.get(part.number, 0), max_bytes)
         texts["plain" if part in plain else "html"].append(text)
         cut = cut or was_cut
     info = structure.text_info(target.id)
@@ -277,26 +280,77 @@ def read_text(
     )
 
 
+def _fetch_texts(
+    connection: Connection,
+    target: Target,
+    parts: Sequence[Part],
+    octets: dict[str, bytes],
+    asked: dict[str, int],
+    max_bytes: int | None,
+) -> None:
+    """Fetch what is missing of texts; twice where their lines are very short.
+
+    Args:
+        connection: with the mailbox selected.
+        target: the message.
+        parts: the texts.
+        octets: what is known of them, by the number of the part; it is added to.
+        asked: how much of them was asked for; likewise.
+        max_bytes: what is wanted of each, after decoding.
+    """
+    while wanted := [
+        part for part in parts if _is_wanted(part, octets.get(part.number, b""), asked.get(part.number, 0), max_bytes)
+    ]:
+        sections = ""
+        for part in wanted:
+            offset = len(octets.get(part.number, b""))
+            # At least as much again, so that the round trips are few whatever the sender wrote.
+            length = max(offset, _encoded_length(part.encoding, max_bytes))
+            asked[part.number] = offset + length
+            sections += _section(part.number, offset, length)
+        found = _octets_of(fetch_one(connection, target, f"(UID{sections})".encode("ascii")))
+        for part in wanted:
+            octets[part.number] = octets.get(part.number, b"") + found.get(part.number, b"")
+
+
+def _is_wanted(part: Part, octets: bytes, asked: int, max_bytes: int | None) -> bool:
+    if not _is_there_more(part, octets, asked):
+        return False
+    return not asked or len(decode_transfer(octets, part.encoding, cut=True)) < _needed(max_bytes)
+
+
+def _is_there_more(part: Part, octets: bytes, asked: int) -> bool:
+    """Tell whether these are only the beginning of a part, of which some servers tell too large a size."""
+    return asked <= len(octets) < part.size
+
+
 def _sections(known: TextId | None, text_type: TextType | None, max_bytes: int | None) -> bytes:
     """Return what to fetch of a text whose parts are known by their numbers only; each item after a space."""
     if known is None or max_bytes == 0 or len(known.plain) + len(known.html) > MAX_TEXTS:
         return b""
     numbers = (*(known.plain if text_type in _PLAIN else ()), *(known.html if text_type in _HTML else ()))
-    return "".join(_section(number, _LONGEST_ENCODING, max_bytes) for number in numbers).encode("ascii")
+    length = _encoded_length(_LONGEST_ENCODING, max_bytes)
+    return "".join(_section(number, 0, length) for number in numbers).encode("ascii")
 
 
-def _section(number: str, encoding: str, max_bytes: int | None) -> str:
-    if max_bytes is None:
-        return f" BODY.PEEK[{number}]"
-    return f" BODY.PEEK[{number}]<0.{_encoded_length(encoding, max_bytes)}>"
+def _section(number: str, offset: int, length: int) -> str:
+    return f" BODY.PEEK[{number}]" if length == _ALL else f" BODY.PEEK[{number}]<{offset}.{length}>"
 
 
-def _encoded_length(encoding: str, octets: int) -> int:
-    """Return how much to fetch for so many octets after decoding: base64 in lines of 76, or "=XX" with soft breaks."""
+def _needed(max_bytes: int | None) -> int:
+    """Return how many octets of a text to have after decoding: one more tells whether it goes on."""
+    return _ALL if max_bytes is None else max(max_bytes + 1, PRESCAN)
+
+
+def _encoded_length(encoding: str, max_bytes: int | None) -> int:
+    """Return how much to fetch of a text whose lines, as transferred, are not very short."""
+    octets = _needed(max_bytes)
+    if octets == _ALL:
+        return _ALL
     if encoding == "base64":
-        return (octets + 2) // 3 * 4 + octets // 57 * 2 + 8
+        return octets * 3 // 2
     if encoding == "quoted-printable":
-        return octets * 3 + octets // 25 * 3 + 8
+        return octets * 10 // 3
     return octets
 
 
@@ -309,14 +363,11 @@ def _octets_of(row: Attributes) -> dict[str, bytes]:
     }
 
 
-def _decoded(part: Part, octets: bytes, max_bytes: int | None) -> tuple[str, bool]:
+def _decoded(part: Part, octets: bytes, asked: int, max_bytes: int | None) -> tuple[str, bool]:
     """Return the text of a part, and whether there is more of it."""
-    content = decode_transfer(octets, part.encoding)
-    cut = len(octets) < part.size and max_bytes is not None
-    if max_bytes is not None and len(content) > max_bytes:
-        content, cut = content[:max_bytes], True
-    text = decode_text(content, part.parameters.get("charset"), cut=cut)
-    return joined_lines(text.replace("\r\n", "\n"), part.parameters), cut
+    more = _is_there_more(part, octets, asked)
+    content = decode_transfer(octets, part.encoding, cut=more)
+    return body_text(content, part.content_type, part.parameters, most=max_bytes, more=more)
 
 
 # --- octets -----------------------------------------------------------------------------------------------------------
