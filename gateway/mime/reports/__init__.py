@@ -5,6 +5,7 @@
 - `originals`: the headers of the message that a report is about
 - `delivery_status`: reports that machines can read
 - `notices`: bounces that are only text
+- `refusals`, ``refusals.json``: what the answer of a refusing server means
 - `feedback`: complaints
 
 Nothing here raises because of what is in a mail, and nothing is read beyond `SOURCE_LIMIT`.

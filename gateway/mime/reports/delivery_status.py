@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from gateway.mime.decode import decode_header
 from gateway.mime.reports.letter import Letter
 from gateway.mime.reports.originals import attached_headers, copied_headers, message_id
+from gateway.mime.reports.refusals import bounce_response
 from gateway.mime.reports.signs import STATUS_TYPES, is_daemon
 from gateway.model.event import BounceResponse, MessageBounceData
 
@@ -112,7 +113,7 @@ def _action(group: Group) -> str:
 def _response(group: Group) -> BounceResponse:
     kind, message = _typed(group.get("diagnostic-code"))
     status = _STATUS.search(group.get("status", "")) or _STATUS.search(message or "")
-    return BounceResponse(source=kind, message=message, status=status[0] if status else None)
+    return bounce_response(kind, message, status[0] if status else None)
 
 
 def _typed(value: str | None) -> tuple[str | None, str | None]:

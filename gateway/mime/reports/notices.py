@@ -11,6 +11,7 @@ import re
 from gateway.mime.addresses import parse_addresses
 from gateway.mime.reports.letter import Letter
 from gateway.mime.reports.originals import Headers, attached_headers, copied_headers, message_id
+from gateway.mime.reports.refusals import bounce_response
 from gateway.mime.reports.signs import FAILURE, REASON, STATUS_TYPES, is_daemon
 from gateway.model.event import BounceResponse, MessageBounceData
 
@@ -176,8 +177,8 @@ def _response(reason: str) -> BounceResponse:
     start = reply.start() if reply is not None and reply[1] else 0
     blank = re.search(r"\n[ \t]*\n", reason[start:])
     message = reason[start : start + blank.start() if blank else None]
-    return BounceResponse(
-        source="smtp" if reply is not None and reply[1] else None,
-        message=" ".join(message.split())[:1000] or None,
-        status=status[1] if status else None,
+    return bounce_response(
+        "smtp" if reply is not None and reply[1] else None,
+        " ".join(message.split())[:1000] or None,
+        status[1] if status else None,
     )
