@@ -11,9 +11,10 @@ import re
 from gateway.mime.addresses import parse_addresses
 from gateway.mime.reports.letter import Letter
 from gateway.mime.reports.originals import Headers, attached_headers, copied_headers, message_id
-from gateway.mime.reports.refusals import bounce_response
+from gateway.mime.reports.refusals import CODE
+from gateway.mime.reports.replies import STATUS, response_about
 from gateway.mime.reports.signs import FAILURE, REASON, STATUS_TYPES, is_daemon
-from gateway.model.event import BounceResponse, MessageBounceData
+from gateway.model.event import MessageBounceData
 
 #: Recipients of one notice that are told of.
 RECIPIENTS = 100
@@ -35,10 +36,7 @@ _LINE = re.compile(
     r"^[ \t>*•-]*(?:(?:recipient|rcpt|to|address)[ \t]*:[ \t]*)?[^@\n:]{0,80}?[<('\"\[]?$", re.IGNORECASE
 )
 _AFTER = re.compile(r"[>)'\"\]]{0,2}(?:\(mailto:[^)\n]{0,330}\))?[ \t]*(?::|\.\.\.|,|;|$|\n|\(|<mailto| on \d)")
-_REPLY = re.compile(
-    r"(?<![\d.])([45])(\d\d)(?:[ -]+#?|[ -]#)(?:([45]\.\d{1,3}\.\d{1,3})\b)?|\(#([45]\.\d{1,3}\.\d{1,3})\)"
-)
-_STATUS = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.])")
+_PREFIX = re.compile(r"^smtp[=:]", re.IGNORECASE)
 _QUEUE_ID = re.compile(r"queue[- ]?id:?\s+([A-Za-z0-9-]{6,30})", re.IGNORECASE)
 _ANSWER = re.compile(
     r"\s*(?:re|aw|antw|sv|fwd?|wg|tr|rv|automatic reply|auto|out of (?:the )?office)\s*:", re.IGNORECASE
@@ -77,18 +75,19 @@ def read_notice(letter: Letter, id: str) -> tuple[MessageBounceData, ...]:
     found = _recipients(letter, said, headers)
     host = _QMAIL.search(said) or _HOST.search(said)
     queue_id = _QUEUE_ID.search(said)
+    stops = sorted(at for _, at in found if at >= 0)
     return tuple(
         MessageBounceData(
             bounce_message=id,
             recipient=recipient,
             action="failed",
-            response=_response(reason),
+            response=response_about(said, recipient, at, stops),
             mta=(host[1] or host[host.lastindex or 1]).rstrip(".") if host else None,
             queue_id=queue_id[1] if queue_id else None,
             message_id=original,
             message_headers=headers or None,
         )
-        for recipient, reason in found[:RECIPIENTS]
+        for recipient, at in found
     )
 
 
@@ -106,7 +105,7 @@ def _convincing(letter: Letter, said: str, *, original: bool) -> bool:
     final = _FINAL.search(said) is not None
     told = (FAILURE.search(subject) is not None, FAILURE.search(said) is not None)
     reason = REASON.search(said) is not None
-    replied = _REPLY.search(said) is not None or _STATUS.search(said) is not None
+    replied = CODE.search(said) is not None or STATUS.search(said) is not None
     return (
         any((*told, daemon and reason))
         and sum((2 * listed, daemon, unreachable, *told, reason, final, replied, original)) >= 3
@@ -127,17 +126,17 @@ def _is_report(headers: Headers) -> bool:
     return any(is_daemon(sender) for sender in parse_addresses(headers.get("from", ()))[:1])
 
 
-def _recipients(letter: Letter, said: str, headers: Headers) -> list[tuple[str, str]]:
-    """Return whoever was not reached, each with the text that gives the reason."""
+def _recipients(letter: Letter, said: str, headers: Headers) -> list[tuple[str, int]]:
+    """Return whoever was not reached, each with the place where the text tells of it; -1 where it does not."""
     named = _ADDRESS.findall(letter.header("x-failed-recipients")[:8192])
     places = [
         match
         for match in _ADDRESS.finditer(said)
         if match[0].lower() not in letter.own_addresses and not _DAEMON_LOCAL.match(match[0])
     ]
+    places = [match for match in places if not _SUMMARY.match(_line_before(said, match))] or places
+    lines = [match for match in places if _is_own_line(said, match)]
     if not named:
-        places = [match for match in places if not _SUMMARY.match(_line_before(said, match))] or places
-        lines = [match for match in places if _is_own_line(said, match)]
         written_to = " ".join(value for name in ("to", "cc", "bcc") for value in headers.get(name, ())).lower()
         known = [match for match in lines or places if match[0].lower() in written_to]
         named = [match[0] for match in (known or lines or places[:1])]
@@ -145,11 +144,13 @@ def _recipients(letter: Letter, said: str, headers: Headers) -> list[tuple[str, 
         # Some texts name nobody: then the original, written to one, tells whom.
         to = _ADDRESS.findall(" ".join(headers.get("to", ()))[:2000])
         named = to if len(to) == 1 else []
-    named = [re.sub(r"^smtp[=:]", "", address, flags=re.IGNORECASE) for address in named]
-    unique = list({address.rstrip(".").lower(): address.rstrip(".") for address in named[:RECIPIENTS]}.values())
-    begin = {address: said.find(address) for address in unique}
-    stops = sorted(at for at in begin.values() if at >= 0)
-    return [(address, _reason(said, address, begin[address], stops)) for address in unique]
+    told = {match[0].lower(): match.start() for match in reversed([*lines, *places])}
+    found: dict[str, tuple[str, int]] = {}
+    for address in named[:RECIPIENTS]:
+        bare = _PREFIX.sub("", address).rstrip(".")
+        at = told.get(address.lower(), -1)
+        found.setdefault(bare.lower(), (bare, said.find(bare, at) if at >= 0 else said.find(bare)))
+    return list(found.values())
 
 
 def _line_before(said: str, match: re.Match[str]) -> str:
@@ -160,25 +161,3 @@ def _line_before(said: str, match: re.Match[str]) -> str:
 def _is_own_line(said: str, match: re.Match[str]) -> bool:
     before = _line_before(said, match)
     return len(before) < 120 and bool(_LINE.match(before) and _AFTER.match(said, match.end()))
-
-
-def _reason(said: str, address: str, at: int, stops: list[int]) -> str:
-    """Return what is said about one recipient: up to the next one, or all of it where it is not said there."""
-    if at < 0:
-        return said
-    end = next((stop for stop in stops if stop > at), len(said))
-    own = said[at + len(address) : end].lstrip(">)'\":;,. \t\n")
-    return own if _REPLY.search(own) or _STATUS.search(own) or end < len(said) else own + "\n\n" + said[:at]
-
-
-def _response(reason: str) -> BounceResponse:
-    reply = _REPLY.search(reason)
-    status = _STATUS.search(reason)
-    start = reply.start() if reply is not None and reply[1] else 0
-    blank = re.search(r"\n[ \t]*\n", reason[start:])
-    message = reason[start : start + blank.start() if blank else None]
-    return bounce_response(
-        "smtp" if reply is not None and reply[1] else None,
-        " ".join(message.split())[:1000] or None,
-        status[1] if status else None,
-    )

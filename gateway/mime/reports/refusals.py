@@ -30,7 +30,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 # Names of mailboxes and of their domains say nothing about the reason.
 _ADDRESS = re.compile(r"<[^<>\s]*@[^<>\s]*>|(?<![^\s<>\"'(])[^\s<>\"'(@]*@[^\s<>\"')]*")
-_CODE = re.compile(
+#: The code that an answer begins with.
+CODE = re.compile(
     r"(?<![\w.])([45]\d\d)(?=[ \-:]|$)(?! (?:[kmg]i?b|bytes|seconds|minutes|recipients)\b)", re.IGNORECASE
 )
 # The codes before the further lines of an answer (RFC 5321 section 4.2.1) tear its words apart.
@@ -106,7 +107,7 @@ def bounce_response(source: str | None, message: str | None, status: str | None)
 def refusal(message: str | None, status: str | None) -> Refusal | None:
     """Return the first row that fits an answer; see `bounce_response`."""
     answer = _answer(message)
-    code = _CODE.match(answer)
+    code = CODE.match(answer)
     # The server's own code says more than that of a report, which may be about a try that came later.
     told = answer if enhanced_status(answer) or not status else f"{status} {answer}"
     return find(refusals().rows, told, code=int(code[1]) if code else None)
@@ -115,7 +116,7 @@ def refusal(message: str | None, status: str | None) -> Refusal | None:
 def _answer(message: str | None) -> str:
     """Return the words of a server, case-folded, on one line and without addresses."""
     said = _ADDRESS.sub("<>", message or "")
-    code = _CODE.search(said)
+    code = CODE.search(said)
     # What stands before the code are names of hosts, and the words of whoever reports.
     return " ".join(_FURTHER.sub(" ", said[code.start() if code else 0 :]).casefold().split())
 
