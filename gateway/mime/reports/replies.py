@@ -22,14 +22,14 @@ _MARK = re.compile(r"\(#[45]\.\d{1,3}\.\d{1,3}\)")
 _LINES = 20
 _LONGEST = 1000
 #: A line that has no room for the next word.
-_FULL = 55
+_FULL = 50
 _QUOTES = {"'": "'", '"': '"', "\u2018": "\u2019", "“": "”", "„": "“", "«": "»", "`": "'"}
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _TRANSCRIPT = re.compile(r"[ \t]*(?:<<<|<--|>)?[ \t]*")
-_LABEL = re.compile(r"[ \t>]*(?:[A-Z][a-z]+(?:-[A-Za-z]+)*[ \t]*:[ \t]|The MTS-ID|MSEXCH:|[-=_*|]{3})")
+_LABEL = re.compile(r"[ \t>]*(?:[A-Z][a-z]+(?:-[A-Za-z]+)*[ \t]*:[ \t]|The MTS-ID|MSEXCH:|\(generated |[-=_*|]{3})")
 _NAMED = re.compile(
-    r"\s*(?:reason|error|diagnostic(?:[- ]code)?|details?|status|response|grund|fehler|raison|motif|motivo|causa)"
-    r"[ \t]*:\s*",
+    r"\s*(?:because\s+|(?:reason|error|diagnostic(?:[- ]code)?|details?|status|response|grund|fehler|raison|motif"
+    r"|motivo|causa)[ \t]*:\s*)",
     re.IGNORECASE,
 )
 #: What reporters add: the command that was answered, and that they gave up.
@@ -84,17 +84,19 @@ def _whole(said: str, start: int, end: int) -> str:
     lines = said[start : min(end, start + 4 * _LONGEST)].split("\n", _LINES)[:_LINES]
     indent = _indent(said[line_start : start + 1])
     kept = [lines[0].strip()]
+    width = start - line_start + len(lines[0].rstrip())
     for line in lines[1:]:
         bare = line[_TRANSCRIPT.match(line).end() :] if line.strip() else ""  # type: ignore[union-attr]
-        if not bare or not _goes_on(kept, line, bare, indent):
+        if not bare or not _goes_on(kept, line, bare, indent, full=width >= _FULL):
             break
         kept.append(bare.strip())
+        width = len(line.rstrip())
     text = _ADDED.sub("", " ".join(" ".join(kept).split()))
     return _unquoted(text, said[max(start - 3, 0) : start].rstrip()[-1:])
 
 
-def _goes_on(kept: list[str], line: str, bare: str, indent: int) -> bool:
-    """Tell whether a line belongs to the answer before it."""
+def _goes_on(kept: list[str], line: str, bare: str, indent: int, *, full: bool) -> bool:
+    """Tell whether a line belongs to the answer before it; `full` where the next word had no room on the line above."""
     last = kept[-1]
     if CODE.match(bare):
         coded = next((text for text in reversed(kept) if CODE.match(text)), "")
@@ -106,11 +108,9 @@ def _goes_on(kept: list[str], line: str, bare: str, indent: int) -> bool:
     deeper = _indent(line) - indent
     if deeper > 0:
         return True
-    if bare[0].isupper():
-        return indent > 0 and deeper == 0 and len(last) >= _FULL and not last.endswith((".", "!", "?"))
-    if bare[0].islower() or bare[0] == "(":
-        return deeper == 0 and not last.endswith((".", "!", "?"))
-    return deeper == 0 and indent > 0
+    if deeper < 0 or (bare[0].isalpha() and last.endswith((".", "!", "?"))):
+        return False
+    return (indent > 0 and not bare[0].isupper()) or (full and (indent > 0 or bare[0].islower() or bare[0] == "("))
 
 
 def _indent(line: str) -> int:
