@@ -4,6 +4,7 @@
 - `letter`: a message as the others read it, within bounds
 - `originals`: the headers of the message that a report is about
 - `delivery_status`: reports that machines can read
+- `authors`: whether a mail system or a person wrote a text
 - `notices`: bounces that are only text; `replies`: the server's own words in them
 - `refusals`, ``refusals.json``: what the answer of a refusing server means
 - `feedback`: complaints
