@@ -266,11 +266,33 @@ class MessageNewData(MessageSummary, frozen=True, kw_only=True):
     missing_delay: int | None = None
 
 
+#: What a refusal is about, and what whoever sends had better do about it.
+BounceCategory = Literal[
+    "user_unknown",
+    "invalid_address",
+    "mailbox_disabled",
+    "mailbox_full",
+    "greylisting",
+    "rate_limited",
+    "server_error",
+    "ip_blacklisted",
+    "domain_blacklisted",
+    "auth_failure",
+    "relay_denied",
+    "spam_blocked",
+    "policy_blocked",
+    "virus_detected",
+    "geo_blocked",
+    "unknown",
+]
+BounceAction = Literal["remove", "retry", "review", "fix_configuration", "retry_different_ip", "remove_content"]
+
+
 class Blocklist(Resource, frozen=True, kw_only=True):
-    """The list that a refusing server named."""
+    """The list that a refusing server named, of hosts or of domains; `name` is its host where it is not a known one."""
 
     name: str
-    type: str | None = None
+    type: Literal["ip", "domain"] | None = None
 
 
 class BounceResponse(Resource, frozen=True, kw_only=True):
@@ -279,8 +301,8 @@ class BounceResponse(Resource, frozen=True, kw_only=True):
     source: str | None = None
     message: str | None = None
     status: str | None = None
-    category: str | None = None
-    recommended_action: str | None = None
+    category: BounceCategory | None = None
+    recommended_action: BounceAction | None = None
     blocklist: Blocklist | None = None
     retry_after: int | None = None
 

@@ -18,7 +18,7 @@ from enum import IntEnum
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib import resources
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -64,40 +64,28 @@ _ERRORS: Mapping[Kind, Callable[..., ProviderError]] = {
     "unknown": OutcomeUnknownError,
 }
 
+Found = TypeVar("Found", bound="Row")
+
 #: Kinds of refusals after which the same is tried again.
 RETRIED: frozenset[Kind] = frozenset({"connect", "retry", "throttled"})
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A row: what fits, and what it means. Conditions that are empty always hold.
+class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which answers a row of a table is about. Conditions that are empty always hold.
 
     Attributes:
-        code: name of the row, and of the remedy.
         phases: names of `Phase`, lower case.
         codes: reply codes; ``?`` is any digit, ``[!45]`` any but these.
         statuses: enhanced status codes, with the same wildcards and ``*``; "" is an answer that has none.
         phrases: lower case; all of them occur in the answer.
         any_phrase: lower case; one of them occurs in the answer.
-        kind: which error it is.
-        title: what is wrong, for people.
-        who: who must act.
-        steps: what they do.
-        retry_after: seconds to wait before the next try, where the server does not tell them.
-        base_scopes: an OAuth2 app with these base scopes would not meet the problem.
     """
 
-    code: str
     phases: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
     any_phrase: tuple[str, ...] = ()
-    kind: Kind = msgspec.field(name="class")
-    title: str
-    who: Actor
-    steps: tuple[str, ...]
-    retry_after: float | None = None
-    base_scopes: str | None = None
 
     def fits(self, folded: str, *, code: int | None = None, phase: Phase | None = None) -> bool:
         """Tell whether this row is about an answer.
@@ -114,6 +102,28 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             and all(phrase in folded for phrase in self.phrases)
             and (not self.any_phrase or any(phrase in folded for phrase in self.any_phrase))
         )
+
+
+class Answer(Row, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A row for those who send: what is wrong, and who must act.
+
+    Attributes:
+        code: name of the row, and of the remedy.
+        kind: which error it is.
+        title: what is wrong, for people.
+        who: who must act.
+        steps: what they do.
+        retry_after: seconds to wait before the next try, where the server does not tell them.
+        base_scopes: an OAuth2 app with these base scopes would not meet the problem.
+    """
+
+    code: str
+    kind: Kind = msgspec.field(name="class")
+    title: str
+    who: Actor
+    steps: tuple[str, ...]
+    retry_after: float | None = None
+    base_scopes: str | None = None
 
     def error(
         self, message: str, *, native_code: str | None, raw: str, retry_after: float | None = None
@@ -140,8 +150,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return _ERRORS[self.kind](message, native_code=native_code, remedy=remedy, **details)
 
 
-def find(rows: Iterable[Answer], text: str, *, code: int | None = None, phase: Phase | None = None) -> Answer | None:
-    """Return the first row that fits an answer, if one does; see `Answer.fits`."""
+def find(rows: Iterable[Found], text: str, *, code: int | None = None, phase: Phase | None = None) -> Found | None:
+    """Return the first row that fits an answer, if one does; see `Row.fits`."""
     folded = text[:_LONGEST_TEXT].casefold()
     return next((row for row in rows if row.fits(folded, code=code, phase=phase)), None)
 

@@ -106,6 +106,7 @@ def test_a_wheel_tells_its_licence_and_its_types(distribution: str, wheels: dict
         ("email_gateway", "gateway/templating/vendor/handlebars/LICENSE"),
         ("email_gateway", "gateway/queue/scripts/enqueue.lua"),
         ("email_gateway", "gateway/smtp/answers.json"),
+        ("email_gateway", "gateway/mime/reports/refusals.json"),
         ("email_gateway", "gateway/testing/conformance/__init__.py"),
         ("email_gateway", "gateway_workers/operations/mail.py"),
         ("email_gateway_microsoft", "gateway_microsoft/explanations.json"),

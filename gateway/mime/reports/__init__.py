@@ -4,7 +4,9 @@
 - `letter`: a message as the others read it, within bounds
 - `originals`: the headers of the message that a report is about
 - `delivery_status`: reports that machines can read
-- `notices`: bounces that are only text
+- `authors`: whether a mail system or a person wrote a text
+- `notices`: bounces that are only text; `replies`: the server's own words in them
+- `refusals`, ``refusals.json``: what the answer of a refusing server means
 - `feedback`: complaints
 
 Nothing here raises because of what is in a mail, and nothing is read beyond `SOURCE_LIMIT`.

@@ -6,9 +6,11 @@ import re
 from typing import Any, NamedTuple
 
 from gateway.mime.decode import decode_header
+from gateway.mime.reports.authors import is_about_failure, is_answer
 from gateway.mime.reports.letter import Letter
 from gateway.mime.reports.originals import attached_headers, copied_headers, message_id
-from gateway.mime.reports.signs import STATUS_TYPES, is_daemon
+from gateway.mime.reports.refusals import bounce_response
+from gateway.mime.reports.signs import STATUS_TYPES, is_daemon, is_mailer
 from gateway.model.event import BounceResponse, MessageBounceData
 
 #: Recipients of one report that are told of.
@@ -65,8 +67,15 @@ def read_delivery_status(letter: Letter, id: str) -> DeliveryStatus | None:
 
 
 def _by_a_system(letter: Letter) -> bool:
-    senders = letter.message.addresses("from")
-    return letter.header("return-path").strip() == "<>" or any(is_daemon(sender) for sender in senders[:1])
+    subject = letter.header("subject")[:512]
+    if is_answer(subject):
+        return False
+    senders = letter.message.addresses("from")[:1]
+    return (
+        letter.header("return-path").strip() == "<>"
+        or any(is_mailer(sender) for sender in senders)
+        or (any(is_daemon(sender) for sender in senders) and is_about_failure(subject))
+    )
 
 
 def _groups(octets: bytes) -> list[Group]:
@@ -112,7 +121,7 @@ def _action(group: Group) -> str:
 def _response(group: Group) -> BounceResponse:
     kind, message = _typed(group.get("diagnostic-code"))
     status = _STATUS.search(group.get("status", "")) or _STATUS.search(message or "")
-    return BounceResponse(source=kind, message=message, status=status[0] if status else None)
+    return bounce_response(kind, message, status[0] if status else None)
 
 
 def _typed(value: str | None) -> tuple[str | None, str | None]:

@@ -9,10 +9,20 @@ from __future__ import annotations
 import re
 
 from gateway.mime.addresses import parse_addresses
+from gateway.mime.reports.authors import (
+    is_about_failure,
+    is_answer,
+    is_automatic,
+    is_confirmation,
+    is_personal,
+    own_words,
+)
 from gateway.mime.reports.letter import Letter
 from gateway.mime.reports.originals import Headers, attached_headers, copied_headers, message_id
-from gateway.mime.reports.signs import FAILURE, REASON, STATUS_TYPES, is_daemon
-from gateway.model.event import BounceResponse, MessageBounceData
+from gateway.mime.reports.refusals import CODE
+from gateway.mime.reports.replies import STATUS, response_about
+from gateway.mime.reports.signs import FAILURE, REASON, STATUS_TYPES, has_daemon_address, is_daemon, is_mailer
+from gateway.model.event import MessageBounceData
 
 #: Recipients of one notice that are told of.
 RECIPIENTS = 100
@@ -34,14 +44,10 @@ _LINE = re.compile(
     r"^[ \t>*•-]*(?:(?:recipient|rcpt|to|address)[ \t]*:[ \t]*)?[^@\n:]{0,80}?[<('\"\[]?$", re.IGNORECASE
 )
 _AFTER = re.compile(r"[>)'\"\]]{0,2}(?:\(mailto:[^)\n]{0,330}\))?[ \t]*(?::|\.\.\.|,|;|$|\n|\(|<mailto| on \d)")
-_REPLY = re.compile(
-    r"(?<![\d.])([45])(\d\d)(?:[ -]+#?|[ -]#)(?:([45]\.\d{1,3}\.\d{1,3})\b)?|\(#([45]\.\d{1,3}\.\d{1,3})\)"
-)
-_STATUS = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.])")
+#: Exim tells which alias led to a recipient.
+_ALIAS = re.compile(r"generated (?:from|by) +<?$", re.IGNORECASE)
+_PREFIX = re.compile(r"^smtp[=:]", re.IGNORECASE)
 _QUEUE_ID = re.compile(r"queue[- ]?id:?\s+([A-Za-z0-9-]{6,30})", re.IGNORECASE)
-_ANSWER = re.compile(
-    r"\s*(?:re|aw|antw|sv|fwd?|wg|tr|rv|automatic reply|auto|out of (?:the )?office)\s*:", re.IGNORECASE
-)
 _NOT_YET = re.compile(
     r"delay(?:ed|s)?\b|not yet been delivered|will (?:keep |continue |be )?(?:try|retry|retried|re-?attempt)"
     r"|still trying|do not need to (?:re-?send|resubmit)|don'?t need to re-?send|warning message only"
@@ -67,8 +73,11 @@ _DAEMON_LOCAL = re.compile(r"(?:mailer-?daemon|postmaster|abuse|support|no-?repl
 def read_notice(letter: Letter, id: str) -> tuple[MessageBounceData, ...]:
     """Return the bounces that a text tells of; none when it is not a bounce."""
     attached = attached_headers(letter)
-    copied, end = copied_headers(letter.text)
-    headers, said = attached or copied, letter.text[:end]
+    copied, begin, end = copied_headers(letter.text)
+    headers, said = attached or copied, letter.text[:begin]
+    if not (FAILURE.search(said) or REASON.search(said) or _ADDRESS.search(said)):
+        # Some tell first which message they are about.
+        said = letter.text[end:]
     copy = bool(headers) or letter.find("message/rfc822", "text/rfc822-headers", *STATUS_TYPES) is not None
     if not _convincing(letter, said, original=copy) or _is_report(headers):
         return ()
@@ -76,36 +85,53 @@ def read_notice(letter: Letter, id: str) -> tuple[MessageBounceData, ...]:
     found = _recipients(letter, said, headers)
     host = _QMAIL.search(said) or _HOST.search(said)
     queue_id = _QUEUE_ID.search(said)
+    stops = sorted(at for _, at in found if at >= 0)
     return tuple(
         MessageBounceData(
             bounce_message=id,
             recipient=recipient,
             action="failed",
-            response=_response(reason),
+            response=response_about(said, recipient, at, stops),
             mta=(host[1] or host[host.lastindex or 1]).rstrip(".") if host else None,
             queue_id=queue_id[1] if queue_id else None,
             message_id=original,
             message_headers=headers or None,
         )
-        for recipient, reason in found[:RECIPIENTS]
+        for recipient, at in found
     )
 
 
 def _convincing(letter: Letter, said: str, *, original: bool) -> bool:
     """Tell whether enough signs come together."""
     subject = letter.header("subject")[:512]
-    if _ANSWER.match(subject) or not said or letter.find("text/calendar") is not None or not _final(subject, said):
+    if is_answer(subject) or not said or letter.find("text/calendar") is not None or not _final(subject, said):
         return False
+    senders = letter.message.addresses("from")[:1]
     listed = letter.has("x-failed-recipients")
-    daemon = any(is_daemon(sender) for sender in letter.message.addresses("from")[:1]) or bool(_QMAIL.match(said))
+    mailer = any(is_mailer(sender) for sender in senders) or bool(_QMAIL.match(said))
+    daemon = mailer or any(is_daemon(sender) for sender in senders)
     # A mailing list that a bounce came by leaves its marks on it; what a list itself writes is no bounce.
-    unreachable = letter.header("return-path").strip() == "<>" and not letter.has("list-id", "list-unsubscribe")
+    by_list = letter.has("list-id", "list-unsubscribe")
+    unreachable = letter.header("return-path").strip() == "<>" and not by_list
     if letter.find("message/disposition-notification") is not None or not (listed or daemon or unreachable):
         return False
+    if by_list and not (daemon and original):
+        return False
+    if not (mailer or listed):
+        said = own_words(said)
+        by_machine = unreachable or is_automatic(letter, said)
+        # A name is soon given: without other signs, the address has to be a mail system's.
+        told_first = is_about_failure(subject) and (
+            (daemon and by_machine) or any(has_daemon_address(sender) for sender in senders)
+        )
+        if not (original or told_first) or is_confirmation(said):
+            return False
+        if not by_machine and (is_personal(letter, said) or not (original or FAILURE.search(said))):
+            return False
     final = _FINAL.search(said) is not None
     told = (FAILURE.search(subject) is not None, FAILURE.search(said) is not None)
     reason = REASON.search(said) is not None
-    replied = _REPLY.search(said) is not None or _STATUS.search(said) is not None
+    replied = CODE.search(said) is not None or STATUS.search(said) is not None
     return (
         any((*told, daemon and reason))
         and sum((2 * listed, daemon, unreachable, *told, reason, final, replied, original)) >= 3
@@ -126,29 +152,32 @@ def _is_report(headers: Headers) -> bool:
     return any(is_daemon(sender) for sender in parse_addresses(headers.get("from", ()))[:1])
 
 
-def _recipients(letter: Letter, said: str, headers: Headers) -> list[tuple[str, str]]:
-    """Return whoever was not reached, each with the text that gives the reason."""
+def _recipients(letter: Letter, said: str, headers: Headers) -> list[tuple[str, int]]:
+    """Return whoever was not reached, each with the place where the text tells of it; -1 where it does not."""
     named = _ADDRESS.findall(letter.header("x-failed-recipients")[:8192])
     places = [
         match
         for match in _ADDRESS.finditer(said)
         if match[0].lower() not in letter.own_addresses and not _DAEMON_LOCAL.match(match[0])
     ]
+    places = [match for match in places if not _SUMMARY.match(_line_before(said, match))] or places
+    lines = [match for match in places if _is_own_line(said, match)]
+    direct = [match for match in lines if not _ALIAS.search(_line_before(said, match))]
     if not named:
-        places = [match for match in places if not _SUMMARY.match(_line_before(said, match))] or places
-        lines = [match for match in places if _is_own_line(said, match)]
         written_to = " ".join(value for name in ("to", "cc", "bcc") for value in headers.get(name, ())).lower()
         known = [match for match in lines or places if match[0].lower() in written_to]
-        named = [match[0] for match in (known or lines or places[:1])]
+        named = [match[0] for match in (known or direct or places[:1])]
     if not named and headers:
         # Some texts name nobody: then the original, written to one, tells whom.
         to = _ADDRESS.findall(" ".join(headers.get("to", ()))[:2000])
         named = to if len(to) == 1 else []
-    named = [re.sub(r"^smtp[=:]", "", address, flags=re.IGNORECASE) for address in named]
-    unique = list({address.rstrip(".").lower(): address.rstrip(".") for address in named[:RECIPIENTS]}.values())
-    begin = {address: said.find(address) for address in unique}
-    stops = sorted(at for at in begin.values() if at >= 0)
-    return [(address, _reason(said, address, begin[address], stops)) for address in unique]
+    told = {match[0].lower(): match.start() for match in reversed([*lines, *places])}
+    found: dict[str, tuple[str, int]] = {}
+    for address in named[:RECIPIENTS]:
+        bare = _PREFIX.sub("", address).rstrip(".")
+        at = told.get(address.lower(), -1)
+        found.setdefault(bare.lower(), (bare, said.find(bare, at) if at >= 0 else said.find(bare)))
+    return list(found.values())
 
 
 def _line_before(said: str, match: re.Match[str]) -> str:
@@ -159,25 +188,3 @@ def _line_before(said: str, match: re.Match[str]) -> str:
 def _is_own_line(said: str, match: re.Match[str]) -> bool:
     before = _line_before(said, match)
     return len(before) < 120 and bool(_LINE.match(before) and _AFTER.match(said, match.end()))
-
-
-def _reason(said: str, address: str, at: int, stops: list[int]) -> str:
-    """Return what is said about one recipient: up to the next one, or all of it where it is not said there."""
-    if at < 0:
-        return said
-    end = next((stop for stop in stops if stop > at), len(said))
-    own = said[at + len(address) : end].lstrip(">)'\":;,. \t\n")
-    return own if _REPLY.search(own) or _STATUS.search(own) or end < len(said) else own + "\n\n" + said[:at]
-
-
-def _response(reason: str) -> BounceResponse:
-    reply = _REPLY.search(reason)
-    status = _STATUS.search(reason)
-    start = reply.start() if reply is not None and reply[1] else 0
-    blank = re.search(r"\n[ \t]*\n", reason[start:])
-    message = reason[start : start + blank.start() if blank else None]
-    return BounceResponse(
-        source="smtp" if reply is not None and reply[1] else None,
-        message=" ".join(message.split())[:1000] or None,
-        status=status[1] if status else None,
-    )

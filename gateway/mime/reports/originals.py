@@ -31,26 +31,28 @@ def attached_headers(letter: Letter) -> Headers:
     return read_headers(letter.octets(part)) if part is not None else {}
 
 
-def copied_headers(text: str) -> tuple[Headers, int]:
-    """Return the headers that are copied into a text, and where that copy begins; the end of the text without one."""
+def copied_headers(text: str) -> tuple[Headers, int, int]:
+    """Return the headers that are copied into a text, and where the copy begins and ends; twice its end without one."""
     match = _COPIED.search(text)
     if match is None:
-        return {}, len(text)
+        return {}, len(text), len(text)
     lines_before = text[: match.start()].split("\n")
     begin = match.start()
     for line in reversed(lines_before[:-1][-_FIELDS:]):
         if not _FIELD_LINE.match(line.lstrip(">|") if line.startswith((">", "|")) else line):
             break
         begin -= len(line) + 1
+    begin = end = max(begin, 0)
     lines: list[str] = []
     for line in text[begin:].split("\n", _FIELDS)[:_FIELDS]:
         bare = line.lstrip(">|") if line.startswith((">", "|")) else line
         if not bare.strip() and lines:
             break
+        end += len(line) + 1
         lines.append(bare.lstrip() if line.startswith((">", "|")) else bare)
     headers = read_headers("\n".join(lines).encode("utf-8", "replace") + b"\n\n")
     headers.setdefault("message-id", (match[1],))
-    return headers, max(begin, 0)
+    return headers, begin, end
 
 
 def read_headers(octets: bytes) -> Headers:

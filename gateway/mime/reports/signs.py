@@ -10,14 +10,20 @@ from gateway.model.message import Address, MessageEntry
 STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
 FEEDBACK_TYPE = "message/feedback-report"
 
-_DAEMON = re.compile(
-    r"(?:mailer[-_.]?daemon|mail[-_.]?daemon|mdaemon|postmaster|microsoftexchange[0-9a-f]{8,}|mail[-_. ]?router"
-    r"|mail[-_.]?delivery(?:[-_.]?(?:system|subsystem))?|bounces?|system[-_.]administrator|mailadmin)",
+#: Local parts that no person has.
+_MAILER = re.compile(
+    r"(?:mailer[-_.]?daemon|mail[-_.]?daemon|mdaemon|microsoftexchange[0-9a-f]{8,}|mail[-_. ]?router"
+    r"|mail[-_.]?delivery[-_.]?(?:system|subsystem))",
     re.IGNORECASE,
 )
+_DAEMON = re.compile(
+    rf"{_MAILER.pattern}|postmaster|mail[-_.]?delivery|bounces?|system[-_.]administrator|mailadmin", re.IGNORECASE
+)
+#: A brand may stand before it, and a host after it; nothing else.
 _DAEMON_NAME = re.compile(
-    r"mailer[- ]daemon|mail delivery (?:sub)?system|mail router|postmaster|system administrator|mail administrator"
-    r"|microsoft exchange|mail(?:er)? system|internet mail delivery|delivery subsystem",
+    r"(?:(?:[\w.!&-]+ ){0,2}(?:mailer[- ]daemon|mail delivery (?:sub)?system|mail router|mail(?:er)? system"
+    r"|internet mail delivery|delivery subsystem|microsoft exchange)"
+    r"|postmaster|system administrator|mail administrator)(?:[ @]*(?:at|on|for)?[ @]*\(?[\w-]+(?:\.[\w-]+)+\)?)?",
     re.IGNORECASE,
 )
 #: Where feedback loops write from when they do not write as RFC 5965 says.
@@ -28,7 +34,8 @@ FAILURE = re.compile(
     r"undeliver(?:able|ed)|non[- ]?deliver(?:y|able)|delivery (?:status notification ?\((?:failure|failed)\)|failure"
     r"|failed|has failed|problem|error|report)|(?:mail|message|email) (?:delivery )?(?:failure|failed|error)"
     r"|failure notice|failed (?:mail|message)|mail (?:delivery )?failed|rejected mail|mail was rejected"
-    r"|delivery status notification:? error|delivery[^.\n]{0,40} (?:failed|aborted)|delivery of the following"
+    r"|delivery status notification(?! ?\((?:delay|success|relay|expand))"
+    r"|delivery[^.\n]{0,40} (?:failed|aborted)|delivery of the following"
     r"|returned (?:mail|to sender|message)|return(?:ed)? (?:un|to )|mail could not be"
     r"|(?:could|can|was|were|did) ?not (?:be |been )?(?:deliver|sent|reach|accepted)|couldn'?t (?:be )?deliver"
     r"|wasn'?t (?:able to )?(?:be )?(?:deliver|found)|unable to (?:be )?deliver|cannot be delivered|not delivered"
@@ -49,11 +56,12 @@ FAILURE = re.compile(
     # Italian, Portuguese, Dutch
     r"|mancat[ao] (?:consegna|recapito)|non (?:recapitabile|consegnat|è stato possibile (?:recapit|consegn))"
     r"|impossibile (?:recapitare|consegnare)|não (?:entregue|foi entregue|p[ôo]de ser entregue)"
-    r"|(?:falha|erro) na entrega|não foi possível entregar|onbestelbaar|niet (?:worden )?(?:bezorgd|afgeleverd)"
+    r"|(?:falha|erro) na entrega|não (?:foi|é) possível entregar|onbestelbaar|niet (?:worden )?(?:bezorgd|afgeleverd)"
     # Polish, Czech, Swedish, Danish, Turkish
-    r"|niedostarczon|nie (?:można|udało się) dostarczy|niedoręcz|nedoručiteln|nelze doručit|inte leverera"
-    r"|gick inte att leverera|kan ikke leveres|ikke leveret|teslim edilemedi|iletilemedi"
-    # Russian, Japanese, Chinese
+    r"|niedostarcz|nie dostarczon|nie (?:można|udało się) dostarczy|niedoręcz|nedoručiteln|nelze doručit|inte leverera"
+    r"|gick inte att leverera|kan inte leverer|kan ikke leveres|ikke leveret|teslim edilemedi|iletilemedi"
+    # Finnish, Hungarian, Russian, Japanese, Korean, Chinese
+    r"|ei voi(?:da|tu)? toimittaa|kézbesíthetetlen|배달되지|배달할 수 없"
     r"|не (?:было )?доставлен|недоставленн|невозможно доставить|ошибка доставки|配信不能|配信できません|配送できません"
     r"|送信できませんでした|退信|无法送达|未送达|投递失败|無法傳遞",
     re.IGNORECASE,
@@ -68,7 +76,7 @@ REASON = re.compile(
     r"|(?:unknown|no such|invalid|bad)[^.\n]{0,30}(?:user|recipient|mailbox|account|address|domain|userid|host)"
     r"|(?:over|exceeded?|exceeds)[^.\n]{0,30}(?:quota|limit|size|maximum)|quota exceeded|no mailbox here|host not found"
     r"|domain (?:name )?(?:does not exist|not found)|relay(?:ing)? denied|unrouteable|mailbox (?:is )?full"
-    r"|could not find a gateway|doesn't have a",
+    r"|could not find a gateway|doesn't have a|connection (?:timed out|refused|reset|lost)|no route to host",
     re.IGNORECASE,
 )
 
@@ -84,11 +92,24 @@ def may_be_report(entry: MessageEntry) -> bool:
 
 
 def is_daemon(sender: Address) -> bool:
-    """Tell whether a sender is a mail system, not a person."""
-    local = sender.address.partition("@")[0].strip().strip('"')
-    return _DAEMON.fullmatch(local) is not None or _DAEMON_NAME.search(sender.name[:200]) is not None
+    """Tell whether a sender may be a mail system; a person may be called postmaster, too."""
+    return has_daemon_address(sender) or _DAEMON_NAME.fullmatch(sender.name[:200].strip()) is not None
+
+
+def has_daemon_address(sender: Address) -> bool:
+    """Tell whether mail systems write from such an address, whatever name stands beside it."""
+    return _DAEMON.fullmatch(_local(sender)) is not None
+
+
+def is_mailer(sender: Address) -> bool:
+    """Tell whether a sender is a mail system, and no person."""
+    return _MAILER.fullmatch(_local(sender)) is not None
 
 
 def is_feedback_loop(sender: Address) -> bool:
     """Tell whether a sender may pass on complaints."""
     return _LOOPS.fullmatch(sender.address[:320]) is not None
+
+
+def _local(sender: Address) -> str:
+    return sender.address.partition("@")[0].strip().strip('"')

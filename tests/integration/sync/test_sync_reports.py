@@ -42,6 +42,7 @@ async def test_a_bounce_is_told_after_its_message(taking: Taking) -> None:
     data = bounce["data"]
     assert (data["bounceMessage"], data["recipient"], data["action"]) == ("1", "nobody@example.org", "failed")
     assert data["response"]["status"] == "5.1.1"
+    assert (data["response"]["category"], data["response"]["recommendedAction"]) == ("user_unknown", "remove")
     assert (data["mta"], data["queueId"]) == ("mail.sender.example", "4B2F91C0A3")
     assert data["messageId"] == "<original@sender.example>"
     assert data["messageHeaders"]["subject"] == ["Quarterly report"]
