@@ -11,6 +11,7 @@ from datetime import tzinfo
 from html import escape
 from typing import Literal
 
+from gateway.mime.html_text import html_to_text
 from gateway.model.message import Address, MessageDetail
 
 Action = Literal["reply", "reply-all", "forward"]
@@ -68,7 +69,7 @@ def thread_headers(original: MessageDetail, action: Action) -> dict[str, str]:
 
 def quoting_text(original: MessageDetail, action: Action, text: str, zone: tzinfo) -> str:
     """Return a text followed by the original's: quoted (RFC 3676 section 4.5), or as it is in a forward."""
-    quoted = (original.text.plain or "") if original.text is not None else ""
+    quoted = _text(original)
     if action == "forward":
         return f"{text}\n\n{_forward_head(original, zone)}\n\n{quoted}"
     lines = (f">{line}" if line.startswith(">") else f"> {line}".rstrip() for line in quoted.splitlines())
@@ -94,6 +95,14 @@ def quoting_html(original: MessageDetail, action: Action, html: str, quoted: str
         block = f'{intro}<blockquote type="cite" style="{style}">{quoted}</blockquote>'
     at = html.lower().rfind("</body")
     return f"{html}<br>{block}" if at < 0 else f"{html[:at]}<br>{block}{html[at:]}"
+
+
+def _text(original: MessageDetail) -> str:
+    text = original.text
+    if text is None:
+        return ""
+    # Some senders add a text part with nothing in it.
+    return text.plain if text.plain and text.plain.strip() else html_to_text(text.html or "")
 
 
 def _without(known: Iterable[str], addresses: Iterable[Address]) -> tuple[Address, ...]:

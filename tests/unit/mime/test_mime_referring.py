@@ -103,6 +103,13 @@ def test_quotation_names_author_and_time_and_quotes_each_line() -> None:
     assert forwarded.endswith("\n\nOne\n\n> earlier\nTwo")
 
 
+@pytest.mark.parametrize("plain", [None, "", "\n \n"])
+def test_what_an_original_says_in_html_only_is_quoted_in_a_text(plain: Any) -> None:
+    message = original(text=MessageText(plain=plain, html="<p>Only <b>html</b> here</p><p>Ada</p>"))
+    assert quoting_text(message, "reply", "Yes.", UTC).endswith("wrote:\n\n> Only html here\n>\n> Ada\n")
+    assert quoting_text(message, "forward", "See below.", UTC).endswith("\n\nOnly html here\n\nAda")
+
+
 def test_quoted_html_stands_inside_the_body_and_names_cannot_break_out() -> None:
     message = original(from_=Address(name="<script>alert(1)</script>", address="x@example.org"))
     found = quoting_html(message, "reply", "<html><body><p>Yes</p></BODY></html>", "<b>old</b>", UTC)
