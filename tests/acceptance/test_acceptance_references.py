@@ -71,6 +71,65 @@ def test_forward_takes_the_attachments_along_octet_for_octet(
     assert f"Subject: {made.subject}" in text.get_content()
 
 
+#: Each would end a line of a header, or a string: in a subject, the names of people, and the names of a file.
+_MANY_LINES = b"""\
+From: =?utf-8?Q?Ali{end}ce?= <alice@example.org>
+To: =?utf-8?Q?Bo{end}b?= <{bob}>, =?utf-8?Q?Ca=00rol?= <carol@example.org>
+Cc: =?utf-8?Q?{end}Dave{end}?= <dave@example.org>
+Subject: =?utf-8?Q?{word}=0D=0AX-Inj:_1=00?=
+Message-ID: <{word}@example.org>
+X-Note: =?utf-8?Q?a=0D=0Ab=00?=
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=b
+
+--b
+Content-Type: text/plain
+
+Text
+--b
+Content-Type: application/pdf; name="=?utf-8?Q?a=0Ab.pdf?="
+Content-Disposition: attachment; filename="=?utf-8?Q?a=0Ab.pdf?="
+
+one
+--b
+Content-Type: application/pdf
+Content-Disposition: attachment; filename*=utf-8''c%0D%0Ad.pdf
+
+two
+--b--
+"""
+
+
+@pytest.mark.parametrize("action", ["reply", "reply-all", "forward"])
+def test_message_with_line_ends_in_its_names_can_be_answered_and_forwarded(
+    gateway_stack: GatewayStack, api: Client, bob: str, action: str
+) -> None:
+    """What encoded-words hold beside text is shown as a space, and cannot begin a header of the answer."""
+    word, address = secrets.token_hex(8), gateway_stack.lab.users[1]
+    # The sandbox reads names with the parser of the standard library, which fails on line ends in them.
+    end = b"=00" if gateway_stack.lab.name in ("sandbox", "graph") else b"=0D=0A"
+    raw = _MANY_LINES.replace(b"{word}", word.encode()).replace(b"{bob}", address.encode()).replace(b"{end}", end)
+    gateway_stack.lab.deliver(address, raw.replace(b"\n", b"\r\n"))
+    subject = f"{word} X-Inj: 1"
+    entry = api.get(message_path(bob, api.wait_for_message(bob, subject)["id"]))
+    values = [value for values in entry["headers"].values() for value in values]
+    shown = [one["name"] for one in (entry["from"], *entry["to"], *entry["cc"])]
+    files = [one["filename"] for one in entry["attachments"]]
+    assert not set("\r\n\0") & set("".join((*values, *shown, *files)))
+    assert (entry["subject"], sorted(files)) == (subject, ["a b.pdf", "c d.pdf"])
+    reference = {"message": entry["id"], "action": action, "inline": True, "forwardAttachments": True}
+    to = {} if action != "forward" else {"to": {"address": gateway_stack.lab.users[2]}}
+    found = preview(api, bob, reference=reference, text="Yes.", html="<p>Yes.</p>", **to)
+    assert "X-Inj" not in found
+    assert found["Subject"] == ("Fwd: " if action == "forward" else "Re: ") + subject
+    if action != "forward":
+        everyone = {"carol@example.org", "dave@example.org"} if action == "reply-all" else set()
+        reached = {one.addr_spec for name in ("To", "Cc") if name in found for one in found[name].addresses}
+        assert reached == {"alice@example.org"} | everyone
+    else:
+        assert sorted(part.get_filename() or "" for part in found.iter_attachments()) == ["a b.pdf", "c d.pdf"]
+
+
 def test_attachment_of_another_message_is_attached_by_its_id(
     gateway_stack: GatewayStack, api: Client, bob: str, received: tuple[Letter, Any]
 ) -> None:
