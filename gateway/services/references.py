@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import tzinfo
+from contextlib import suppress
+from datetime import UTC, tzinfo
 from typing import Protocol
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import UNSET
@@ -23,7 +23,8 @@ from gateway.mime.referring import (
 from gateway.mime.safe_html import safe_html, text_as_html
 from gateway.model.message import Address, Attachment, MessageDetail, ReferenceResult
 from gateway.model.submission import ComposeFields, MessageReference, Recipient
-from gateway.services.account_payload import invalid
+from gateway.services.account_payload import checked_zone, invalid
+from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.store.accounts import AccountConfig
 from gateway.store.outbox import Answered
 
@@ -76,12 +77,13 @@ class Referred(msgspec.Struct, frozen=True, kw_only=True):
 class ReferenceService:
     """Completes requests that refer to other messages."""
 
-    def __init__(self, reader: OriginalReader) -> None:
+    def __init__(self, reader: OriginalReader, settings: RuntimeSettingsService) -> None:
         self._reader = reader
+        self._settings = settings
 
     def remembering(self) -> ReferenceService:
         """Return a service for one call that reads each message and attachment once."""
-        return ReferenceService(_Remembering(self._reader))
+        return ReferenceService(_Remembering(self._reader), self._settings)
 
     async def resolve(self, config: AccountConfig, fields: ComposeFields) -> Referred:
         """Return a request with everything that it takes from others.
@@ -117,11 +119,27 @@ class ReferenceService:
         for part in _carried(original, reference):
             await taken.add(part.id, cid=part.content_id if part.inline or part.embedded else None)
         return Referred(
-            fields=_completed(fields, original, reference, config),
+            fields=_completed(await self._quoting(fields, original, reference, config), original, reference, config),
             attachments=taken.attachments,
             result=ReferenceResult(message=reference.message, thread_id=original.thread_id or UNSET, success=True),
             answered=Answered(message=reference.message, flags=_MARKS[reference.action]),
         )
+
+    async def _quoting(
+        self, fields: ComposeFields, original: MessageDetail, reference: MessageReference, config: AccountConfig
+    ) -> ComposeFields:
+        """Return a request with the text of the original, if that is asked for."""
+        if not reference.inline:
+            return fields
+        known = await self._settings.many(("timezone", "locale"))
+        zone = _zone(fields.tz, config.tz, known["timezone"])
+        locale = fields.locale or config.locale or known["locale"] or "en"
+        text, html = fields.text, fields.html
+        if html is not None:
+            html = quoting_html(original, reference.action, html, _html(original), zone, locale)
+        if text is not None or html is None:
+            text = quoting_text(original, reference.action, text or "", zone, locale)
+        return msgspec.structs.replace(fields, text=text, html=html)
 
     async def _original(self, account: str, reference: MessageReference) -> MessageDetail:
         try:
@@ -196,21 +214,12 @@ def _completed(
     to, cc = answered_to(original, action, own)
     given = {name.lower() for name in fields.headers or {}}
     headers = {name: value for name, value in thread_headers(original, action).items() if name.lower() not in given}
-    text, html = fields.text, fields.html
-    if reference.inline:
-        zone = _zone(fields.tz)
-        if html is not None:
-            html = quoting_html(original, action, html, _html(original), zone)
-        if text is not None or html is None:
-            text = quoting_text(original, action, text or "", zone)
     return msgspec.structs.replace(
         fields,
         to=_recipients(to) if fields.to is None else fields.to,
         cc=_recipients(cc) or None if fields.cc is None else fields.cc,
         subject=referring_subject(original, action) if fields.subject is None else fields.subject,
         headers={**headers, **(fields.headers or {})},
-        text=text,
-        html=html,
     )
 
 
@@ -225,11 +234,15 @@ def _recipients(addresses: tuple[Address, ...]) -> tuple[Recipient, ...]:
     return tuple(Recipient(address=address.address, name=address.name[:256]) for address in addresses)
 
 
-def _zone(name: str | None) -> tzinfo:
-    try:
-        return ZoneInfo(name or "UTC")
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise invalid("tz", "must be the name of a time zone, e.g. Europe/Berlin") from None
+def _zone(asked: str | None, *known: str | None) -> tzinfo:
+    """Return the zone that is asked for, which there must be, else the first one of those that are known."""
+    if asked:
+        return checked_zone("tz", asked)
+    for name in filter(None, known):
+        # Accounts may have any; a letter is not refused for it.
+        with suppress(InvalidRequestError):
+            return checked_zone("tz", name)
+    return UTC
 
 
 async def collected(chunks: AsyncIterator[bytes], most: int) -> bytes:

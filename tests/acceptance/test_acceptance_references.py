@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import email
+import re
 import secrets
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -175,6 +176,30 @@ def test_missing_original_is_told_and_can_be_ignored(
     answer = api.post(f"{account_path(bob)}/submit", ignoring)
     assert answer["reference"]["success"] is False
     assert answer["reference"]["error"]
+
+
+def test_quotation_has_zone_and_language_of_the_message_else_the_account_else_the_settings(
+    gateway_stack: GatewayStack, api: Client, bob: str, received: tuple[Letter, Any]
+) -> None:
+    _, entry = received
+
+    def quoted(**members: Any) -> str:
+        body = preview(api, bob, reference={"message": entry["id"], "inline": True}, text="x", **members).get_body()
+        assert body is not None
+        return next(line for line in body.get_content().splitlines() if "Alice" in line)
+
+    assert re.fullmatch(r"On [-0-9]+ [0-9:]+ \+0000, Alice wrote:", quoted())
+    try:
+        api.post("/v1/settings", {"timezone": "Asia/Tokyo", "locale": "fr"})
+        assert re.fullmatch(r"Le [-0-9]+ [0-9:]+ \+0900, Alice a écrit :", quoted())
+        api.put(account_path(bob), {"tz": "Asia/Kolkata", "locale": "de_DE"})
+        assert re.fullmatch(r"Am [-0-9]+ [0-9:]+ \+0530 schrieb Alice:", quoted())
+        assert re.fullmatch(r"Op [-0-9]+ [0-9:]+ \+0545 schreef Alice:", quoted(tz="Asia/Kathmandu", locale="nl"))
+        api.put(account_path(bob), {"tz": "no zone"})
+        assert re.fullmatch(r"Am [-0-9]+ [0-9:]+ \+0900 schrieb Alice:", quoted())
+    finally:
+        api.post("/v1/settings", {"timezone": None, "locale": None})
+        api.put(account_path(bob), {"tz": "", "locale": ""})
 
 
 @pytest.mark.parametrize(
