@@ -10,7 +10,13 @@ from typing import Protocol
 import msgspec
 from msgspec import UNSET
 
-from gateway.errors import GatewayError, InvalidRequestError, NotFoundError, ResourceNotFoundError
+from gateway.errors import (
+    GatewayError,
+    InvalidIdentifierError,
+    InvalidRequestError,
+    NotFoundError,
+    ResourceNotFoundError,
+)
 from gateway.mime.compose import OutgoingAttachment
 from gateway.mime.referring import (
     Action,
@@ -39,6 +45,10 @@ _MARKS: dict[Action, tuple[str, ...]] = {
     "reply-all": ("\\Answered",),
     "forward": ("\\Answered", "$Forwarded"),
 }
+
+
+#: Why there is no original; an id that nobody issued names none.
+_MISSING = (NotFoundError, ResourceNotFoundError, InvalidIdentifierError)
 
 
 class OriginalReader(Protocol):
@@ -112,7 +122,7 @@ class ReferenceService:
         try:
             original = await self._original(config.account, reference)
         except GatewayError as error:
-            if not reference.ignore_missing or not isinstance(error, NotFoundError | ResourceNotFoundError):
+            if not reference.ignore_missing or not isinstance(error, _MISSING):
                 raise
             failed = ReferenceResult(message=reference.message, success=False, error=error.record().message)
             return Referred(fields=fields, attachments=taken.attachments, result=failed)

@@ -178,6 +178,19 @@ def test_missing_original_is_told_and_can_be_ignored(
     assert answer["reference"]["error"]
 
 
+def test_id_that_nobody_issued_is_refused_or_counts_as_missing(
+    gateway_stack: GatewayStack, api: Client, bob: str
+) -> None:
+    """A client that goes on without an original need not know why there is none."""
+    letter = {"to": {"address": gateway_stack.lab.users[2]}, "subject": "x", "text": "x"}
+    with pytest.raises(RefusedError) as caught:
+        preview(api, bob, **letter, reference={"message": "nonexist"})
+    assert caught.value.code in ("InvalidMessageId", "ReferenceNotFound")
+    reference = {"message": "nonexist", "ignoreMissing": True}
+    answer = api.post(f"{account_path(bob)}/submit", {**letter, "dryRun": True, "reference": reference})
+    assert (answer["reference"]["message"], answer["reference"]["success"]) == ("nonexist", False)
+
+
 def test_quotation_has_zone_and_language_of_the_message_else_the_account_else_the_settings(
     gateway_stack: GatewayStack, api: Client, bob: str, received: tuple[Letter, Any]
 ) -> None:
