@@ -54,6 +54,10 @@ _MISSING = (NotFoundError, ResourceNotFoundError, InvalidIdentifierError)
 class OriginalReader(Protocol):
     """Reads an account's mail."""
 
+    async def newest(self, account: str, thread: str, own: tuple[str, ...]) -> str:
+        """Return the id of the newest message of a thread; see `gateway.services.threads.newest_of_thread`."""
+        ...
+
     async def original(self, account: str, message: str, *, max_bytes: int) -> MessageDetail:
         """Return a message with its texts; see `Session.message` for errors."""
         ...
@@ -115,24 +119,29 @@ class ReferenceService:
         reference = fields.reference
         if reference is None:
             return Referred(fields=fields, attachments=taken.attachments)
-        if reference.message is None:
-            raise invalid("reference.message", "is required")
+        if reference.message is None and not reference.thread_id:
+            raise invalid("reference.message", "is required, or else threadId")
         if fields.raw is not None:
             raise invalid("reference", "cannot be combined with raw")
         try:
-            original = await self._original(config.account, reference)
+            message, original = await self._original(config, fields, reference)
         except GatewayError as error:
             if not reference.ignore_missing or not isinstance(error, _MISSING):
                 raise
-            failed = ReferenceResult(message=reference.message, success=False, error=error.record().message)
+            failed = ReferenceResult(
+                message=UNSET if reference.message is None else reference.message,
+                thread_id=(reference.thread_id if reference.message is None else None) or UNSET,
+                success=False,
+                error=error.record().message,
+            )
             return Referred(fields=fields, attachments=taken.attachments, result=failed)
         for part in _carried(original, reference):
             await taken.add(part.id, cid=part.content_id if part.inline or part.embedded else None)
         return Referred(
             fields=_completed(await self._quoting(fields, original, reference, config), original, reference, config),
             attachments=taken.attachments,
-            result=ReferenceResult(message=reference.message, thread_id=original.thread_id or UNSET, success=True),
-            answered=Answered(message=reference.message, flags=_MARKS[reference.action]),
+            result=ReferenceResult(message=message, thread_id=original.thread_id or UNSET, success=True),
+            answered=Answered(message=message, flags=_MARKS[reference.action]),
         )
 
     async def _quoting(
@@ -151,14 +160,22 @@ class ReferenceService:
             text = quoting_text(original, reference.action, text or "", zone, locale)
         return msgspec.structs.replace(fields, text=text, html=html)
 
-    async def _original(self, account: str, reference: MessageReference) -> MessageDetail:
+    async def _original(
+        self, config: AccountConfig, fields: ComposeFields, reference: MessageReference
+    ) -> tuple[str, MessageDetail]:
+        """Return the id of what is referred to, and what it is."""
+        account, message = config.account, reference.message
         try:
-            original = await self._reader.original(account, reference.message or "", max_bytes=MOST_QUOTED)
+            if message is None:
+                # An answer to a thread goes to whom one talks with, also after one's own last word.
+                own = tuple(_own(config, fields)) if reference.action == "reply" else ()
+                message = await self._reader.newest(account, reference.thread_id or "", own)
+            original = await self._reader.original(account, message, max_bytes=MOST_QUOTED)
         except NotFoundError:
             raise ResourceNotFoundError("the message referred to is not there", code="ReferenceNotFound") from None
         if reference.message_id is not None and original.message_id != reference.message_id:
             raise ResourceNotFoundError("the message referred to is another one", code="MessageNotFound")
-        return original
+        return message, original
 
 
 class _Remembering:
@@ -166,8 +183,14 @@ class _Remembering:
 
     def __init__(self, reader: OriginalReader) -> None:
         self._reader = reader
+        self._newest: dict[tuple[str, tuple[str, ...]], str] = {}
         self._originals: dict[str, MessageDetail] = {}
         self._attachments: dict[str, OutgoingAttachment] = {}
+
+    async def newest(self, account: str, thread: str, own: tuple[str, ...]) -> str:
+        if (thread, own) not in self._newest:
+            self._newest[thread, own] = await self._reader.newest(account, thread, own)
+        return self._newest[thread, own]
 
     async def original(self, account: str, message: str, *, max_bytes: int) -> MessageDetail:
         if message not in self._originals:
@@ -220,8 +243,7 @@ def _completed(
 ) -> ComposeFields:
     """Fill in what the request leaves open."""
     action = reference.action
-    own = [address for address in (config.email, fields.from_.address if fields.from_ else None) if address]
-    to, cc = answered_to(original, action, own)
+    to, cc = answered_to(original, action, _own(config, fields))
     given = {name.lower() for name in fields.headers or {}}
     headers = {name: value for name, value in thread_headers(original, action).items() if name.lower() not in given}
     return msgspec.structs.replace(
@@ -231,6 +253,11 @@ def _completed(
         subject=referring_subject(original, action) if fields.subject is None else fields.subject,
         headers={**headers, **(fields.headers or {})},
     )
+
+
+def _own(config: AccountConfig, fields: ComposeFields) -> list[str]:
+    """Return the addresses that the account writes from."""
+    return [address for address in (config.email, fields.from_.address if fields.from_ else None) if address]
 
 
 def _html(original: MessageDetail) -> str:

@@ -162,6 +162,63 @@ def test_draft_of_a_reply_is_stored_and_found_by_its_thread(
         assert [one["id"] for one in page["messages"]] == [id]
 
 
+def test_thread_can_be_answered_in_place_of_a_message(api: Client, bob: str, received: tuple[Letter, Any]) -> None:
+    """A draft that waits in it is newer, and not what is answered."""
+    _, entry = received
+    draft = {"path": "\\Drafts", "flags": ["\\Draft"], "reference": {"message": entry["id"]}, "text": "Later."}
+    api.post(f"{account_path(bob)}/message", draft)
+    letter = {"reference": {"threadId": entry["threadId"]}, "text": "Now.", "dryRun": True}
+    told = api.post(f"{account_path(bob)}/submit", letter)["reference"]
+    assert told == {"message": entry["id"], "threadId": entry["threadId"], "success": True}
+
+
+def test_answer_to_a_thread_goes_to_its_newest_message_wherever_it_lies(full_stack: GatewayStack) -> None:
+    """Drafts, trash and junk are passed over; a reply is not written to oneself."""
+    api, own = full_stack.api, full_stack.lab.users[1]
+    bob, word = full_stack.connect(own, "bob"), secrets.token_hex(8)
+    elsewhere = f"Elsewhere {word}"
+    api.post(f"{account_path(bob)}/mailbox", {"path": elsewhere})
+
+    def stored(day: int, sender: str, path: str, *flags: str) -> Any:
+        lines = (
+            *(f"From: {sender}", f"To: {own}", "Cc: carol@example.org", f"Subject: {word}"),
+            *(f"Message-ID: <{word}-{day}@example.org>", f"References: <{word}-1@example.org>", "", f"Day {day}"),
+        )
+        date = f"2026-07-0{day}T12:00:00Z"
+        raw = base64.b64encode("\r\n".join(lines).encode()).decode()
+        message = {"path": path, "raw": raw, "flags": flags, "internalDate": date}
+        return api.post(f"{account_path(bob)}/message", message)["id"]
+
+    def answered(**reference: Any) -> Any:
+        letter = {"text": "x", "to": {"address": "dave@example.org"}, "dryRun": True}
+        return api.post(f"{account_path(bob)}/submit", {**letter, "reference": reference})["reference"]
+
+    first = stored(1, "ada@example.org", "INBOX")
+    thread = api.get(message_path(bob, first))["threadId"]
+    newest = stored(2, "ada@example.org", elsewhere)
+    mine = stored(3, own, "INBOX")
+    stored(4, "ada@example.org", "\\Trash")
+    stored(5, own, "\\Drafts", "\\Draft")
+    assert answered(threadId=thread) == {"message": newest, "threadId": thread, "success": True}
+    assert answered(threadId=thread, message=first)["message"] == first
+    assert answered(threadId=thread, action="forward")["message"] == mine
+    assert answered(threadId=thread, action="reply-all")["message"] == mine
+    found = preview(api, bob, reference={"threadId": thread, "inline": True}, text="x")
+    assert (found["To"], found["In-Reply-To"]) == ("ada@example.org", f"<{word}-2@example.org>")
+    api.call("DELETE", f"{account_path(bob)}/mailbox", path=elsewhere)
+
+
+def test_thread_without_a_message_is_told_and_can_be_ignored(api: Client, bob: str) -> None:
+    letter = {"text": "x", "subject": "x", "to": {"address": "dave@example.org"}}
+    for thread in (f"nothing-{secrets.token_hex(4)}", "a.b", "nothing like an id"):
+        with pytest.raises(RefusedError) as caught:
+            preview(api, bob, **letter, reference={"threadId": thread})
+        assert (caught.value.status, caught.value.code) == (404, "ReferenceNotFound")
+        ignoring = {**letter, "dryRun": True, "reference": {"threadId": thread, "ignoreMissing": True}}
+        told = api.post(f"{account_path(bob)}/submit", ignoring)["reference"]
+        assert (told["threadId"], told["success"], "message" in told) == (thread, False, False)
+
+
 def test_missing_original_is_told_and_can_be_ignored(
     gateway_stack: GatewayStack, api: Client, bob: str, received: tuple[Letter, Any]
 ) -> None:
@@ -219,7 +276,7 @@ def test_quotation_has_zone_and_language_of_the_message_else_the_account_else_th
     ("members", "status", "code"),
     [
         ({"reference": {"message": "{id}", "messageId": "<other@example.org>"}}, 404, "MessageNotFound"),
-        ({"reference": {"threadId": "t"}}, 400, "InvalidRequest"),
+        ({"reference": {"inline": True}}, 400, "InvalidRequest"),
         ({"reference": {"message": "{id}"}, "raw": "eA=="}, 400, "InvalidRequest"),
         ({"reference": {"message": "{id}", "inline": True}, "tz": "Nowhere/Here"}, 400, "InvalidRequest"),
         ({"attachments": [{"filename": "x"}]}, 400, "InvalidRequest"),
