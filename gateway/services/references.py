@@ -183,14 +183,21 @@ class _Remembering:
 
     def __init__(self, reader: OriginalReader) -> None:
         self._reader = reader
-        self._newest: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._newest: dict[tuple[str, tuple[str, ...]], str | None] = {}
         self._originals: dict[str, MessageDetail] = {}
         self._attachments: dict[str, OutgoingAttachment] = {}
 
     async def newest(self, account: str, thread: str, own: tuple[str, ...]) -> str:
         if (thread, own) not in self._newest:
-            self._newest[thread, own] = await self._reader.newest(account, thread, own)
-        return self._newest[thread, own]
+            try:
+                self._newest[thread, own] = await self._reader.newest(account, thread, own)
+            except NotFoundError:
+                # Every mailbox was searched for it.
+                self._newest[thread, own] = None
+        found = self._newest[thread, own]
+        if found is None:
+            raise NotFoundError("there is no message of this thread")
+        return found
 
     async def original(self, account: str, message: str, *, max_bytes: int) -> MessageDetail:
         if message not in self._originals:
