@@ -23,6 +23,7 @@ __all__ = [
     "decode_transfer",
     "names_charset",
     "parse_parameters",
+    "single_line",
     "transfer_decoder",
     "unfold",
 ]
@@ -56,6 +57,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 # An encoded-word (RFC 2047 section 2), also with spaces inside and longer than 75 characters. The text may not hold
 # the start of another one, which keeps the search linear on hostile input; "=?=" is base64 padding and the end.
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,80})\?([bBqQ])\?((?:(?!=\?[^=\s]).)*?)\?=")
+#: What no header can hold (RFC 5322 section 2.2); encoded-words can write it.
+_NOT_IN_A_LINE = re.compile(r"[\r\n\0]+")
 _Q_OCTET = re.compile(rb"=([0-9A-Fa-f]{2})")
 _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
 _PARAMETER = re.compile(r';\s*([^\s=;]+)\s*=\s*(?:"([^"\\]*(?:\\.[^"\\]*)*)"?|([^;]*))')
@@ -113,15 +116,20 @@ def _decode(data: bytes, charset: str, errors: str, cut: bool) -> str | None:
 
 
 def unfold(value: bytes | str) -> str:
-    """Return a header value as one line; octets above 127 are taken as UTF-8 (RFC 6532) or Windows-1252."""
+    """Return a header value as one line without NUL; octets above 127 are UTF-8 (RFC 6532) or Windows-1252."""
     text = value if isinstance(value, str) else value.decode("ascii") if value.isascii() else decode_text(value)
-    if "\n" not in text and "\r" not in text:
-        return text.strip(" \t")
-    return re.sub(r"[\r\n]+", " ", re.sub(r"[\r\n]+(?=[ \t])", "", text)).strip(" \t")
+    if "\n" in text or "\r" in text:
+        text = re.sub(r"[\r\n]+(?=[ \t])", "", text)
+    return single_line(text).strip(" \t")
+
+
+def single_line(text: str) -> str:
+    """Return a decoded value as one line without NUL, so that it can stand in the header of an answer."""
+    return _NOT_IN_A_LINE.sub(" ", text).strip(" \t") if _NOT_IN_A_LINE.search(text) else text
 
 
 def decode_header(value: bytes | str) -> str:
-    """Decode the encoded-words of an unstructured header or a display name (RFC 2047).
+    """Decode the encoded-words of an unstructured header or a display name (RFC 2047); they make one line, too.
 
     Addresses have to be taken apart before, because a decoded name may hold a comma.
     """
@@ -139,7 +147,7 @@ def decode_header(value: bytes | str) -> str:
             octets = b""
         charset = label
         octets += _word_octets(match[2], match[3])
-    return "".join((*decoded, decode_text(octets, charset), text[position:]))
+    return single_line("".join((*decoded, decode_text(octets, charset), text[position:])))
 
 
 def _word_octets(encoding: str, text: str) -> bytes:
@@ -196,7 +204,7 @@ def _joined(parts: list[tuple[str, bool]]) -> str:
         unquote_to_bytes(text) if quoted else text.encode("utf-8", "replace")
         for text, quoted in ((first, extended), *parts[1:])
     )
-    return decode_text(b"".join(octets), charset)
+    return single_line(decode_text(b"".join(octets), charset))
 
 
 # --- transfer encodings -----------------------------------------------------------------------------------------------

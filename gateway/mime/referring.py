@@ -11,6 +11,8 @@ from datetime import tzinfo
 from html import escape
 from typing import Literal
 
+from gateway.mime.html_text import html_to_text
+from gateway.mime.quotation_words import quotation_words
 from gateway.model.message import Address, MessageDetail
 
 Action = Literal["reply", "reply-all", "forward"]
@@ -66,16 +68,26 @@ def thread_headers(original: MessageDetail, action: Action) -> dict[str, str]:
     return found if action == "forward" else {"In-Reply-To": parent, **found}
 
 
-def quoting_text(original: MessageDetail, action: Action, text: str, zone: tzinfo) -> str:
-    """Return a text followed by the original's: quoted (RFC 3676 section 4.5), or as it is in a forward."""
-    quoted = (original.text.plain or "") if original.text is not None else ""
+def quoting_text(original: MessageDetail, action: Action, text: str, zone: tzinfo, locale: str = "en") -> str:
+    """Return a text followed by the original's: quoted (RFC 3676 section 4.5), or as it is in a forward.
+
+    Args:
+        original: whose text.
+        action: how it is referred to.
+        text: the new text.
+        zone: in which the original's date is written.
+        locale: language of the words around the quotation; see `quotation_words`.
+    """
+    quoted = _text(original)
     if action == "forward":
-        return f"{text}\n\n{_forward_head(original, zone)}\n\n{quoted}"
+        return f"{text}\n\n{_forward_head(original, zone, locale)}\n\n{quoted}"
     lines = (f">{line}" if line.startswith(">") else f"> {line}".rstrip() for line in quoted.splitlines())
-    return f"{text}\n\n{_who_wrote(original, zone)}\n\n" + "\n".join(lines) + "\n"
+    return f"{text}\n\n{_who_wrote(original, zone, locale)}\n\n" + "\n".join(lines) + "\n"
 
 
-def quoting_html(original: MessageDetail, action: Action, html: str, quoted: str, zone: tzinfo) -> str:
+def quoting_html(
+    original: MessageDetail, action: Action, html: str, quoted: str, zone: tzinfo, locale: str = "en"
+) -> str:
     """Return HTML with the original's at its end.
 
     Args:
@@ -84,16 +96,25 @@ def quoting_html(original: MessageDetail, action: Action, html: str, quoted: str
         html: the new text; the quotation goes before its ``</body>``, if it has one.
         quoted: the original's HTML, safe to be shown.
         zone: in which its date is written.
+        locale: as of `quoting_text`.
     """
     if action == "forward":
-        head = "<br>".join(escape(line) for line in _forward_head(original, zone).splitlines())
+        head = "<br>".join(escape(line) for line in _forward_head(original, zone, locale).splitlines())
         block = f"<div>{head}</div><br><div>{quoted}</div>"
     else:
         style = "margin:0 0 0 .8ex;border-left:1px solid #ccc;padding-left:1ex"
-        intro = f"<div>{escape(_who_wrote(original, zone))}</div>"
+        intro = f"<div>{escape(_who_wrote(original, zone, locale))}</div>"
         block = f'{intro}<blockquote type="cite" style="{style}">{quoted}</blockquote>'
     at = html.lower().rfind("</body")
     return f"{html}<br>{block}" if at < 0 else f"{html[:at]}<br>{block}{html[at:]}"
+
+
+def _text(original: MessageDetail) -> str:
+    text = original.text
+    if text is None:
+        return ""
+    # Some senders add a text part with nothing in it.
+    return text.plain if text.plain and text.plain.strip() else html_to_text(text.html or "")
 
 
 def _without(known: Iterable[str], addresses: Iterable[Address]) -> tuple[Address, ...]:
@@ -110,23 +131,25 @@ def _ids(values: Iterable[str | None]) -> list[str]:
     return [id for value in values for id in _MESSAGE_ID.findall(value or "")]
 
 
-def _who_wrote(original: MessageDetail, zone: tzinfo) -> str:
-    author = original.from_
-    name = (author.name or author.address) if author is not None else "somebody"
-    when = f"On {_date(original, zone)}, " if original.date is not None else ""
-    return f"{when}{name} wrote:"
+def _who_wrote(original: MessageDetail, zone: tzinfo, locale: str) -> str:
+    words, author = quotation_words(locale), original.from_
+    name = (author.name or author.address) if author is not None else words.somebody
+    wrote = words.wrote_once if original.date is None else words.wrote
+    return wrote.format(name=name, when=_date(original, zone))
 
 
-def _forward_head(original: MessageDetail, zone: tzinfo) -> str:
-    fields = {
-        "From": _shown(() if original.from_ is None else (original.from_,)),
-        "Date": _date(original, zone),
-        "Subject": original.subject or "",
-        "To": _shown(original.to),
-        "Cc": _shown(original.cc),
-    }
-    lines = (f"{name}: {' '.join(value.split())}" for name, value in fields.items() if value)
-    return "\n".join(("---------- Forwarded message ----------", *lines))
+def _forward_head(original: MessageDetail, zone: tzinfo, locale: str) -> str:
+    words = quotation_words(locale)
+    values = (
+        _shown(() if original.from_ is None else (original.from_,)),
+        _date(original, zone),
+        original.subject or "",
+        _shown(original.to),
+        _shown(original.cc),
+    )
+    fields = zip(words.fields, values, strict=True)
+    lines = (f"{name}: {' '.join(value.split())}" for name, value in fields if value)
+    return "\n".join((f"---------- {words.forwarded} ----------", *lines))
 
 
 def _date(original: MessageDetail, zone: tzinfo) -> str:

@@ -264,10 +264,16 @@ class DeleteResult(Resource, omit_defaults=False, frozen=True, kw_only=True):
     moved: MovedTo | msgspec.UnsetType = msgspec.UNSET
 
 
-class ReferenceResult(Resource, omit_defaults=False, frozen=True, kw_only=True):
-    """What became of a reference."""
+class MessageFound(Resource, frozen=True, kw_only=True):
+    """The message that is meant."""
 
-    message: str
+    id: str
+
+
+class ReferenceResult(Resource, omit_defaults=False, frozen=True, kw_only=True):
+    """What became of a reference; without `message` when it named a thread in which there is none."""
+
+    message: str | msgspec.UnsetType = msgspec.UNSET
     thread_id: str | msgspec.UnsetType = msgspec.UNSET
     success: bool
     error: str | msgspec.UnsetType = msgspec.UNSET

@@ -74,10 +74,20 @@ class MessageReference(Payload, frozen=True, kw_only=True):
     Recipients (of replies), subject, In-Reply-To and References. Its Bcc is never taken.
     """
 
-    message: Annotated[str, Meta(max_length=256, description="Id of the message; required")] | None = None
-    thread_id: Annotated[str, Meta(max_length=256, description="Accepted, and not used without `message`")] | None = (
-        None
-    )
+    message: (
+        Annotated[str, Meta(max_length=256, description="Id of the message; required without `threadId`")] | None
+    ) = None
+    thread_id: (
+        Annotated[
+            str,
+            Meta(
+                max_length=256,
+                description="In place of `message`: the newest of the thread that is no draft, nor in trash or junk; "
+                "for `reply` the newest that is not the account's own, if there is one",
+            ),
+        ]
+        | None
+    ) = None
     action: Literal["reply", "reply-all", "forward"] = "reply"
     inline: Annotated[bool, Meta(description="Quote its text, with the images in it")] = False
     forward_attachments: Annotated[bool, Meta(description="Attach its attachments; for `forward`")] = False

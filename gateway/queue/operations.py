@@ -80,6 +80,13 @@ class SearchMessages(Arguments, frozen=True, kw_only=True):
     cursor: str | None = None
 
 
+class FindNewest(Arguments, frozen=True, kw_only=True):
+    """The newest message of a thread; those of the addresses `own` only when there are no others."""
+
+    thread: str
+    own: tuple[str, ...] = ()
+
+
 class GetMessage(Arguments, frozen=True, kw_only=True):
     """One message; no text unless `text_type` is given, at most `max_bytes` octets of each part."""
 
@@ -292,6 +299,7 @@ MAILBOXES_DELETE = Operation("mailboxes.delete", DeleteMailbox, "read", repeatab
 
 MESSAGES_LIST = Operation("messages.list", ListMessages, "read", repeatable=True, beside=True)
 MESSAGES_SEARCH = Operation("messages.search", SearchMessages, "read", repeatable=True, beside=True)
+MESSAGES_NEWEST = Operation("messages.newest", FindNewest, "read", repeatable=True, beside=True)
 MESSAGES_GET = Operation("messages.get", GetMessage, "read", repeatable=True, beside=True)
 MESSAGES_TEXT = Operation("messages.text", GetText, "read", repeatable=True, beside=True)
 # Its reader may already have had a part of the octets.
@@ -336,6 +344,7 @@ ALLOWLIST: dict[str, Operation] = {
         MAILBOXES_DELETE,
         MESSAGES_LIST,
         MESSAGES_SEARCH,
+        MESSAGES_NEWEST,
         MESSAGES_GET,
         MESSAGES_TEXT,
         MESSAGES_SOURCE,

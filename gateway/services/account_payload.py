@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import UNSET
@@ -159,6 +160,18 @@ def checked_address(key: str, address: str | None) -> None:
         ipaddress.ip_address(address or "::")
     except ValueError:
         raise invalid(key, "must be an IP address") from None
+
+
+def checked_zone(key: str, name: str) -> ZoneInfo:
+    """Return a time zone by its IANA name.
+
+    Raises:
+        InvalidRequestError: there is none of this name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise invalid(key, "must be the name of a time zone, e.g. Europe/Berlin") from None
 
 
 def parse_since(value: str | None, now: datetime) -> datetime | None:

@@ -7,13 +7,20 @@ import contextlib
 import msgspec
 
 from gateway.mime.compose import OutgoingAttachment
-from gateway.model.message import MessageDetail
+from gateway.model.message import MessageDetail, MessageFound
 from gateway.model.stream import StreamHead
 from gateway.queue.client import JobClient
-from gateway.queue.operations import MESSAGES_ATTACHMENT, MESSAGES_GET, GetAttachment, GetMessage
+from gateway.queue.operations import (
+    MESSAGES_ATTACHMENT,
+    MESSAGES_GET,
+    MESSAGES_NEWEST,
+    FindNewest,
+    GetAttachment,
+    GetMessage,
+)
 from gateway.services.references import collected
 
-#: Seconds for each message or attachment.
+#: Seconds for each message or attachment, and for looking for a thread.
 TIMEOUT = 30.0
 
 
@@ -22,6 +29,11 @@ class Originals:
 
     def __init__(self, jobs: JobClient) -> None:
         self._jobs = jobs
+
+    async def newest(self, account: str, thread: str, own: tuple[str, ...]) -> str:
+        """Return the id of the newest message of a thread."""
+        answer = await self._jobs.call(MESSAGES_NEWEST, account, FindNewest(thread=thread, own=own), timeout=TIMEOUT)
+        return msgspec.json.decode(answer, type=MessageFound).id
 
     async def original(self, account: str, message: str, *, max_bytes: int) -> MessageDetail:
         """Return a message with its texts."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import tzinfo
+from contextlib import suppress
+from datetime import UTC, tzinfo
 from typing import Protocol
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import UNSET
 
-from gateway.errors import GatewayError, InvalidRequestError, NotFoundError, ResourceNotFoundError
+from gateway.errors import (
+    GatewayError,
+    InvalidIdentifierError,
+    InvalidRequestError,
+    NotFoundError,
+    ResourceNotFoundError,
+)
 from gateway.mime.compose import OutgoingAttachment
 from gateway.mime.referring import (
     Action,
@@ -23,7 +29,8 @@ from gateway.mime.referring import (
 from gateway.mime.safe_html import safe_html, text_as_html
 from gateway.model.message import Address, Attachment, MessageDetail, ReferenceResult
 from gateway.model.submission import ComposeFields, MessageReference, Recipient
-from gateway.services.account_payload import invalid
+from gateway.services.account_payload import checked_zone, invalid
+from gateway.services.runtime_settings import RuntimeSettingsService
 from gateway.store.accounts import AccountConfig
 from gateway.store.outbox import Answered
 
@@ -40,8 +47,16 @@ _MARKS: dict[Action, tuple[str, ...]] = {
 }
 
 
+#: Why there is no original; an id that nobody issued names none.
+_MISSING = (NotFoundError, ResourceNotFoundError, InvalidIdentifierError)
+
+
 class OriginalReader(Protocol):
     """Reads an account's mail."""
+
+    async def newest(self, account: str, thread: str, own: tuple[str, ...]) -> str:
+        """Return the id of the newest message of a thread; see `gateway.services.threads.newest_of_thread`."""
+        ...
 
     async def original(self, account: str, message: str, *, max_bytes: int) -> MessageDetail:
         """Return a message with its texts; see `Session.message` for errors."""
@@ -76,12 +91,13 @@ class Referred(msgspec.Struct, frozen=True, kw_only=True):
 class ReferenceService:
     """Completes requests that refer to other messages."""
 
-    def __init__(self, reader: OriginalReader) -> None:
+    def __init__(self, reader: OriginalReader, settings: RuntimeSettingsService) -> None:
         self._reader = reader
+        self._settings = settings
 
     def remembering(self) -> ReferenceService:
         """Return a service for one call that reads each message and attachment once."""
-        return ReferenceService(_Remembering(self._reader))
+        return ReferenceService(_Remembering(self._reader), self._settings)
 
     async def resolve(self, config: AccountConfig, fields: ComposeFields) -> Referred:
         """Return a request with everything that it takes from others.
@@ -103,34 +119,63 @@ class ReferenceService:
         reference = fields.reference
         if reference is None:
             return Referred(fields=fields, attachments=taken.attachments)
-        if reference.message is None:
-            raise invalid("reference.message", "is required")
+        if reference.message is None and not reference.thread_id:
+            raise invalid("reference.message", "is required, or else threadId")
         if fields.raw is not None:
             raise invalid("reference", "cannot be combined with raw")
         try:
-            original = await self._original(config.account, reference)
+            message, original = await self._original(config, fields, reference)
         except GatewayError as error:
-            if not reference.ignore_missing or not isinstance(error, NotFoundError | ResourceNotFoundError):
+            if not reference.ignore_missing or not isinstance(error, _MISSING):
                 raise
-            failed = ReferenceResult(message=reference.message, success=False, error=error.record().message)
+            failed = ReferenceResult(
+                message=UNSET if reference.message is None else reference.message,
+                thread_id=(reference.thread_id if reference.message is None else None) or UNSET,
+                success=False,
+                error=error.record().message,
+            )
             return Referred(fields=fields, attachments=taken.attachments, result=failed)
         for part in _carried(original, reference):
             await taken.add(part.id, cid=part.content_id if part.inline or part.embedded else None)
         return Referred(
-            fields=_completed(fields, original, reference, config),
+            fields=_completed(await self._quoting(fields, original, reference, config), original, reference, config),
             attachments=taken.attachments,
-            result=ReferenceResult(message=reference.message, thread_id=original.thread_id or UNSET, success=True),
-            answered=Answered(message=reference.message, flags=_MARKS[reference.action]),
+            result=ReferenceResult(message=message, thread_id=original.thread_id or UNSET, success=True),
+            answered=Answered(message=message, flags=_MARKS[reference.action]),
         )
 
-    async def _original(self, account: str, reference: MessageReference) -> MessageDetail:
+    async def _quoting(
+        self, fields: ComposeFields, original: MessageDetail, reference: MessageReference, config: AccountConfig
+    ) -> ComposeFields:
+        """Return a request with the text of the original, if that is asked for."""
+        if not reference.inline:
+            return fields
+        known = await self._settings.many(("timezone", "locale"))
+        zone = _zone(fields.tz, config.tz, known["timezone"])
+        locale = fields.locale or config.locale or known["locale"] or "en"
+        text, html = fields.text, fields.html
+        if html is not None:
+            html = quoting_html(original, reference.action, html, _html(original), zone, locale)
+        if text is not None or html is None:
+            text = quoting_text(original, reference.action, text or "", zone, locale)
+        return msgspec.structs.replace(fields, text=text, html=html)
+
+    async def _original(
+        self, config: AccountConfig, fields: ComposeFields, reference: MessageReference
+    ) -> tuple[str, MessageDetail]:
+        """Return the id of what is referred to, and what it is."""
+        account, message = config.account, reference.message
         try:
-            original = await self._reader.original(account, reference.message or "", max_bytes=MOST_QUOTED)
+            if message is None:
+                # An answer to a thread goes to whom one talks with, also after one's own last word.
+                own = tuple(_own(config, fields)) if reference.action == "reply" else ()
+                message = await self._reader.newest(account, reference.thread_id or "", own)
+            original = await self._reader.original(account, message, max_bytes=MOST_QUOTED)
         except NotFoundError:
             raise ResourceNotFoundError("the message referred to is not there", code="ReferenceNotFound") from None
         if reference.message_id is not None and original.message_id != reference.message_id:
             raise ResourceNotFoundError("the message referred to is another one", code="MessageNotFound")
-        return original
+        return message, original
 
 
 class _Remembering:
@@ -138,8 +183,21 @@ class _Remembering:
 
     def __init__(self, reader: OriginalReader) -> None:
         self._reader = reader
+        self._newest: dict[tuple[str, tuple[str, ...]], str | None] = {}
         self._originals: dict[str, MessageDetail] = {}
         self._attachments: dict[str, OutgoingAttachment] = {}
+
+    async def newest(self, account: str, thread: str, own: tuple[str, ...]) -> str:
+        if (thread, own) not in self._newest:
+            try:
+                self._newest[thread, own] = await self._reader.newest(account, thread, own)
+            except NotFoundError:
+                # Every mailbox was searched for it.
+                self._newest[thread, own] = None
+        found = self._newest[thread, own]
+        if found is None:
+            raise NotFoundError("there is no message of this thread")
+        return found
 
     async def original(self, account: str, message: str, *, max_bytes: int) -> MessageDetail:
         if message not in self._originals:
@@ -192,26 +250,21 @@ def _completed(
 ) -> ComposeFields:
     """Fill in what the request leaves open."""
     action = reference.action
-    own = [address for address in (config.email, fields.from_.address if fields.from_ else None) if address]
-    to, cc = answered_to(original, action, own)
+    to, cc = answered_to(original, action, _own(config, fields))
     given = {name.lower() for name in fields.headers or {}}
     headers = {name: value for name, value in thread_headers(original, action).items() if name.lower() not in given}
-    text, html = fields.text, fields.html
-    if reference.inline:
-        zone = _zone(fields.tz)
-        if html is not None:
-            html = quoting_html(original, action, html, _html(original), zone)
-        if text is not None or html is None:
-            text = quoting_text(original, action, text or "", zone)
     return msgspec.structs.replace(
         fields,
         to=_recipients(to) if fields.to is None else fields.to,
         cc=_recipients(cc) or None if fields.cc is None else fields.cc,
         subject=referring_subject(original, action) if fields.subject is None else fields.subject,
         headers={**headers, **(fields.headers or {})},
-        text=text,
-        html=html,
     )
+
+
+def _own(config: AccountConfig, fields: ComposeFields) -> list[str]:
+    """Return the addresses that the account writes from."""
+    return [address for address in (config.email, fields.from_.address if fields.from_ else None) if address]
 
 
 def _html(original: MessageDetail) -> str:
@@ -225,11 +278,15 @@ def _recipients(addresses: tuple[Address, ...]) -> tuple[Recipient, ...]:
     return tuple(Recipient(address=address.address, name=address.name[:256]) for address in addresses)
 
 
-def _zone(name: str | None) -> tzinfo:
-    try:
-        return ZoneInfo(name or "UTC")
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise invalid("tz", "must be the name of a time zone, e.g. Europe/Berlin") from None
+def _zone(asked: str | None, *known: str | None) -> tzinfo:
+    """Return the zone that is asked for, which there must be, else the first one of those that are known."""
+    if asked:
+        return checked_zone("tz", asked)
+    for name in filter(None, known):
+        # Accounts may have any; a letter is not refused for it.
+        with suppress(InvalidRequestError):
+            return checked_zone("tz", name)
+    return UTC
 
 
 async def collected(chunks: AsyncIterator[bytes], most: int) -> bytes:

@@ -12,11 +12,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.errors import InvalidRequestError, MissingSettingError
+from gateway.mime.quotation_words import Locale
 from gateway.model.account import EhloName, Indexer, IpAddress, ProxyUrl, WebhookUrl
 from gateway.model.base import Payload
 from gateway.model.webhook import Headers
 from gateway.provider import Clock, utc_now
-from gateway.services.account_payload import checked_address, checked_proxy, invalid
+from gateway.services.account_payload import checked_address, checked_proxy, checked_zone, invalid
 from gateway.services.webhooks.requests import new_secret, secret_key
 from gateway.smtp.proxies import masked_proxy
 from gateway.store.runtime_settings import RuntimeSettingsStore
@@ -64,6 +65,24 @@ class RuntimeSettings(Payload, frozen=True, kw_only=True):
     ) = UNSET
     service_secret: Annotated[str, Meta(min_length=8, max_length=1024)] | UnsetType = UNSET
     page_brand_name: Annotated[str, Meta(max_length=1024)] | None | UnsetType = UNSET
+    locale: (
+        Annotated[
+            Locale, Meta(description="Language of quotations where message and account name none; English by default")
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    timezone: (
+        Annotated[
+            str,
+            Meta(
+                max_length=100,
+                description="IANA name; of dates in quotations where message and account name none; UTC by default",
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
     template_header: Annotated[str, Meta(max_length=1048576)] | None | UnsetType = UNSET
     enable_oauth_tokens_api: bool | UnsetType = msgspec.field(name="enableOAuthTokensApi", default=UNSET)
     delivery_attempts: Annotated[int, Meta(ge=1, le=100)] | None | UnsetType = UNSET
@@ -246,6 +265,8 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     if wire.get("notificationBaseUrl"):
         wire["notificationBaseUrl"] = base_url(wire["notificationBaseUrl"], "notificationBaseUrl")
     checked_proxy("proxyUrl", wire.get("proxyUrl"))
+    if wire.get("timezone") is not None:
+        checked_zone("timezone", wire["timezone"])
     for address in wire.get("localAddresses") or ():
         checked_address("localAddresses", address)
     for secret in wire.get("webhookSecrets", ()):

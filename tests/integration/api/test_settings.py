@@ -31,6 +31,15 @@ async def test_settings_are_made_and_read_by_name(client: httpx.AsyncClient) -> 
     assert await read(client) == {}
 
 
+async def test_time_zone_and_language_are_settings_and_a_wrong_one_is_named(client: httpx.AsyncClient) -> None:
+    made = {"timezone": "Europe/Tallinn", "locale": "et"}
+    assert (await client.post(SETTINGS, json=made)).json() == {"updated": ["locale", "timezone"], "ignored": []}
+    answer = await client.post(SETTINGS, json={"timezone": "Tallinn"})
+    message = '"timezone" must be the name of a time zone, e.g. Europe/Berlin'
+    assert answer.json()["fields"] == [{"key": "timezone", "message": message}]
+    assert await read(client, *made) == made
+
+
 async def test_a_setting_that_is_not_asked_for_is_not_shown(client: httpx.AsyncClient) -> None:
     answer = await client.get(SETTINGS, params={"serviceUrl": "true", "webhooks": "false"})
     assert answer.json() == {"serviceUrl": SERVICE_URL}
@@ -81,8 +90,8 @@ async def test_settings_that_mean_nothing_here_are_named_and_not_stored(
 ) -> None:
     """A client that configures the incumbent goes on, and can see what it asked for in vain."""
     before = gateway.keyspace()
-    answer = await client.post(SETTINGS, json={"smtpServerPort": 2525, "sentryEnabled": True, "locale": "de"})
-    assert answer.json() == {"updated": [], "ignored": ["locale", "sentryEnabled", "smtpServerPort"]}
+    answer = await client.post(SETTINGS, json={"smtpServerPort": 2525, "sentryEnabled": True, "scriptEnv": "{}"})
+    assert answer.json() == {"updated": [], "ignored": ["scriptEnv", "sentryEnabled", "smtpServerPort"]}
     assert gateway.keyspace() == before
     assert await read(client, "smtpServerPort") == {"smtpServerPort": None}
 
@@ -105,6 +114,10 @@ async def test_of_the_service_url_the_origin_is_kept(client: httpx.AsyncClient) 
         {"webhooksEnabled": "yes"},
         {"notifyTextSize": -1},
         {"serviceUrl": "mail.example"},
+        {"timezone": "Nowhere/Here"},
+        {"timezone": "../Berlin"},
+        {"timezone": ""},
+        {"locale": "tlh"},
         {"eventTypes": []},
         {"webhooksCustomHeaders": [{"key": "X", "value": "a\r\nb"}]},
     ],

@@ -154,7 +154,7 @@ async def test_a_message_that_is_accepted_is_not_refused_because_its_job_was_not
         outbox=OutboxStore(services.store),
         due=services.due,
         settings=services.runtime_settings,
-        references=ReferenceService(Originals(services.jobs)),
+        references=ReferenceService(Originals(services.jobs), services.runtime_settings),
         rendering=rendering,
         merging=MergeService(rendering, services.blocklists),
         relays=services.relays,

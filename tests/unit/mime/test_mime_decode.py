@@ -58,6 +58,44 @@ def test_header_is_decoded(value: bytes, expected: str) -> None:
     assert decode_header(value) == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"=?utf-8?Q?a=0D=0AX-Inj:_1?=", "a X-Inj: 1"),
+        (b"=?utf-8?Q?=0Aa=00=00b=0A?=", "a b"),
+        (b"=?utf-8?Q?a=0D?= =?iso-8859-1?Q?=0Ab?=", "a b"),
+        (b"=?utf-8?B?YQpi?= c", "a b c"),
+        (b"=?utf-16?B?/v8AYQAKAGI=?=", "a b"),
+        (b"raw\0NUL", "raw NUL"),
+        (b"=?utf-8?Q?=1B[2J=09=E2=80=A8?=", "\x1b[2J\t\u2028"),
+    ],
+)
+def test_header_is_one_line_whatever_its_encoded_words_hold(value: bytes | str, expected: str) -> None:
+    """A line end would be one in an answer, too: it cannot be written into a header."""
+    assert decode_header(value) == expected
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        'filename="=?utf-8?Q?a=0Ab.pdf?="',
+        "filename*=utf-8''a%0Ab.pdf",
+        "filename*0*=utf-8''a%0D; filename*1*=%0Ab.pdf",
+        'filename*0="=?utf-8?Q?a=0Ab"; filename*1=".pdf?="',
+        'filename="a\0b.pdf"',
+    ],
+)
+def test_parameter_is_one_line_however_it_is_encoded(parameter: str) -> None:
+    assert parse_parameters(f"attachment; {parameter}")[1] == {"filename": "a b.pdf"}
+
+
+@given(st.binary(max_size=100))
+def test_no_header_has_more_than_one_line(octets: bytes) -> None:
+    word = b"=?utf-8?B?" + base64.b64encode(octets) + b"?="
+    for value in (word, octets, *parse_parameters(b'a; b="' + word + b'"; c=' + octets)[1].values()):
+        assert not set("\r\n\0") & set(decode_header(value))
+
+
 def test_character_split_between_two_words_is_whole() -> None:
     """RFC 2047 forbids it, large senders do it."""
     assert decode_header("=?utf-8?q?=E2=82?= =?utf-8?q?=AC?=") == "€"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from html import escape
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.mime.quotation_words import Locale
 from gateway.mime.referring import answered_to, quoting_html, quoting_text, referring_subject, thread_headers
 from gateway.model.message import Address, MessageDetail, MessageText
 
@@ -101,6 +103,38 @@ def test_quotation_names_author_and_time_and_quotes_each_line() -> None:
     assert forwarded.startswith("See below.\n\n---------- Forwarded message ----------\nFrom: Ada <ada@example.org>\n")
     assert "\nTo: me@example.org, Bob <bob@example.org>\nCc: Carol" in forwarded
     assert forwarded.endswith("\n\nOne\n\n> earlier\nTwo")
+
+
+@pytest.mark.parametrize("locale", get_args(Locale))
+def test_words_around_a_quotation_are_those_of_its_language(locale: str) -> None:
+    """Each says who wrote and when, also with a name that looks like a place to fill in."""
+    message = original(
+        from_=Address(name="{when} Ada", address="ada@example.org"), date=datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+    )
+    answer, forward = (quoting_text(message, action, "", UTC, locale) for action in ("reply", "forward"))
+    assert answer.count("2026-07-01 12:00 +0000") == answer.count("{when} Ada") == 1
+    assert forward.count("{when} Ada <ada@example.org>") == 1
+    unknown = quoting_text(original(from_=None), "reply", "", UTC, locale)
+    english = ("wrote:", "Forwarded message", "somebody")
+    assert all(
+        (word in text) == (locale == "en") for word, text in zip(english, (answer, forward, unknown), strict=True)
+    )
+    assert escape(answer.strip()) in quoting_html(message, "reply", "", "", UTC, locale)
+
+
+@pytest.mark.parametrize(
+    ("locale", "begins"), [("de-AT", "Am "), ("DE_de", "Am "), ("nl", "Op "), ("xx", "On "), ("", "On ")]
+)
+def test_language_of_a_quotation_may_have_a_region_and_is_english_if_it_is_not_known(locale: str, begins: str) -> None:
+    message = original(date=datetime(2026, 7, 1, 12, 0, tzinfo=UTC))
+    assert quoting_text(message, "reply", "", UTC, locale).strip().startswith(begins)
+
+
+@pytest.mark.parametrize("plain", [None, "", "\n \n"])
+def test_what_an_original_says_in_html_only_is_quoted_in_a_text(plain: Any) -> None:
+    message = original(text=MessageText(plain=plain, html="<p>Only <b>html</b> here</p><p>Ada</p>"))
+    assert quoting_text(message, "reply", "Yes.", UTC).endswith("wrote:\n\n> Only html here\n>\n> Ada\n")
+    assert quoting_text(message, "forward", "See below.", UTC).endswith("\n\nOnly html here\n\nAda")
 
 
 def test_quoted_html_stands_inside_the_body_and_names_cannot_break_out() -> None:

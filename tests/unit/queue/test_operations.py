@@ -47,7 +47,7 @@ def test_nothing_that_changes_mail_is_done_beside_other_jobs() -> None:
     """Changes of an account are made in the order in which they were asked for."""
     beside = {name for name, operation in ALLOWLIST.items() if operation.beside}
     downloads = {name for name, operation in ALLOWLIST.items() if operation.streams}
-    reads = {"mailboxes.list", "messages.list", "messages.search", "messages.get", "messages.text"}
+    reads = {"mailboxes.list", "messages.list", "messages.search", "messages.newest", "messages.get", "messages.text"}
     assert beside == reads | downloads
     assert downloads == {"messages.source", "messages.attachment"}
     assert operations.GetMessage(message="m", mark_as_seen=True).changes_mail

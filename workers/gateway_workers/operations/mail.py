@@ -13,6 +13,7 @@ from gateway.model.message import (
     DeleteResult,
     MailboxList,
     MessageDetail,
+    MessageFound,
     MessageList,
     MessageText,
     MessageUpdateResult,
@@ -20,7 +21,7 @@ from gateway.model.message import (
 )
 from gateway.provider import PageRequest
 from gateway.queue import operations as ask
-from gateway.services import bulk, mail, mailboxes, showing
+from gateway.services import bulk, mail, mailboxes, showing, threads
 from gateway.services.calendars import with_calendar_events
 from gateway_workers.context import Handler, JobContext
 from gateway_workers.operations.downloads import get_attachment, get_source
@@ -62,6 +63,12 @@ async def search_messages(job: JobContext, arguments: ask.SearchMessages) -> Mes
     request = PageRequest(page=arguments.page, size=arguments.page_size, cursor=arguments.cursor)
     async with job.session() as session:
         return await mail.search_messages(session, arguments.path, arguments.query, request)
+
+
+async def find_newest(job: JobContext, arguments: ask.FindNewest) -> MessageFound:
+    """The message of a thread that is answered."""
+    async with job.session() as session:
+        return MessageFound(id=await threads.newest_of_thread(session, arguments.thread, arguments.own))
 
 
 async def get_message(job: JobContext, arguments: ask.GetMessage) -> MessageDetail:
@@ -134,6 +141,7 @@ HANDLERS: Mapping[str, Handler] = {
     ask.MAILBOXES_DELETE.name: delete_mailbox,
     ask.MESSAGES_LIST.name: list_messages,
     ask.MESSAGES_SEARCH.name: search_messages,
+    ask.MESSAGES_NEWEST.name: find_newest,
     ask.MESSAGES_GET.name: get_message,
     ask.MESSAGES_TEXT.name: get_text,
     ask.MESSAGES_SOURCE.name: get_source,

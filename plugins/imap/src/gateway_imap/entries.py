@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.mime.auto_reply import TELLING_FIELDS, is_auto_reply
-from gateway.mime.decode import decode_header
+from gateway.mime.decode import decode_header, unfold
 from gateway.mime.identity import MOST_REFERENCES, email_id_of, thread_id_of
 from gateway.mime.parse import flag_fields
 from gateway.model.message import Address, MessageEntry, SpecialUse
@@ -99,8 +99,8 @@ def common_fields(message: MessageId, row: Attributes, use: SpecialUse | None, h
         "reply_to": () if envelope[4] == envelope[2] else _unless_same(addresses(envelope[4]), senders),
         "to": addresses(envelope[5]),
         "cc": addresses(envelope[6]),
-        "message_id": None if message_id is None else message_id.strip(),
-        "in_reply_to": None if in_reply_to is None else in_reply_to.strip(),
+        "message_id": None if message_id is None else unfold(message_id),
+        "in_reply_to": None if in_reply_to is None else unfold(in_reply_to),
         "message_special_use": use,
         **changing_fields(row),
     }
@@ -148,7 +148,7 @@ _flag_fields = lru_cache(maxsize=4096)(flag_fields)
 @lru_cache(maxsize=4096)
 def _shown(text: str) -> str:
     """Decode a header value; most need nothing, which is quick to see."""
-    return decode_header(text) if "=?" in text or "\n" in text or "\r" in text else text.strip(" \t")
+    return decode_header(text) if "=?" in text or not text.isprintable() else text.strip(" \t")
 
 
 def visible_flags(value: Any) -> tuple[str, ...]:

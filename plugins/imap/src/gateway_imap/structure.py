@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from gateway.mime.decode import ENCODED, decode_parameters
+from gateway.mime.decode import ENCODED, decode_parameters, unfold
 from gateway.mime.structure import MAX_TEXTS
 from gateway.model.message import Attachment, EncodedSize, TextInfo
 from gateway_imap.ids import MessageId
@@ -145,7 +145,7 @@ def _leaf(body: list[Any], number: str, related: bool) -> Part:
         number,
         content_type,
         parameters,
-        content_id if isinstance(content_id, str) else None,
+        unfold(content_id) if isinstance(content_id, str) else None,
         encoding.lower() if isinstance(encoding, str) else "7bit",
         size if isinstance(size, int) else 0,
         kind,
@@ -164,7 +164,7 @@ def _parameters(value: Any) -> dict[str, str]:
         return {}
     if len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str):
         name, content = value
-        if "*" not in name and "=?" not in content:
+        if "*" not in name and "=?" not in content and content.isprintable():
             return {name.lower(): content}
     return _decoded_parameters(tuple(item if isinstance(item, (str, int)) else "" for item in value))
 

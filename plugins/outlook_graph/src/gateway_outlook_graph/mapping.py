@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.mime.auto_reply import is_auto_reply
-from gateway.mime.decode import decode_header
+from gateway.mime.decode import decode_header, single_line
 from gateway.mime.parse import flag_fields
 from gateway.model.message import Address, Attachment, MessageDetail, MessageEntry, MessageText, SpecialUse, TextInfo
 from gateway.provider import MessageState
@@ -87,7 +87,7 @@ def address(recipient: Recipient | None) -> Address | None:
     if found is None or not (found.address or found.name):
         return None
     name = "" if found.name == found.address else found.name or ""
-    return Address(name=name, address=found.address or "")
+    return Address(name=single_line(name), address=single_line(found.address or ""))
 
 
 def addresses(recipients: Iterable[Recipient] | None) -> tuple[Address, ...]:
@@ -107,7 +107,7 @@ def attachment(message_id: str, found: resources.Attachment) -> Attachment:
     """Return an attachment. The size is an estimate: Graph tells the one that it takes in the store."""
     kind = found.type.rpartition(".")[2]
     content_type = found.content_type or ("message/rfc822" if kind == "itemAttachment" else "application/octet-stream")
-    content_id = (found.content_id or "").strip("<>")
+    content_id = single_line(found.content_id or "").strip("<>")
     return Attachment(
         id=AttachmentId(message_id, found.id).encode(),
         content_type=content_type.lower(),
@@ -115,7 +115,7 @@ def attachment(message_id: str, found: resources.Attachment) -> Attachment:
         embedded=bool(found.is_inline and content_id),
         inline=bool(found.is_inline),
         content_id=f"<{content_id}>" if content_id else None,
-        filename=found.name,
+        filename=single_line(found.name or "") or None,
         encoded_in_message=kind == "fileAttachment",
     )
 
@@ -152,12 +152,12 @@ def _shown(message: Message) -> dict[str, Any]:
         "email_id": message.id,
         "thread_id": message.conversation_id,
         "date": message.received_date_time,
-        "subject": message.subject or None,
+        "subject": single_line(message.subject or "") or None,
         "from_": address(message.from_),
         "reply_to": addresses(message.reply_to),
         "to": addresses(message.to_recipients),
         "cc": addresses(message.cc_recipients),
-        "message_id": message.internet_message_id,
+        "message_id": None if message.internet_message_id is None else single_line(message.internet_message_id),
         "in_reply_to": next(iter(known.get("in-reply-to", ())), None),
         "labels": tuple(message.categories or ()),
         "attachments": tuple(attachment(message.id, each) for each in message.attachments or ()),
