@@ -19,7 +19,7 @@ _NO_DATE = datetime.min.replace(tzinfo=UTC)
 async def newest_of_thread(session: Session, thread: str, own: Collection[str]) -> str:
     """Return the id of the newest message of a thread that is no draft, wherever it lies but in trash and junk.
 
-    Every mailbox is searched, unless there is one of all messages (``\\All``, RFC 6154).
+    Every mailbox is searched, unless all mail can be searched at once (``\\All``, RFC 6154).
 
     Args:
         session: of the account.
@@ -32,6 +32,8 @@ async def newest_of_thread(session: Session, thread: str, own: Collection[str]) 
     """
     mailboxes = [each for each in await session.mailboxes() if not each.no_select]
     everything = [each for each in mailboxes if each.special_use == "\\All"]
+    if session.all_mail is not None:
+        everything = [session.all_mail]
     found: list[MessageEntry] = []
     for mailbox in everything or mailboxes:
         if mailbox.special_use not in _PASSED_OVER:
@@ -54,4 +56,4 @@ async def _of_thread(session: Session, path: str, thread: str) -> list[MessageEn
             # An id of a service that has threads of its own, as this one has not.
             return []
         raise
-    return [entry for entry in page.messages if not entry.draft]
+    return [entry for entry in page.messages if not entry.draft and entry.message_special_use not in _PASSED_OVER]
