@@ -65,6 +65,8 @@ _FINAL = re.compile(
     r"|no further (?:attempts|delivery)|did not succeed|endgültig|expired",
     re.IGNORECASE,
 )
+#: Postfix tells its postmaster of sessions in which it refused something itself.
+_SESSION = re.compile(r"^[ \t]*Out: 220[ -]", re.MULTILINE)
 #: Lines of a summary of the original tell to whom it was written, not whom it did not reach.
 _SUMMARY = re.compile(r"[ \t>]*(?:to|cc|from|sender|reply-to|subject)[ \t]*:", re.IGNORECASE)
 _DAEMON_LOCAL = re.compile(r"(?:mailer-?daemon|postmaster|abuse|support|no-?reply|noreply|helpdesk)@", re.IGNORECASE)
@@ -105,6 +107,8 @@ def _convincing(letter: Letter, said: str, *, original: bool) -> bool:
     """Tell whether enough signs come together."""
     subject = letter.header("subject")[:512]
     if is_answer(subject) or not said or letter.find("text/calendar") is not None or not _final(subject, said):
+        return False
+    if _SESSION.search(said):
         return False
     senders = letter.message.addresses("from")[:1]
     listed = letter.has("x-failed-recipients")

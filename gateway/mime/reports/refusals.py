@@ -30,9 +30,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 # Names of mailboxes and of their domains say nothing about the reason.
 _ADDRESS = re.compile(r"<[^<>\s]*@[^<>\s]*>|(?<![^\s<>\"'(])[^\s<>\"'(@]*@[^\s<>\"')]*")
-#: The code that an answer begins with.
+#: The code that an answer begins with; a telephone number has more digits after it.
 CODE = re.compile(
-    r"(?<![\w.])([45]\d\d)(?=[ \-:]|$)(?! (?:[kmg]i?b|bytes|seconds|minutes|recipients)\b)", re.IGNORECASE
+    r"(?<![\w.])([45]\d\d)(?=[ \-:]|$)(?![ -]\d{3}-\d{4})(?! (?:[kmg]i?b|bytes|seconds|minutes|recipients)\b)",
+    re.IGNORECASE,
 )
 # The codes before the further lines of an answer (RFC 5321 section 4.2.1) tear its words apart.
 _FURTHER = re.compile(r"\s[45]\d\d-(?:[45]\.\d{1,3}\.\d{1,4}\s)?|\s[45]\d\d [45]\.\d{1,3}\.\d{1,4}(?=\s)")
