@@ -298,8 +298,14 @@ class ImapSession(Session):
             message_id=named[1].decode("utf-8", "replace") if named else None,
         )
 
+    async def mailbox_path(self, path: str) -> str:
+        """See `Session.mailbox_path`."""
+        return (await self._mailboxes()).path(path)
+
     async def create_mailbox(self, path: str) -> bool:
-        """See `Session.create_mailbox`."""
+        """See `Session.create_mailbox`. INBOX is always there, in any case (RFC 9051 sections 5.1 and 6.3.4)."""
+        if path.upper() == "INBOX":
+            return False
         name = (await self._mailboxes()).new_name(path)
         self._directory = None
         return await self._link.write(mailboxes.create_mailbox, name)

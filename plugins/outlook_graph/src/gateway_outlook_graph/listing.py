@@ -10,7 +10,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from gateway.errors import InvalidIdentifierError, NotFoundError
+from gateway.errors import InvalidIdentifierError, MailboxNotFoundError, NotFoundError
 from gateway.provider import Listed, MessagePage, PageRequest, Place, cursors, numbered_place, read_cursor
 from gateway_outlook_graph import mapping
 from gateway_outlook_graph.client import GraphClient, path
@@ -66,7 +66,7 @@ class Listing:
             total, first, shown = await self._found(folder, place, request.size, filter)
         except (NotFoundError, InvalidIdentifierError):
             self._mailboxes.forget()
-            raise NotFoundError("there is no such mailbox") from None
+            raise MailboxNotFoundError("there is no such mailbox") from None
         where = await self._mailboxes.place(folder)
         ends = (mapping.place(shown[0]), mapping.place(shown[-1])) if shown else (None, None)
         following, preceding = cursors(
