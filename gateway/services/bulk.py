@@ -50,7 +50,9 @@ async def delete(session: Session, path: str, query: SearchQuery, *, force: bool
     trash = None if force else await _trash(session, path)
     if trash is None:
         result = await session.delete_many(ids)
-        return BulkDeleteResult(deleted=True, deleted_messages=DeletedMessages(), outcome=_outcome(result))
+        return BulkDeleteResult(
+            deleted=True, deleted_messages=DeletedMessages(email_ids=_kept(result)), outcome=_outcome(result)
+        )
     result = await session.move_many(ids, trash)
     moved = BulkMovedTo(destination=trash, id_map=_id_map(result), email_ids=_kept(result))
     return BulkDeleteResult(deleted=False, moved=moved, outcome=_outcome(result))
