@@ -35,13 +35,26 @@ class MessagePage(Struct, frozen=True, kw_only=True):
 
 
 class AttachmentStream(Struct, frozen=True, kw_only=True):
-    """An attachment, decoded, as it arrives; `size` is None when the service does not tell it beforehand."""
+    """An attachment, decoded, as it arrives.
+
+    Attributes:
+        filename: as the sender named it; of a message without a name its subject, where that is known.
+        size: None when the service does not tell it beforehand.
+    """
 
     content_type: str
     chunks: Any  # AsyncIterator[bytes]; a protocol is not a msgspec type
     filename: str | None = None
     disposition: Literal["inline", "attachment"] = "attachment"
     size: int | None = None
+
+    @property
+    def file_name(self) -> str | None:
+        """The name to keep it by: that of a message ends in ``.eml``."""
+        if self.content_type not in ("message/rfc822", "message/global"):
+            return self.filename
+        name = self.filename or "message"
+        return name if name.lower().endswith(".eml") else f"{name}.eml"
 
 
 class DeliveryNotification(SecretStruct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,4 +1,4 @@
-"""Flags over Graph that it cannot keep, and names that none can have; and what is shown of a message without text."""
+"""Flags over Graph that it cannot keep, and names that none can have; and what is shown of messages."""
 
 from __future__ import annotations
 
@@ -61,3 +61,12 @@ async def test_a_message_without_its_text_has_the_preview_of_the_listing(session
     id = await stored(session)
     (entry,) = (await session.messages("INBOX", PageRequest())).messages
     assert (await session.message(id)).preview == entry.preview == "Hello."
+
+
+async def test_an_attached_message_is_named_by_its_subject(outlook: World, session: Session) -> None:
+    inner = b"Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\nHello.\r\n"
+    whole = b"Subject: outer\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    await asyncio.to_thread(outlook.deliver, whole + b"--b\r\n\r\nText\r\n--b\r\n" + inner + b"--b--\r\n")
+    (entry,) = (await session.messages("INBOX", PageRequest())).messages
+    opened = await session.attachment(entry.attachments[0].id)
+    assert opened.file_name == "inner.eml"

@@ -30,7 +30,7 @@ async def get_attachment(job: JobContext, arguments: ask.GetAttachment) -> None:
     """The octets of an attachment."""
     async with job.session() as session:
         found = await session.attachment(arguments.attachment)
-        head = StreamHead(content_type=found.content_type, filename=found.filename, disposition=found.disposition)
+        head = StreamHead(content_type=found.content_type, filename=found.file_name, disposition=found.disposition)
         beginning: list[bytes] = []
         size = found.size
         async with _closing(found.chunks) as chunks:

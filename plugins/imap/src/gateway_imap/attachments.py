@@ -43,7 +43,7 @@ async def open_stream(link: Link, target: Target, number: str) -> AttachmentStre
     return AttachmentStream(
         content_type=part.content_type,
         chunks=(_decoded_chunks if is_decoded else _encoded_chunks)(link, target, part, beginning),
-        filename=part.filename,
+        filename=part.filename or part.subject,
         disposition="inline" if part.disposition == "inline" else "attachment",
         size=None if part.encoding in ENCODED else part.size or None,
     )
