@@ -40,7 +40,8 @@ async def delete(session: Session, path: str) -> MailboxDeleted:
 async def _found(session: Session, path: str) -> Mailbox | None:
     """Return a mailbox; None too when it cannot be looked for, because the change itself is what counts."""
     try:
-        path, listed = await session.mailbox_path(path), await session.mailboxes()
+        listed = await session.mailboxes()
+        path = await session.mailbox_path(path)
     except ProviderError:
         return None
     return next((mailbox for mailbox in listed if mailbox.path == path), None)
