@@ -24,7 +24,8 @@ The branch an error sits on decides what the gateway does with it:
           AppRefusedError           the OAuth2 app itself is refused: all its accounts wait
           MailboxUnavailableError   signed in, but this mailbox cannot be opened
         PermanentError              the caller gets a clear answer; never retried
-          NotFoundError             no such message, mailbox or attachment
+          NotFoundError             no such message or attachment
+            MailboxNotFoundError    no such mailbox
           UnsupportedOperationError the provider has not declared the capability
           CursorExpiredError        the listing has to start again
             MailboxResetError       and every id of that mailbox is void
@@ -251,6 +252,12 @@ class NotFoundError(PermanentError):
     """No such message, mailbox or attachment."""
 
     code = "NotFound"
+
+
+class MailboxNotFoundError(NotFoundError):
+    """No such mailbox."""
+
+    code = "MailboxNotFound"
 
 
 class UnsupportedOperationError(PermanentError):

@@ -66,6 +66,7 @@ STATUS: Mapping[type[errors.GatewayError], int] = {
     errors.MailboxUnavailableError: 503,
     errors.PermanentError: 400,
     errors.NotFoundError: 404,
+    errors.MailboxNotFoundError: 404,
     errors.UnsupportedOperationError: 400,
     errors.CursorExpiredError: 400,
     errors.MailboxResetError: 400,

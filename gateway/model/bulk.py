@@ -47,8 +47,8 @@ class BulkOutcome(Resource, omit_defaults=False, frozen=True, kw_only=True):
 
     Attributes:
         done: ids, as they were before.
-        failed: messages that are where they were, and what no message has of `emailIds`; when a mail server refuses the
-            second part of a change of flags, the first part stays.
+        failed: messages that are where they were, and what no message has of `emailIds`; when a mail server refuses a
+            part of a change of flags, the other part stays.
         unknown: ids for which the connection broke before the server told.
     """
 

@@ -24,6 +24,7 @@ from gateway.provider.account import (
     SessionContext,
 )
 from gateway.provider.cursors import LONGEST_CURSOR, Listed, Place, cursors, numbered_place, read_cursor, slice_page
+from gateway.provider.flags import check_flags
 from gateway.provider.identity import AppGuide, AuthorizationStart, Grant, Identity, IdentityProvider, SignedInUser
 from gateway.provider.mail import (
     AttachmentStream,
@@ -99,6 +100,7 @@ __all__ = [
     "SubmissionLimits",
     "SubmitReceipt",
     "Watch",
+    "check_flags",
     "cursors",
     "numbered_place",
     "read_cursor",

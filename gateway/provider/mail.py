@@ -35,11 +35,14 @@ class MessagePage(Struct, frozen=True, kw_only=True):
 
 
 class AttachmentStream(Struct, frozen=True, kw_only=True):
-    """An attachment, decoded, as it arrives; `size` is None when the service does not tell it beforehand.
+    """An attachment, decoded, as it arrives.
 
-    `content_type` has the parameters of the part if the service tells them, see `gateway.mime.content_type`.
-    `chunks_from` gives the octets from one on, counted from 0, if that is cheaper than to read all before it; it is
-    asked in place of `chunks`, and only where there is a size.
+    Attributes:
+        content_type: with the parameters of the part if the service tells them, see `gateway.mime.content_type`.
+        filename: as the sender named it; of a message without a name its subject, where that is known.
+        size: None when the service does not tell it beforehand.
+        chunks_from: gives the octets from one on, counted from 0, if that is cheaper than to read all before it; it is
+            asked in place of `chunks`, and only where there is a size.
     """
 
     content_type: str
@@ -48,6 +51,14 @@ class AttachmentStream(Struct, frozen=True, kw_only=True):
     disposition: Literal["inline", "attachment"] = "attachment"
     size: int | None = None
     chunks_from: Any = None  # Callable[[int], AsyncIterator[bytes]]
+
+    @property
+    def file_name(self) -> str | None:
+        """The name to keep it by: that of a message ends in ``.eml``."""
+        if self.content_type.partition(";")[0] not in ("message/rfc822", "message/global"):
+            return self.filename
+        name = self.filename or "message"
+        return name if name.lower().endswith(".eml") else f"{name}.eml"
 
 
 class DeliveryNotification(SecretStruct, frozen=True, kw_only=True, omit_defaults=True):

@@ -207,6 +207,14 @@ class Session(ABC):
         """
         raise UnsupportedOperationError("storing is not supported", capability=Capability.APPEND.value)
 
+    async def mailbox_path(self, path: str) -> str:
+        """Return the path by which `mailboxes` lists a mailbox that callers may write in other ways, as ``inbox``.
+
+        Raises:
+            NotFoundError: there is no such mailbox; where the service has but one way to write a path, it is returned.
+        """
+        return path
+
     async def create_mailbox(self, path: str) -> bool:
         """Create a mailbox, subscribed where there is that; False when it existed."""
         raise UnsupportedOperationError("mailboxes cannot be created", capability=Capability.MAILBOXES.value)

@@ -58,7 +58,9 @@ async def delete(session: Session, path: str, query: SearchQuery, *, force: bool
     trash = None if force else await _trash(session, path)
     if trash is None:
         result = found.with_missing(await session.delete_many(found.ids))
-        return BulkDeleteResult(deleted=True, deleted_messages=DeletedMessages(), outcome=_outcome(result))
+        return BulkDeleteResult(
+            deleted=True, deleted_messages=DeletedMessages(email_ids=_kept(result)), outcome=_outcome(result)
+        )
     result = found.with_missing(await session.move_many(found.ids, trash))
     moved = BulkMovedTo(destination=trash, id_map=_id_map(result), email_ids=_kept(result))
     return BulkDeleteResult(deleted=False, moved=moved, outcome=_outcome(result))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from gateway.errors import MessageTooLargeError, NotFoundError, PermanentError, UnsupportedOperationError
+from gateway.errors import MailboxNotFoundError, MessageTooLargeError, PermanentError, UnsupportedOperationError
 from gateway.model.event import NotifiedAttachment
 from gateway.model.message import Attachment, Mailbox, SearchQuery
 from gateway.provider import MessagePage, PageRequest, Session
@@ -33,7 +33,7 @@ def folders(mailboxes: Sequence[Mailbox], asked: Sequence[str]) -> Iterator[str]
     """Yield the paths of the mailboxes to export.
 
     Raises:
-        NotFoundError: one that was asked for is not there.
+        MailboxNotFoundError: one that was asked for is not there.
     """
     usable = [mailbox for mailbox in mailboxes if not mailbox.no_select]
     if not asked:
@@ -42,8 +42,8 @@ def folders(mailboxes: Sequence[Mailbox], asked: Sequence[str]) -> Iterator[str]
     for name in asked:
         use = name.lower() if name.startswith("\\") else None
         path = next((one.path for one in usable if use and (one.special_use or "").lower() == use), None)
-        if use and path is None:
-            raise NotFoundError("no mailbox has this special use", code="MailboxNotFound")
+        if use and path is None and all(one.path != name for one in usable):
+            raise MailboxNotFoundError("no mailbox has this special use")
         yield path or name
 
 

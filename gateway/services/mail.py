@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from gateway.errors import NotFoundError, UnsupportedOperationError
+from gateway.errors import MailboxNotFoundError, UnsupportedOperationError
 from gateway.model.account import QuotaInfo
 from gateway.model.message import (
     AppendResult,
@@ -135,7 +135,7 @@ async def resolve(session: Session, path: str) -> str:
     """Return the path of a mailbox that may be named by its special use (RFC 6154).
 
     Raises:
-        NotFoundError: no mailbox has that special use, nor that very name.
+        MailboxNotFoundError: no mailbox has that special use, nor that very name.
     """
     if not path.startswith("\\"):
         return path
@@ -145,7 +145,7 @@ async def resolve(session: Session, path: str) -> str:
             return mailbox.path
     if any(mailbox.path == path for mailbox in mailboxes):
         return path
-    raise NotFoundError("no mailbox has this special use", code="MailboxNotFound")
+    raise MailboxNotFoundError("no mailbox has this special use")
 
 
 def _is_final(message: MessageDetail, mailboxes: Sequence[Mailbox]) -> bool:

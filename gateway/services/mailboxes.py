@@ -13,7 +13,8 @@ from gateway.provider import Session
 async def create(session: Session, path: str) -> MailboxCreated:
     """Create a mailbox unless there is one."""
     created = await session.create_mailbox(path)
-    return MailboxCreated(path=path, created=created, mailbox_id=_id(await _found(session, path)))
+    found = await _found(session, path)
+    return MailboxCreated(path=_path(found, path), created=created, mailbox_id=_id(found))
 
 
 async def change(session: Session, path: str, new_path: str | None, subscribed: bool | None) -> MailboxChanged:
@@ -25,7 +26,7 @@ async def change(session: Session, path: str, new_path: str | None, subscribed: 
     found = await _found(session, new_path or path)
     return MailboxChanged(
         path=path,
-        new_path=new_path or msgspec.UNSET,
+        new_path=msgspec.UNSET if new_path is None else _path(found, new_path),
         renamed=new_path is not None,
         mailbox_id=_id(found),
         subscribed=msgspec.UNSET if found is None else found.subscribed,
@@ -36,16 +37,22 @@ async def delete(session: Session, path: str) -> MailboxDeleted:
     """Delete a mailbox and its messages."""
     found = await _found(session, path)
     await session.delete_mailbox(path)
-    return MailboxDeleted(path=path, deleted=True, mailbox_id=_id(found))
+    return MailboxDeleted(path=_path(found, path), deleted=True, mailbox_id=_id(found))
 
 
 async def _found(session: Session, path: str) -> Mailbox | None:
     """Return a mailbox; None too when it cannot be looked for, because the change itself is what counts."""
     try:
         listed = await session.mailboxes()
+        path = await session.mailbox_path(path)
     except ProviderError:
         return None
     return next((mailbox for mailbox in listed if mailbox.path == path), None)
+
+
+def _path(mailbox: Mailbox | None, path: str) -> str:
+    """Return the path that a mailbox is listed by: the service may write it otherwise than the caller."""
+    return path if mailbox is None else mailbox.path
 
 
 def _id(mailbox: Mailbox | None) -> str | msgspec.UnsetType:

@@ -17,6 +17,7 @@ import msgspec
 from gateway.errors import (
     ConnectError,
     CursorExpiredError,
+    MailboxNotFoundError,
     MessageRefusedError,
     NotFoundError,
     OutcomeUnknownError,
@@ -112,7 +113,7 @@ class MemorySession(Session):
 
     def box(self, mailbox: str) -> list[Stored]:
         if mailbox not in self.service.mailboxes:
-            raise NotFoundError("no such mailbox")
+            raise MailboxNotFoundError("no such mailbox")
         return self.service.mailboxes[mailbox]
 
     def find(self, id: str) -> tuple[str, Stored]:

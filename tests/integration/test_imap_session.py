@@ -13,6 +13,7 @@ import imapclient
 import pytest
 
 from gateway.errors import (
+    MailboxNotFoundError,
     MailboxUnavailableError,
     MessageRefusedError,
     NotFoundError,
@@ -23,6 +24,7 @@ from gateway.errors import (
 from gateway.model.message import FlagUpdate
 from gateway.model.server import Server
 from gateway.provider import Account, Envelope, Login, PageRequest, Session, SessionContext
+from gateway.services import mailboxes
 from gateway.testing.context import FixedCredentials, MemoryNumbers
 from gateway.testing.pieces import Pieces
 from gateway_imap import ImapSession, ImapTimeouts, Quirks, open_session
@@ -225,6 +227,14 @@ async def test_mailboxes_have_their_uses_and_names(session: Session) -> None:
     assert boxes[path].subscribed
     assert boxes[path].status is not None
     assert (await session.messages(path, PageRequest())).total == 0
+
+
+async def test_the_inbox_is_there_in_any_case_and_a_missing_mailbox_named_so(session: Session) -> None:
+    """RFC 9051 section 5.1."""
+    made = await mailboxes.create(session, "inbox")
+    with pytest.raises(MailboxNotFoundError):
+        await session.messages("no-such-mailbox", PageRequest())
+    assert (made.path, made.created) == ("INBOX", False)
 
 
 async def test_uses_can_be_fixed_and_mailboxes_hidden(open_as: Open, server: Server, user: str) -> None:

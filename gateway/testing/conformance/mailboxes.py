@@ -65,6 +65,14 @@ class MailboxConformance:
         assert await entries(session, "Projects") == []
 
     @requires(Capability.MAILBOXES)
+    async def test_mailbox_path_is_the_listed_one(self, session: Session) -> None:
+        """Clients go on with the path that they are answered, whichever way they wrote it."""
+        await session.create_mailbox("Projects")
+        path = await session.mailbox_path("Projects")
+        assert path in {mailbox.path for mailbox in await session.mailboxes()}
+        assert await entries(session, path) == []
+
+    @requires(Capability.MAILBOXES)
     async def test_renamed_mailbox_keeps_its_messages(self, session: Session, deliver: Deliver) -> None:
         """A rename is not a delete and a create."""
         await session.create_mailbox("Projects")

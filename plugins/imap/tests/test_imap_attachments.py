@@ -190,3 +190,18 @@ async def test_what_the_server_decodes_takes_one_round_trip(scripted: Start) -> 
         (entry,) = (await session.messages("INBOX", PageRequest())).messages
         assert await _read(session, decode_message_id(entry.id).encode_attachment("1")) == b"hello"
     assert len([line for line in server.commands if line.startswith(b"UID FETCH")]) == 1
+
+
+@pytest.mark.parametrize(("subject", "name"), [("inside", "inside.eml"), ("", "message.eml")])
+async def test_a_nameless_attached_message_is_named_by_its_subject(
+    dovecot: Dovecot, certificates: Certificates, subject: str, name: str
+) -> None:
+    user, (host, port) = dovecot.new_user(), dovecot.full
+    imap = Server(host=host, port=port, ca_file=certificates.authority)
+    account = Account(id=user, user=user, email=user, settings=ImapAccountSettings(imap=imap))
+    letter = _letter("outer", "message/rfc822", "7bit", f"Subject: {subject}\r\n\r\nHello.".encode())
+    under_test = AccountUnderTest(account, session_context(Login(user=user, password=GUEST_PASSWORD)))
+    async with ImapProvider().open(*under_test) as session:
+        await session.append("INBOX", letter.replace(b"; filename=a", b""))
+        (entry,) = (await session.messages("INBOX", PageRequest())).messages
+        assert (await session.attachment(entry.attachments[0].id)).file_name == name

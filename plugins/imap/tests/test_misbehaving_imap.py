@@ -16,6 +16,7 @@ import pytest
 from gateway.errors import (
     ConnectError,
     GatewayError,
+    MailboxNotFoundError,
     MailboxUnavailableError,
     NotFoundError,
     OutcomeUnknownError,
@@ -71,7 +72,7 @@ async def _outcome(server: Any, call: Callable[[Session], Awaitable[Any]] = _lis
         (b"FETCH", b"* BYE Too many connections\r\n" + HANG_UP, RateLimitError),
         (b"FETCH", b"TAG NO [UNAVAILABLE] later\r\n", ServiceUnavailableError),
         (b"FETCH", b"TAG BAD what\r\n", PermanentError),
-        (b"EXAMINE", b"TAG NO xyz doesn't exist.\r\n", NotFoundError),
+        (b"EXAMINE", b"TAG NO xyz doesn't exist.\r\n", MailboxNotFoundError),
         (b"EXAMINE", b"TAG OK no numbers\r\n", ConnectError),
         (b"LIST", b"TAG OK nothing\r\n", ConnectError),
         (b"LIST", b"* LIST nonsense\r\nTAG OK done\r\n", ConnectError),

@@ -53,6 +53,13 @@ def test_parts_are_numbered_as_the_server_numbers_them() -> None:
     ]
 
 
+def test_an_attached_message_tells_its_subject() -> None:
+    """A download is named by it, where the sender gave no name."""
+    envelope = [None, "=?utf-8?q?Gr=C3=BC=C3=9Fe?=", *[None] * 8]
+    (letter,) = read_structure([*FORWARD[:7], envelope, *FORWARD[8:]]).others
+    assert (letter.filename, letter.subject) == (None, "Grüße")
+
+
 def test_attachments_tell_how_they_are_used() -> None:
     """An image inside the text is no paper clip."""
     picture, forwarded = read_structure(WHOLE).attachments(MESSAGE)

@@ -9,8 +9,8 @@ def test_words_of_a_name_that_are_encoded_apart_are_one() -> None:
     """White space between encoded words separates nothing (RFC 2047 section 6.2)."""
     encoded = b"From: =?utf-8?q?Z=C3=BC?=\r\n =?utf-8?q?rich?= <z@example.org>\r\n"
     found = parse(encoded + b"To: a@example.org, B <b@example.org>\r\n\r\n")
-    assert [(one.display_name, one.addr_spec) for one in found.addresses("from")] == [("Zürich", "z@example.org")]
-    assert [one.display_name for one in found.addresses("to")] == ["", "B"]
+    assert [(one.name, one.address) for one in found.addresses("from")] == [("Zürich", "z@example.org")]
+    assert [one.name for one in found.addresses("to")] == ["", "B"]
 
 
 def test_a_message_over_the_capacity_is_taken_apart_once() -> None:

@@ -121,6 +121,12 @@ class RenameKeepsTheOldOne(MaildirSession):
         shutil.copytree(self._directory(path), self._directory(new_path, new=True))
 
 
+@breaks("test_mailbox_path_is_the_listed_one")
+class AnswersAnotherPath(MaildirSession):
+    async def mailbox_path(self, path: str) -> str:
+        return path.lower()
+
+
 @breaks("test_deleted_mailbox_is_gone")
 class DeleteEmptiesOnly(MaildirSession):
     async def delete_mailbox(self, path: str) -> None:

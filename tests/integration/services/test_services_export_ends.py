@@ -153,7 +153,7 @@ async def test_a_failing_service_is_tried_again_and_given_up_in_the_end(export: 
 async def test_a_refused_login_and_a_missing_mailbox_end_it_at_once(export: Exporting) -> None:
     """Trying again helps neither."""
     await export.begin(folders=("Nowhere",))
-    assert (await export.run()).error_code == "NotFound"
+    assert (await export.run()).error_code == "MailboxNotFound"
     await export.begin(folders=("\\Junk",))
     assert (await export.run()).error_code == "MailboxNotFound"
 

@@ -31,7 +31,7 @@ async def get_attachment(job: JobContext, arguments: ask.GetAttachment) -> None:
     """The octets of an attachment."""
     async with job.session() as session:
         found = await session.attachment(arguments.attachment)
-        head = StreamHead(content_type=found.content_type, filename=found.filename, disposition=found.disposition)
+        head = StreamHead(content_type=found.content_type, filename=found.file_name, disposition=found.disposition)
         source, start = found.chunks, 0
         if arguments.range is not None and found.size is not None and found.chunks_from is not None:
             start = arguments.range.within(found.size).first

@@ -46,7 +46,7 @@ async def open_stream(link: Link, target: Target, number: str) -> AttachmentStre
     return AttachmentStream(
         content_type=described_type(part.content_type, part.parameters),
         chunks=(_decoded_chunks if opened.decoded else _encoded_chunks)(link, target, part, beginning),
-        filename=part.filename,
+        filename=part.filename or part.subject,
         disposition="inline" if part.disposition == "inline" else "attachment",
         size=opened.size if part.encoding in ENCODED else part.size or None,
         chunks_from=partial(_decoded_chunks, link, target, part, beginning) if opened.decoded else None,

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from gateway.errors import ConnectError, InvalidRequestError, OutcomeUnknownError
+from gateway.errors import ConnectError, OutcomeUnknownError
+from gateway.provider import check_flags
 from gateway_imap.connection import Connection
 from gateway_imap.entries import visible_flags
 from gateway_imap.fetch_parser import parse_fetch, parse_values
@@ -17,8 +18,6 @@ from gateway_imap.reading import Target, fetch_one, open_message
 from gateway_imap.uid_sets import uid_sets
 from gateway_imap.wire import Literal, Reply, StreamedLiteral
 
-# RFC 9051 section 9: flag-keyword is an atom, flag-extension a backslash and an atom.
-_FLAG = re.compile(r"\\?[A-Za-z0-9!#$&'+,./:;<=>?@^_`|~-]+")
 _UID_PAIR = re.compile(rb"(\d+) (\S+) (\S+)")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -77,10 +76,7 @@ def _store(connection: Connection, target: Target, item: bytes, names: Sequence[
 
 
 def _flag(name: str) -> bytes:
-    if not _FLAG.fullmatch(name):
-        raise InvalidRequestError(
-            "a flag has characters that IMAP does not allow", fields=[{"message": "not a flag", "key": "flags"}]
-        )
+    check_flags((name,))
     return name.encode("ascii")
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from gateway.errors import NotFoundError, ProviderError, ReauthorizationError
+from gateway.errors import MailboxNotFoundError, ProviderError, ReauthorizationError
 from gateway.model.server import Server
 from gateway.provider import DIRECT, Login, ProtocolLog, Route
 from gateway.smtp.tls import client_context
@@ -265,7 +265,7 @@ class Connection:
             writable: it is going to be changed.
 
         Raises:
-            NotFoundError: there is no such mailbox.
+            MailboxNotFoundError: there is no such mailbox.
             GatewayError: it cannot be opened.
         """
         if self.selected is not None and self.selected.path == path and (self.selected.writable or not writable):
@@ -285,7 +285,7 @@ class Connection:
     def _select(self, command: bytes, path: str, *arguments: bytes, take: Take | None = None) -> tuple[Selected, Reply]:
         self.selected = None
         self.imap.state = "AUTH"
-        reply = self.command(command, *arguments, otherwise=NotFoundError, take=take)
+        reply = self.command(command, *arguments, otherwise=MailboxNotFoundError, take=take)
         self.imap.state = "SELECTED"
         self.selected = Selected(
             path=path,

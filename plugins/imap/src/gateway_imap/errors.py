@@ -19,9 +19,9 @@ from gateway.errors import (
     ConflictError,
     ConnectError,
     GatewayError,
+    MailboxNotFoundError,
     MailboxUnavailableError,
     MessageTooLargeError,
-    NotFoundError,
     PermanentError,
     ProviderError,
     RateLimitError,
@@ -140,7 +140,7 @@ def answer_error(
     if login:
         return ReauthorizationError(f"the IMAP server refused the login: {said}", native_code=native)
     if code in ("NONEXISTENT", "TRYCREATE"):
-        return NotFoundError(f"there is no such mailbox: {said}", native_code=native)
+        return MailboxNotFoundError(f"there is no such mailbox: {said}", native_code=native)
     if code == "ALREADYEXISTS":
         return ConflictError(f"there is such a mailbox: {said}", native_code=native)
     if code == "TOOBIG":

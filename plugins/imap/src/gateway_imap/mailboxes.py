@@ -9,7 +9,7 @@ import msgspec
 from imapclient import imap_utf7
 from imapclient.exceptions import ProtocolError
 
-from gateway.errors import ConnectError, NotFoundError, PermanentError, ProviderError
+from gateway.errors import ConnectError, MailboxNotFoundError, PermanentError, ProviderError
 from gateway.model.message import Mailbox, MailboxStatus, SpecialUse
 from gateway_imap.connection import Connection
 from gateway_imap.errors import response_code
@@ -47,15 +47,26 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
         """Return the path for a path or a special use such as ``\\Sent``.
 
         Raises:
-            NotFoundError: no mailbox has this use, nor this very name.
+            MailboxNotFoundError: no mailbox has this use, nor this very name.
         """
         if _USE_TAG.fullmatch(path):
             for mailbox in self.mailboxes:
                 if mailbox.special_use is not None and mailbox.special_use.lower() == path.lower():
                     return mailbox.path
             if path not in self.server_names:
-                raise NotFoundError("no mailbox has this special use")
+                raise MailboxNotFoundError("no mailbox has this special use")
         return self.mailboxes[0].path if path.upper() == "INBOX" else path
+
+    def path(self, path: str) -> str:
+        """Return the path by which a mailbox is listed; servers may know some names in any case.
+
+        Raises:
+            MailboxNotFoundError: no mailbox has this use, nor this very name.
+        """
+        path = self.resolve(path)
+        if path in self.server_names:
+            return path
+        return next((known for known in self.server_names if known.casefold() == path.casefold()), path)
 
     def new_name(self, path: str) -> bytes:
         """Return the argument that names a mailbox which is going to be made.
@@ -86,15 +97,15 @@ def encode_name(path: str) -> bytes:
     """Return a path in modified UTF-7 (RFC 3501 section 5.1.3).
 
     Raises:
-        NotFoundError: not text, so that no mailbox can have this name. Nor can one with control characters, which
-            servers repeat, decoded, in their answers: a line end would let the name pose as an answer.
+        MailboxNotFoundError: not text, so that no mailbox can have this name. Nor can one with control characters,
+            which servers repeat, decoded, in their answers: a line end would let the name pose as an answer.
     """
     if _CONTROL.search(path):
-        raise NotFoundError("no mailbox can have this name")
+        raise MailboxNotFoundError("no mailbox can have this name")
     try:
         return bytes(imap_utf7.encode(path))
     except UnicodeError as error:
-        raise NotFoundError("no mailbox can have this name") from error
+        raise MailboxNotFoundError("no mailbox can have this name") from error
 
 
 def decode_name(name: bytes) -> str:
@@ -296,7 +307,7 @@ def rename_mailbox(connection: Connection, name: bytes, new_name: bytes, *, subs
     """Rename a mailbox and what is below it; servers leave the subscription with the name.
 
     Raises:
-        NotFoundError: there is no such mailbox.
+        MailboxNotFoundError: there is no such mailbox.
         ConflictError: the new name is taken.
     """
     connection.release()
@@ -317,7 +328,7 @@ def delete_mailbox(connection: Connection, name: bytes) -> None:
     """Delete a mailbox.
 
     Raises:
-        NotFoundError: there is no such mailbox.
+        MailboxNotFoundError: there is no such mailbox.
     """
     connection.release()
     reply = connection.command(b"DELETE", name, tolerate=True)
@@ -347,4 +358,4 @@ def _no_such_name(native_code: str | None = None) -> PermanentError:
 
 def _reason(connection: Connection, name: bytes) -> type[ProviderError]:
     """Return why a server without response codes may have refused."""
-    return PermanentError if _exists(connection, name) else NotFoundError
+    return PermanentError if _exists(connection, name) else MailboxNotFoundError

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 
-from gateway.errors import NotFoundError, UnsupportedOperationError
+from gateway.errors import MailboxNotFoundError, NotFoundError, UnsupportedOperationError
 from gateway.model.bulk import Sorted
 from gateway.model.message import (
     AppendResult,
@@ -302,8 +302,14 @@ class ImapSession(Session):
             message_id=named[1].decode("utf-8", "replace") if named else None,
         )
 
+    async def mailbox_path(self, path: str) -> str:
+        """See `Session.mailbox_path`."""
+        return (await self._mailboxes()).path(path)
+
     async def create_mailbox(self, path: str) -> bool:
-        """See `Session.create_mailbox`."""
+        """See `Session.create_mailbox`. INBOX is always there, in any case (RFC 9051 sections 5.1 and 6.3.4)."""
+        if path.upper() == "INBOX":
+            return False
         name = (await self._mailboxes()).new_name(path)
         self._directory = None
         return await self._link.write(mailboxes.create_mailbox, name)
@@ -321,7 +327,7 @@ class ImapSession(Session):
         self._directory = None
         path, name = await self._destination(path)
         if all(mailbox.path != path for mailbox in (await self._mailboxes()).mailboxes):
-            raise NotFoundError("there is no such mailbox")
+            raise MailboxNotFoundError("there is no such mailbox")
         self._directory = None
         await self._link.write(mailboxes.subscribe_mailbox, name, subscribed=subscribed)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from gateway.mime.decode import ENCODED, decode_parameters, unfold
+from gateway.mime.decode import ENCODED, decode_header, decode_parameters, unfold
 from gateway.mime.structure import MAX_TEXTS
 from gateway.model.message import Attachment, EncodedSize, TextInfo
 from gateway_imap.ids import MessageId
@@ -17,7 +17,7 @@ _ROOM = 3000
 
 
 class Part(NamedTuple):
-    """One leaf of a message's structure."""
+    """One leaf of a message's structure; `subject` is that of an attached message."""
 
     number: str
     content_type: str
@@ -28,6 +28,7 @@ class Part(NamedTuple):
     disposition: str | None
     filename: str | None
     related: bool
+    subject: str | None = None
 
 
 class Structure(NamedTuple):
@@ -133,10 +134,15 @@ def _leaf(body: list[Any], number: str, related: bool) -> Part:
     content_type = _content_type(str(main or "application"), str(sub or "octet-stream"))
     parameters = _parameters(pairs)
     # After the seven basic fields: lines of text; envelope, structure and lines of a message; then MD5, disposition.
+    subject = None
     if content_type.startswith("text/"):
         disposition = body[9]
+    elif content_type in ("message/rfc822", "message/global"):
+        disposition = body[11]
+        if isinstance(body[7], list) and len(body[7]) > 1 and isinstance(body[7][1], str):
+            subject = decode_header(body[7][1]) or None
     else:
-        disposition = body[11] if content_type in ("message/rfc822", "message/global") else body[8]
+        disposition = body[8]
     kind, filename = None, None
     if isinstance(disposition, list) and disposition and isinstance(disposition[0], str):
         kind = disposition[0].lower()
@@ -151,6 +157,7 @@ def _leaf(body: list[Any], number: str, related: bool) -> Part:
         kind,
         filename or parameters.get("name") or None,
         related,
+        subject,
     )
 
 

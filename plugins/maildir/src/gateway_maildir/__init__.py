@@ -77,7 +77,7 @@ class MaildirSession(provider.Session):
         if new and not files.is_mailbox_name(mailbox):
             raise errors.PermanentError("no mailbox can have this name", code="InvalidMailboxName")
         if not new and not (files.is_mailbox_name(mailbox) and (path / "cur").is_dir()):
-            raise errors.NotFoundError("there is no such mailbox")
+            raise errors.MailboxNotFoundError("there is no such mailbox")
         return path
 
     def _paths(self) -> list[str]:
@@ -94,7 +94,7 @@ class MaildirSession(provider.Session):
         for file in self._files(mailbox):
             if files.brief(files.key(file)) == key:
                 return mailbox, file
-        raise errors.NotFoundError("there is no such message")
+        raise errors.NotFoundError("there is no such message", code="MessageNotFound")
 
     def _described(self, mailbox: str, file: Path) -> tuple[ParsedMessage, dict[str, Any]]:
         return parse_message(file.read_bytes()), {

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.errors import ConflictError, ServiceUnavailableError
 from gateway.model.message import FlagUpdate
+from gateway.provider import check_flags
 from gateway_outlook_graph import mapping
 from gateway_outlook_graph.client import GraphClient, Request, path, read
 from gateway_outlook_graph.folders import Mailboxes
@@ -27,7 +28,12 @@ class Changing:
         self._reading = reading
 
     async def flags(self, id: str, update: FlagUpdate) -> tuple[str, ...]:
-        """Change ``\\Seen``, ``\\Flagged`` and ``\\Answered``; Graph has no place for others."""
+        """Change ``\\Seen``, ``\\Flagged`` and ``\\Answered``; Graph has no place for others.
+
+        Raises:
+            InvalidRequestError: no flag can have this name.
+        """
+        check_flags(named_flags(update))
         body = flag_properties(wanted_flags(update, await self._reading.state(id)))
         if body:
             await self._client.call(Request(method="PATCH", path=path("messages", checked_id(id)), json=body))
@@ -80,6 +86,17 @@ def changed_labels(old: tuple[str, ...], update: FlagUpdate) -> tuple[str, ...]:
 
 def _listed(value: tuple[str, ...] | str | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else value or ()
+
+
+def named_flags(update: FlagUpdate) -> tuple[str, ...]:
+    """Return all flags that a change names."""
+    return (*_listed(update.add), *_listed(update.delete), *_listed(update.set))
+
+
+def lacks_a_place(update: FlagUpdate, message: Message) -> bool:
+    """Tell whether a message is to have a flag that it has not, and that Graph cannot give to it."""
+    wanted = {flag.lower() for flag in _listed(update.add if update.set is None else update.set)}
+    return not wanted <= {flag.lower() for flag in (*_SETTABLE, *mapping.flags(message))}
 
 
 def wanted_flags(update: FlagUpdate, message: Message) -> dict[str, bool]:

@@ -46,12 +46,13 @@ LONGEST_PAUSE = 3600.0
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """What a code means: class, sentence, and for accounts that have to wait who acts how."""
+    """What a code means: class, sentence, the code of the class if it has several, and for accounts who acts how."""
 
     kind: type[GatewayError]
     text: str
     who: Actor | None = None
     step: str = ""
+    code: str | None = None
 
 
 _NO_MAILBOX = _Row(
@@ -78,6 +79,8 @@ _CHANGED = _Row(ConflictError, "the message was changed at the same time")
 _THROTTLED = _Row(RateLimitError, "Microsoft Graph asks for a pause")
 _RECIPIENTS = _Row(MessageRefusedError, "a recipient was refused")
 _NOT_FOUND = _Row(NotFoundError, "there is no such message, mailbox or attachment")
+# Folders are looked up before they are named to the service, so that it is a message that is missing.
+_NO_MESSAGE = _Row(NotFoundError, "there is no such message", code="MessageNotFound")
 _BUSY = _Row(ServiceUnavailableError, "Microsoft Graph cannot do this now")
 _TOO_LARGE = _Row(MessageTooLargeError, "over the size that the service takes")
 _FULL = _Row(MailboxUnavailableError, "the mailbox is full", "user", "Delete mail, or have the mailbox's quota raised.")
@@ -91,7 +94,7 @@ TABLE: Mapping[str, _Row] = MappingProxyType(
         "errorserverbusy": _THROTTLED,
         "mailboxconcurrency": _THROTTLED,
         "toomanyrequests": _THROTTLED,
-        "erroritemnotfound": _NOT_FOUND,
+        "erroritemnotfound": _NO_MESSAGE,
         "erroraccessdenied": _DENIED,
         "authorization_requestdenied": _DENIED,
         "accessdenied": _DENIED,
@@ -206,7 +209,8 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> GatewayErro
     if row.kind is RateLimitError:
         return RateLimitError(row.text, retry_after=pause_of(headers) or DEFAULT_PAUSE, native_code=native)
     if row.who is None:
-        return row.kind(row.text, **({"native_code": native} if issubclass(row.kind, ProviderError) else {}))
+        more = {"native_code": native} if issubclass(row.kind, ProviderError) else {}
+        return row.kind(row.text, code=row.code, **more)
     explained = Remedy(code=native, title=row.text, who=row.who, steps=(row.step,))
     return row.kind(row.text, native_code=native, remedy=explained)
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
-from gateway.errors import ConflictError, InvalidRequestError, NotFoundError, PermanentError
+from gateway.errors import ConflictError, InvalidRequestError, MailboxNotFoundError, NotFoundError, PermanentError
 from gateway.model.message import Mailbox, MailboxStatus, SpecialUse
 from gateway_outlook_graph.batch import batched
 from gateway_outlook_graph.client import GraphClient, Request, decoded, path, read
@@ -88,13 +88,22 @@ class Mailboxes:
             NotFoundError: there is none.
         """
         if path.startswith("\\"):
-            path = await self._with_use(path.lower())
-        folder = (await self._current()).folders.get(_inbox_path(path))
+            path = await self._with_use(path.lower()) or path
+        folder = _at(path, await self._current())
         if folder is None and self._read_at < self._clock():
-            folder = (await self._read()).folders.get(_inbox_path(path))
+            folder = _at(path, await self._read())
         if folder is None:
-            raise NotFoundError("there is no such mailbox")
+            raise MailboxNotFoundError("there is no such mailbox")
         return folder.id
+
+    async def path(self, path: str) -> str:
+        """Return the path by which a folder is listed, for another way to write it, or its special use.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        folder = await self.folder(path)
+        return (await self._current()).paths[folder]
 
     async def place(self, folder: str | None) -> Place:
         """Return what is known of a folder; nothing when it is not listed."""
@@ -133,8 +142,8 @@ class Mailboxes:
     async def rename(self, path_: str, new_path: str) -> None:
         """Give a folder another name, or put it below another one."""
         folder = await self.folder(path_)
-        *above, name = _names(new_path)
-        *before, old_name = _names(path_)
+        *above, name = _names(_canonical(new_path))
+        *before, old_name = _names(await self.path(path_))
         if above != before:
             parent = await self.folder(_joined(above)) if above else _ROOT
             await self._client.call(
@@ -234,13 +243,13 @@ class Mailboxes:
             return own
         return self._fixed.get(path)
 
-    async def _with_use(self, use: str) -> str:
+    async def _with_use(self, use: str) -> str | None:
         uses = await self._uses()
         for where, folder in (await self._current()).folders.items():
             found = self._use(where, folder.id, uses)
             if found is not None and found.lower() == use:
                 return where
-        raise NotFoundError("no mailbox has this special use")
+        return None
 
 
 def escaped(name: str) -> str:
@@ -249,22 +258,36 @@ def escaped(name: str) -> str:
 
 
 def _names(path: str) -> list[str]:
-    """Return the display names of a path.
+    """Return the display names of a path, without the spaces around them, which Exchange does not keep.
 
     Raises:
         InvalidRequestError: one of them is empty.
     """
     names = [
-        segment.replace("%2F", DELIMITER).replace("%2f", DELIMITER).replace("%25", "%")
+        segment.replace("%2F", DELIMITER).replace("%2f", DELIMITER).replace("%25", "%").strip()
         for segment in path.split(DELIMITER)
     ]
-    if not all(name.strip() for name in names):
+    if not all(names):
         raise InvalidRequestError("a mailbox needs a name")
     return names
 
 
 def _joined(names: Iterable[str]) -> str:
     return DELIMITER.join(escaped(name) for name in names)
+
+
+def _at(path: str, tree: Tree) -> Folder | None:
+    """Return the folder at a path, which may be written otherwise than it is listed."""
+    if (folder := tree.folders.get(_inbox_path(path))) is not None:
+        return folder
+    try:
+        return tree.folders.get(_canonical(path))
+    except InvalidRequestError:
+        return None
+
+
+def _canonical(path: str) -> str:
+    return _inbox_path(_joined(_names(path)))
 
 
 def _inbox_path(path: str) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 from gateway.errors import (
     CursorExpiredError,
     InvalidIdentifierError,
+    MailboxNotFoundError,
     MailboxResetError,
     NotFoundError,
     PermanentError,
@@ -72,7 +73,7 @@ class Following:
             return read(await self._client.call(request, Priority.BACKGROUND), Messages)
         except (NotFoundError, InvalidIdentifierError):
             self._mailboxes.forget()
-            raise NotFoundError("there is no such mailbox") from None
+            raise MailboxNotFoundError("there is no such mailbox") from None
         except CursorExpiredError:
             raise
         except PermanentError as error:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from gateway.errors import InvalidIdentifierError, NotFoundError
+from gateway.errors import InvalidIdentifierError, MailboxNotFoundError, NotFoundError
 from gateway.provider import Listed, MessagePage, PageRequest, Place, cursors, numbered_place, read_cursor
 from gateway_outlook_graph import mapping
 from gateway_outlook_graph.client import GraphClient
@@ -69,7 +69,7 @@ class Listing:
             total, first, shown = await self._found(scope, place, request.size, filter)
         except (NotFoundError, InvalidIdentifierError):
             self._mailboxes.forget()
-            raise NotFoundError("there is no such mailbox") from None
+            raise MailboxNotFoundError("there is no such mailbox") from None
         ends = (mapping.place(shown[0]), mapping.place(shown[-1])) if shown else (None, None)
         following, preceding = cursors(
             CURSOR_KIND, place, request.size, Listed(total, min(first, total), len(shown), *ends)

@@ -15,11 +15,20 @@ from gateway.errors import (
     OutcomeUnknownError,
     ProviderError,
     RateLimitError,
+    UnsupportedOperationError,
 )
 from gateway.model.bulk import Sorted
 from gateway.model.message import MessageUpdate
+from gateway.provider import check_flags
 from gateway_outlook_graph.batch import SIZE, batched
-from gateway_outlook_graph.changing import Changing, changed_labels, flag_properties, wanted_flags
+from gateway_outlook_graph.changing import (
+    Changing,
+    changed_labels,
+    flag_properties,
+    lacks_a_place,
+    named_flags,
+    wanted_flags,
+)
 from gateway_outlook_graph.client import GraphClient, Request, path
 from gateway_outlook_graph.folders import Mailboxes
 from gateway_outlook_graph.ids import checked_id
@@ -44,7 +53,13 @@ class Many:
         self._changing = changing
 
     async def update(self, ids: Sequence[str], update: MessageUpdate) -> Sorted:
-        """Change flags and categories; see `gateway.provider.Session.update_many`."""
+        """Change flags and categories; see `gateway.provider.Session.update_many`.
+
+        Raises:
+            InvalidRequestError: no flag can have this name.
+        """
+        if update.flags is not None:
+            check_flags(named_flags(update.flags))
 
         async def step(part: Sequence[str]) -> Outcomes:
             return await self._update(part, update)
@@ -80,13 +95,20 @@ class Many:
         }
 
     async def _update(self, ids: Sequence[str], update: MessageUpdate) -> Outcomes:
-        """Change messages as they are now; one that somebody else changes meanwhile is changed by itself."""
+        """Change messages as they are now; one that somebody else changes meanwhile is changed by itself.
+
+        A flag that Graph cannot keep is told as a failure of each message that was to have it.
+        """
+        lacking: list[str] = []
         outcomes: dict[str, GatewayError | None] = {}
         requests: dict[str, Request] = {}
         for id, message in zip(ids, await self._reading.states(ids, Priority.BACKGROUND), strict=True):
             if isinstance(message, GatewayError):
                 outcomes[id] = message
-            elif (request := _patch(message, update)) is None:
+                continue
+            if update.flags is not None and lacks_a_place(update.flags, message):
+                lacking.append(id)
+            if (request := _patch(message, update)) is None:
                 outcomes[id] = None
             else:
                 requests[id] = request
@@ -94,7 +116,10 @@ class Many:
         for id, error in outcomes.items():
             if isinstance(error, ConflictError):
                 outcomes[id] = await self._alone(id, update)
-        return outcomes
+        refused = UnsupportedOperationError(
+            "Microsoft Graph keeps no other flags than Seen, Flagged and Answered", code="FlagsNotStored"
+        )
+        return {**outcomes, **{id: refused for id in lacking if outcomes[id] is None}}
 
     async def _alone(self, id: str, update: MessageUpdate) -> GatewayError | None:
         try:

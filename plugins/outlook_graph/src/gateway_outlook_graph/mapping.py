@@ -134,6 +134,7 @@ def entry(message: Message, path: str | None, use: SpecialUse | None) -> Message
 def detail(message: Message, path: str | None, use: SpecialUse | None, text: MessageText) -> MessageDetail:
     """Return a message in full."""
     return MessageDetail(
+        preview=message.body_preview or None,
         sender=address(message.sender),
         bcc=addresses(message.bcc_recipients),
         headers=headers(message),

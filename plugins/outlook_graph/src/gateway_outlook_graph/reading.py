@@ -102,11 +102,17 @@ class Reading:
         """Open an attachment: a file, or a message as MIME.
 
         Raises:
+            NotFoundError: there is no such attachment.
             UnsupportedOperationError: it is a link to a file elsewhere.
         """
         found = decode_attachment_id(id)
         place = path("messages", found.message, "attachments", found.attachment)
-        described = await self._client.get(Attachment, place, _ATTACHMENT)
+        try:
+            described = await self._client.get(Attachment, place, _ATTACHMENT)
+        except NotFoundError as error:
+            raise NotFoundError(
+                "there is no such attachment", code="AttachmentNotFound", native_code=error.native_code
+            ) from error
         if described.type.endswith("referenceAttachment"):
             raise UnsupportedOperationError("the attachment is a link to a file that is kept elsewhere")
         shown = mapping.attachment(found.message, described)

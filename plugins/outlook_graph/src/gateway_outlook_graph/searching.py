@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
-from gateway.errors import InvalidIdentifierError, NotFoundError, UnsupportedOperationError
+from gateway.errors import InvalidIdentifierError, MailboxNotFoundError, NotFoundError, UnsupportedOperationError
 from gateway.model.message import SearchQuery
 from gateway.provider import MessagePage, PageRequest, slice_page
 from gateway_outlook_graph import mapping
@@ -135,7 +135,7 @@ class Searching:
                 )
             except (NotFoundError, InvalidIdentifierError):
                 self._mailboxes.forget()
-                raise NotFoundError("there is no such mailbox") from None
+                raise MailboxNotFoundError("there is no such mailbox") from None
             except UnsupportedOperationError as error:
                 raise refusal(error.message) from error
             found += page.value

@@ -184,6 +184,10 @@ class GraphSession(Session):
         """Store a message."""
         return await self._storing.append(mailbox, MessageSource.of(message), flags=flags, date=date)
 
+    async def mailbox_path(self, path: str) -> str:
+        """Return the path by which a folder is listed."""
+        return await self._mailboxes.path(path)
+
     async def create_mailbox(self, path: str) -> bool:
         """Create a folder, and those above it that are not there."""
         return await self._mailboxes.create(path)

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.errors import InvalidIdentifierError, MessageTooLargeError, NotFoundError, PermanentError
+from gateway.errors import (
+    InvalidIdentifierError,
+    MailboxNotFoundError,
+    MessageTooLargeError,
+    NotFoundError,
+    PermanentError,
+)
 from gateway.model.message import AppendResult
 from gateway.provider import MessageSource
 from gateway_outlook_graph.client import GraphClient, Request, path, read
@@ -42,7 +48,7 @@ class Storing:
             stored = read(await self._client.call(request, Priority.BACKGROUND), Message)
         except (NotFoundError, InvalidIdentifierError):
             self._mailboxes.forget()
-            raise NotFoundError("there is no such mailbox") from None
+            raise MailboxNotFoundError("there is no such mailbox") from None
         low = {flag.lower() for flag in flags}
         place = path("messages", stored.id)
         try:
@@ -52,7 +58,8 @@ class Storing:
         except PermanentError:
             # The message is stored; that an older Exchange cannot date it is no reason to store it again.
             await self._client.call(Request(method="PATCH", path=place, json=_state(low, [])), Priority.BACKGROUND)
-        return AppendResult(id=stored.id, path=mailbox, message_id=stored.internet_message_id)
+        where = await self._mailboxes.path(mailbox)
+        return AppendResult(id=stored.id, path=where, message_id=stored.internet_message_id)
 
 
 def _state(flags: set[str], origin: list[dict[str, str]]) -> dict[str, Any]:

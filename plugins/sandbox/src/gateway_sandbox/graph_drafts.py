@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import msgspec
@@ -42,17 +44,26 @@ class Drafts:
         name = call.arguments.get("folder", "drafts")
         folder = self._mail.folder(call, name)
         if call.mime:
-            shown = self.store(call, graph_compose.mime(call.request.body), folder)
-            return self._messages.answer(call, shown, 201)
+            with self._stored(call, graph_compose.mime(call.request.body), folder) as shown:
+                return self._messages.answer(call, shown, 201)
         body = call.json()
-        shown = self.store(call, compose(with_sender(body, call.mailbox), attachments_of(body)), folder)
         rest = {key: value for key, value in body.items() if key not in graph_compose.CONTENT}
         rest.pop("internetMessageId", None)
-        return self._messages.answer(call, self._messages.change(call, shown, rest) if rest else shown, 201)
+        with self._stored(call, compose(with_sender(body, call.mailbox), attachments_of(body)), folder) as shown:
+            return self._messages.answer(call, self._messages.change(call, shown, rest) if rest else shown, 201)
 
     async def _create_answer(self, call: Call) -> Response:
         action = call.path[-1].lower().removeprefix("create")
         return self._messages.answer(call, self.answer_draft(call, action), 201)
+
+    @contextmanager
+    def _stored(self, call: Call, content: bytes, folder: int | None = None) -> Iterator[Shown]:
+        """Keep a message as a draft, unless the block raises."""
+        shown = self.store(call, content, folder)
+        with ExitStack() as undo:
+            undo.callback(self._mail.store.expunge, shown.item.mailbox_id, [shown.item.uid])
+            yield shown
+            undo.pop_all()
 
     def store(self, call: Call, content: bytes, folder: int | None = None) -> Shown:
         """Keep a message as a draft."""
@@ -72,17 +83,16 @@ class Drafts:
         """
         original = self._mail.find(call)
         content = graph_compose.mime(call.request.body) if call.mime else _answer_content(call, original, action)
-        shown = self.store(call, content)
-        properties = Properties(answers=(original.item.id, VERBS[action]))
-        if not call.mime:
-            changes = {key: value for key, value in _message(call).items() if key not in graph_compose.CONTENT}
-            flags = changed_flags(shown.item.flags, changes)
-            properties = msgspec.structs.replace(changed_properties(shown, changes), answers=properties.answers)
-        else:
+        with self._stored(call, content) as shown:
+            properties = Properties(answers=(original.item.id, VERBS[action]))
             flags = shown.item.flags
-        stored = msgspec.json.encode(properties).decode()
-        self._mail.store.set_flags(shown.item.mailbox_id, shown.item.uid, flags, stored)
-        return self._mail.at(call, shown.item.mailbox_id, shown.item.uid)
+            if not call.mime:
+                changes = {key: value for key, value in _message(call).items() if key not in graph_compose.CONTENT}
+                flags = changed_flags(flags, changes)
+                properties = msgspec.structs.replace(changed_properties(shown, changes), answers=properties.answers)
+            stored = msgspec.json.encode(properties).decode()
+            self._mail.store.set_flags(shown.item.mailbox_id, shown.item.uid, flags, stored)
+            return self._mail.at(call, shown.item.mailbox_id, shown.item.uid)
 
 
 def with_sender(fields: dict[str, Any], mailbox: Person | None) -> dict[str, Any]:
@@ -116,7 +126,7 @@ def _answer_content(call: Call, original: Shown, action: str) -> bytes:
         own = call.owner
         everybody = [*parsed.addresses("to"), *parsed.addresses("cc")]
         known = {entry["emailAddress"]["address"].lower() for entry in fields["toRecipients"]} | {own}
-        others = [address for address in everybody if address.addr_spec.lower() not in known]
+        others = [address for address in everybody if address.address.lower() not in {"", *known}]
         fields["ccRecipients"] = [graph_resources.recipient(address) for address in others]
     if isinstance(to := call.json().get("toRecipients"), list):
         fields["toRecipients"] = to
@@ -130,7 +140,7 @@ def _answer_content(call: Call, original: Shown, action: str) -> bytes:
 
 def _reply_recipients(parsed: Parsed) -> list[dict[str, Any]]:
     addresses = parsed.addresses("reply-to") or parsed.addresses("from")
-    return [graph_resources.recipient(address) for address in addresses]
+    return [graph_resources.recipient(address) for address in addresses if address.address]
 
 
 def _quoting(parsed: Parsed, comment: str) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _sort_key(path: str) -> Any:
 def _searched(shown: Shown, now: datetime) -> Searched:
     parsed = shown.parsed
     texts = {
-        name: " ".join(f"{address.display_name} {address.addr_spec}" for address in parsed.addresses(name))
+        name: " ".join(f"{address.name} {address.address}" for address in parsed.addresses(name))
         for name in ("from", "to", "cc", "bcc")
     }
     texts |= {

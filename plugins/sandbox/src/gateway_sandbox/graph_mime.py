@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from email import message_from_bytes, policy
-from email.errors import MessageError
-from email.headerregistry import Address, AddressHeader
+from datetime import datetime
+from email import message_from_bytes
 from email.message import EmailMessage
-from email.utils import parsedate_to_datetime
-from typing import Any
+from email.parser import BytesHeaderParser
 
 import msgspec
 
-from gateway.mime.addresses import parse_addresses
+from gateway.mime.addresses import parse_addresses, parse_date
+from gateway.mime.decode import decode_header, decode_text
 from gateway.mime.html_text import html_to_text
+from gateway.model.message import Address
 from gateway_sandbox import graph_ids
+from gateway_sandbox.lenient import LENIENT
 
 _PREVIEW = 255
 _TAG = re.compile(r"<html", re.IGNORECASE)
@@ -40,13 +40,12 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True):
-    """What the octets of a message say; `known` are the header fields that were asked for before."""
+    """What the octets of a message say."""
 
     header: EmailMessage
     text: str | None
     html: str | None
     attachments: tuple[Attached, ...]
-    known: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def has_attachments(self) -> bool:
@@ -72,42 +71,23 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
 
     def field(self, name: str) -> str | None:
         """Return a header field unfolded, or None."""
-        value = self._value(name)
-        return None if value is None else " ".join(readable(str(value)).split())
+        values = self._values(name)
+        return " ".join(decode_header(values[0]).split()) if values else None
 
     def addresses(self, name: str) -> list[Address]:
         """Return the mailboxes of an address field."""
-        value = self._value(name)
-        found = list(value.addresses) if isinstance(value, AddressHeader) else []
-        # The email package takes each encoded word of a name for a word of its own (against RFC 2047 section 6.2).
-        raw = [
-            field.encode("utf-8", "surrogateescape") for key, field in self.header.raw_items() if key.lower() == name
-        ]
-        named = parse_addresses(raw)
-        if [address.addr_spec for address in found] != [address.address for address in named]:
-            return found
-        return [
-            Address(display_name=other.name, username=address.username, domain=address.domain)
-            for address, other in zip(found, named, strict=True)
-        ]
-
-    def _value(self, name: str) -> Any:
-        # The email package parses a field each time it is asked for.
-        if name not in self.known:
-            try:
-                self.known[name] = self.header[name]
-            except (ValueError, IndexError, AttributeError):
-                # It fails on some fields that no grammar allows.
-                self.known[name] = None
-        return self.known[name]
+        return list(parse_addresses(self._values(name)))
 
     def sent(self) -> datetime | None:
         """Return the time of the Date field, in UTC."""
-        try:
-            value = parsedate_to_datetime(self.field("date") or "")
-        except ValueError:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return parse_date(next(iter(self._values("date")), None))
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Return all header fields: name and decoded value."""
+        return [(readable(name), decode_header(_octets_of(value))) for name, value in self.header.raw_items()]
+
+    def _values(self, name: str) -> list[bytes]:
+        return [_octets_of(value) for key, value in self.header.raw_items() if key.lower() == name]
 
 
 class Parser:
@@ -133,8 +113,15 @@ class Parser:
 
 
 def parse(octets: bytes) -> Parsed:
-    """Take a message apart."""
-    message = message_from_bytes(octets, policy=policy.default)
+    """Take a message apart; one whose parts are in each other too deep has its header only."""
+    try:
+        return _taken_apart(message_from_bytes(octets, policy=LENIENT))
+    except RecursionError:
+        header = BytesHeaderParser(policy=LENIENT).parsebytes(octets)
+        return Parsed(header=header, text="", html=None, attachments=())
+
+
+def _taken_apart(message: EmailMessage) -> Parsed:
     text: str | None = None
     html: str | None = None
     attachments: list[Attached] = []
@@ -171,11 +158,7 @@ def decoded_text(part: EmailMessage) -> str:
     octets = part.get_payload(decode=True)
     if not isinstance(octets, bytes):
         return ""
-    try:
-        text = octets.decode(part.get_content_charset() or "utf-8", "replace")
-    except LookupError:
-        text = octets.decode("utf-8", "replace")
-    return text.replace("\r\n", "\n")
+    return decode_text(octets, part.get_content_charset()).replace("\r\n", "\n")
 
 
 def id_of(owner: str, item_id: int, attached: Attached) -> str:
@@ -185,17 +168,17 @@ def id_of(owner: str, item_id: int, attached: Attached) -> str:
 
 def _attached(part: EmailMessage, number: int) -> Attached:
     item = part.get_content_type() == "message/rfc822"
-    content_id = str(part["content-id"]).strip(" <>\r\n") if part["content-id"] is not None else None
+    content_id = readable(str(part["content-id"])).strip(" <>\r\n") if part["content-id"] is not None else None
     name = part.get_filename()
     if item:
         inner = part.get_payload(0) if part.is_multipart() else EmailMessage()
-        content = inner.as_bytes(policy=policy.SMTP) if isinstance(inner, EmailMessage) else b""
-        name = name or (str(inner["subject"]) if isinstance(inner, EmailMessage) and inner["subject"] else "message")
+        content = inner.as_bytes(policy=LENIENT) if isinstance(inner, EmailMessage) else b""
+        name = name or (parse(content).field("subject") if content else None) or "message"
     else:
         content = _octets(part)
     return Attached(
-        name=name or f"ATT{number:05d}",
-        media_type=part.get_content_type(),
+        name=readable(name or f"ATT{number:05d}"),
+        media_type=readable(part.get_content_type()),
         content=content,
         inline=content_id is not None and part.get_content_disposition() != "attachment",
         content_id=content_id,
@@ -207,12 +190,20 @@ def _octets(part: EmailMessage) -> bytes:
     payload = part.get_payload(decode=True)
     if isinstance(payload, bytes):
         return payload
-    try:
-        return b"\r\n".join(piece.as_bytes() for piece in part.get_payload() if isinstance(piece, EmailMessage))
-    except (MessageError, TypeError):
-        return b""
+    return b"\r\n".join(
+        piece.as_bytes(policy=LENIENT) for piece in part.get_payload() if isinstance(piece, EmailMessage)
+    )
 
 
 def readable(text: str) -> str:
     """Return text whose octets beyond ASCII were not encoded; no other text can be put into JSON."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return decode_text(_octets_of(text))
+
+
+def _octets_of(text: str) -> bytes:
+    """Return the octets that the email package has read a text from."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # Half a surrogate pair, which UTF-7 can say.
+        return text.encode("utf-8", "replace")

@@ -9,15 +9,14 @@ import base64
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from email.headerregistry import Address
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from gateway.mime.decode import decode_header
+from gateway.model.message import Address
 from gateway_sandbox import graph_ids, graph_mime
-from gateway_sandbox.graph_mime import Attached, Parsed, readable
+from gateway_sandbox.graph_mime import Attached, Parsed
 from gateway_sandbox.items import Item
 
 #: MAPI's PR_LAST_VERB_EXECUTED, the place where Exchange keeps what IMAP calls ``\Answered``.
@@ -133,8 +132,7 @@ def flag(shown: Shown) -> dict[str, Any]:
 
 def recipient(address: Address) -> dict[str, Any]:
     """Return a recipient resource; Exchange puts the address where there is no name."""
-    spec = address.addr_spec
-    return {"emailAddress": {"name": address.display_name or spec, "address": spec}}
+    return {"emailAddress": {"name": address.name or address.address, "address": address.address}}
 
 
 def conversation(parsed: Parsed) -> str:
@@ -166,9 +164,7 @@ def _body(shown: Shown) -> dict[str, Any]:
 
 
 def _headers(shown: Shown) -> list[dict[str, str]]:
-    return [
-        {"name": name, "value": decode_header(readable(str(value)))} for name, value in shown.parsed.header.raw_items()
-    ]
+    return [{"name": name, "value": value} for name, value in shown.parsed.headers()]
 
 
 def _index(shown: Shown) -> str:

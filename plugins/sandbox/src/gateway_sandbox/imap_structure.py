@@ -136,8 +136,13 @@ def _parameters(header: Message, name: str) -> bytes:
 
 
 def _addresses(value: str | None) -> bytes:
+    try:
+        found = getaddresses([value]) if value else []
+    except RecursionError:
+        # Comments and groups in each other, as deep as the sender likes.
+        return b"NIL"
     listed = []
-    for name, address in getaddresses([value]) if value else []:
+    for name, address in found:
         local, at, domain = address.rpartition("@")
         if not at:
             local, domain = domain, ""
