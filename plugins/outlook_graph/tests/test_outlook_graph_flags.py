@@ -52,7 +52,7 @@ async def test_a_flag_that_cannot_be_kept_is_not_told_as_done(
     id = (await session.messages("INBOX", PageRequest())).messages[0].id
     for lacking in (update, FlagUpdate(add="\\Draft")):
         result = await session.update_many([id], MessageUpdate(flags=lacking))
-        assert (result.done, [error.error_code for error in result.failed.values()]) == ({}, ["UnsupportedOperation"])
+        assert (result.done, [error.error_code for error in result.failed.values()]) == ({}, ["FlagsNotStored"])
     assert await session.update_flags(id, update) == ("\\Seen",)
     assert (await session.update_many([id], MessageUpdate(flags=FlagUpdate(delete="kw")))).done == {id: id}
 

@@ -39,7 +39,7 @@ async def test_a_mailbox_is_answered_by_the_path_that_it_is_listed_by(session: S
         assert (made.path, made.created, made.mailbox_id) == (path, True, listed[path])
         assert (again.path, again.created) == (path, False)
         assert (await session.messages(wanted, PageRequest())).total == 0
-        renamed = await mailboxes.rename(session, wanted, "50% off ")
+        renamed = await mailboxes.change(session, wanted, "50% off ", None)
         assert (renamed.new_path, renamed.mailbox_id) == ("50%25 off", made.mailbox_id)
         assert (await mailboxes.delete(session, "50% off")).path == "50%25 off"
 
@@ -54,7 +54,7 @@ async def test_a_mailbox_named_like_a_special_use_is_found(session: Session) -> 
     stored = await session.append("\\Foo", LETTER)
     page = await session.messages("\\Foo", PageRequest())
     assert [entry.id for entry in page.messages] == [stored.id]
-    renamed = await mailboxes.rename(session, "\\Foo", "\\Bar")
+    renamed = await mailboxes.change(session, "\\Foo", "\\Bar", None)
     assert (renamed.new_path, renamed.mailbox_id) == ("\\Bar", made.mailbox_id)
     await session.delete_mailbox("\\Bar")
 

@@ -187,7 +187,7 @@ async def test_all_mail_heads_the_list_of_mailboxes_and_is_none_of_them(session:
     """What synchronizes, watches and exports goes by the session's list: it must meet each message once."""
     shown = (await mail.list_mailboxes(session, counters=True)).mailboxes
     assert (shown[0].path, shown[0].special_use, shown[0].no_select) == ("\\All", "\\All", True)
-    assert list(shown[1:]) == list(await session.mailboxes(counters=True))
+    assert [mailbox.path for mailbox in shown[1:]] == [mailbox.path for mailbox in await session.mailboxes()]
     assert "\\All" not in {mailbox.special_use for mailbox in shown[1:]}
     for operation in (
         session.changes("\\All", None),
