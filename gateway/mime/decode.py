@@ -125,7 +125,10 @@ def unfold(value: bytes | str) -> str:
 
 def single_line(text: str) -> str:
     """Return a decoded value as one line without NUL, so that it can stand in the header of an answer."""
-    return _NOT_IN_A_LINE.sub(" ", text).strip(" \t") if _NOT_IN_A_LINE.search(text) else text
+    # Nearly all are; this costs a tenth of the search.
+    if text.isprintable() or not _NOT_IN_A_LINE.search(text):
+        return text
+    return _NOT_IN_A_LINE.sub(" ", text).strip(" \t")
 
 
 def decode_header(value: bytes | str) -> str:
