@@ -8,8 +8,8 @@ contract, `gateway.plugins` finds them). All state is in Redis (`gateway.store`)
 Who may import whom, downwards only::
 
     cli > dev | demo | check | tail > embedded_redis > supervision > app | inbound | msa > listening | receiving
-        > api | web | testing > services > queue | store | smtp | mime | templating | http | plugins > hookspecs > redis
-        > provider > model > logs > settings > errors
+        > api | web | testing > services > queue | store | mime | templating | http | plugins > smtp > hookspecs
+        > redis > provider > model > logs > settings > errors
 
 For plugin authors the public modules are `gateway`, `gateway.provider`, `gateway.errors`, `gateway.model`,
 `gateway.mime`, `gateway.smtp` and, in tests, `gateway.testing`.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -11,7 +12,7 @@ import imapclient
 import msgspec
 import pytest
 
-from gateway.provider import Account, Environment, Grant, Identity, Login, OAuth2App, Service, SessionContext
+from gateway.provider import Account, Environment, Grant, Identity, Login, OAuth2App, Service, Session, SessionContext
 from gateway.testing.context import AccountUnderTest, MemoryNumbers
 from gateway_microsoft.plugin import MicrosoftIdentityProvider
 from gateway_outlook_graph import Limits, OutlookGraphProvider
@@ -192,3 +193,12 @@ def _check(method: str, path: str, sent: Any, status: int, answered: Any, *, is_
         graph_document.check_request(method, path, sent)
     if answered is not None:
         graph_document.check_answer(method, path, status, answered)
+
+
+@pytest.fixture
+async def session(outlook: World) -> AsyncIterator[Session]:
+    """Alice's mailbox, whose inbox and archive are empty."""
+    await asyncio.to_thread(outlook.as_new)
+    account = await outlook.account()
+    async with outlook.provider.open(*account) as opened:
+        yield opened

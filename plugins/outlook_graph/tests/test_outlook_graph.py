@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -62,15 +61,6 @@ async def found(outlook: World, mailbox: str, subject: str, user: str) -> int:
             return len(client.search(["SUBJECT", subject]))
 
     return await asyncio.to_thread(count)
-
-
-@pytest.fixture
-async def session(outlook: World) -> AsyncIterator[Session]:
-    """Alice's mailbox, whose inbox and archive are empty."""
-    await asyncio.to_thread(outlook.as_new)
-    account = await outlook.account()
-    async with outlook.provider.open(*account) as opened:
-        yield opened
 
 
 async def delivered(outlook: World, session: Session, count: int) -> list[str]:

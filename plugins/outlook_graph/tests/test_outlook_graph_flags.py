@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,15 +16,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 LETTER = b"Subject: stored\r\nMessage-ID: <stored@contoso.test>\r\n\r\nHello.\r\n"
-
-
-@pytest.fixture
-async def session(outlook: World) -> AsyncIterator[Session]:
-    """Alice's mailbox, whose inbox and archive are empty."""
-    await asyncio.to_thread(outlook.as_new)
-    account = await outlook.account()
-    async with outlook.provider.open(*account) as opened:
-        yield opened
 
 
 async def stored(session: Session) -> str:

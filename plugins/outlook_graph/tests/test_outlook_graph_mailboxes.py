@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
-
 import pytest
 
 from gateway.errors import NotFoundError
@@ -14,20 +10,8 @@ from gateway.model.message import SearchQuery
 from gateway.provider import PageRequest, Session
 from gateway.services import bulk, mailboxes
 
-if TYPE_CHECKING:
-    from conftest import World
-
 pytestmark = pytest.mark.anyio
 LETTER = b"Subject: stored\r\nMessage-ID: <stored@contoso.test>\r\n\r\nHello.\r\n"
-
-
-@pytest.fixture
-async def session(outlook: World) -> AsyncIterator[Session]:
-    """Alice's mailbox, whose inbox and archive are empty."""
-    await asyncio.to_thread(outlook.as_new)
-    account = await outlook.account()
-    async with outlook.provider.open(*account) as opened:
-        yield opened
 
 
 async def test_a_mailbox_is_answered_by_the_path_that_it_is_listed_by(session: Session) -> None:

@@ -37,13 +37,11 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def criteria(query: SearchQuery) -> list[Criterion]:
-    """Return the conditions of a search, without those for ids (`wanted_ids`), beside a list of which there are none.
+    """Return the conditions of a search, without those for ids (`wanted_ids`).
 
     Raises:
         UnsupportedOperationError: one of them means nothing here; the text names it.
     """
-    if query.email_ids is not None:
-        return []
     meaningless = {
         "seq": query.seq,
         "uid": query.uid,
