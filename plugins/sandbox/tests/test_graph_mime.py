@@ -23,3 +23,14 @@ def test_a_message_over_the_capacity_is_taken_apart_once() -> None:
 
     assert parser.parsed((1, 1), octets) is parser.parsed((1, 1), octets)
     assert len(read) == 1
+
+
+def test_a_large_body_is_taken_apart_once_whatever_header_it_has() -> None:
+    """All clients wait meanwhile, and it is in Sent Items and in each Inbox."""
+    parser, body = Parser(), b"\r\n\r\n" + b"x" * 2_000_000
+    sent = parser.parsed((1, 1), lambda: b"Subject: sent" + body)
+    received = parser.parsed((2, 1), lambda: b"Received: now\r\nSubject: received" + body)
+    as_page = parser.parsed((3, 1), lambda: b"Subject: page\r\nContent-Type: text/html" + body)
+    assert [one.field("subject") for one in (sent, received, as_page)] == ["sent", "received", "page"]
+    assert received.text is sent.text
+    assert (as_page.text, as_page.html) == (None, sent.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -19,6 +20,7 @@ from gateway_sandbox import graph_ids
 from gateway_sandbox.lenient import LENIENT
 
 _PREVIEW = 255
+_LARGE = 1024 * 1024
 _TAG = re.compile(r"<html", re.IGNORECASE)
 
 
@@ -91,19 +93,24 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parser:
-    """Parses messages and remembers the last ones, 64 MB or one, by mailbox and UID: what these name never changes."""
+    """Parses messages and remembers the last ones, 64 MB or one, by mailbox and UID: what these name never changes.
+
+    The last large body is remembered by its octets, too: a message that was sent is in Sent Items and in each Inbox
+    with another header, and all clients wait while 100 MB of it are parsed.
+    """
 
     def __init__(self, capacity: int = 64 * 1024 * 1024) -> None:
         self._capacity = capacity
         self._octets = 0
         self._known: dict[tuple[int, int], tuple[Parsed, int]] = {}
+        self._large: tuple[bytes, Parsed] | None = None
 
     def parsed(self, key: tuple[int, int], read: Callable[[], bytes]) -> Parsed:
         """Return a message taken apart; `read` gets its octets when it was not parsed before."""
         if key in self._known:
             return self._known[key][0]
         octets = read()
-        parsed = parse(octets)
+        parsed = parse(octets) if len(octets) < _LARGE else self._parse_large(octets)
         self._known[key] = parsed, len(octets)
         self._octets += len(octets)
         while self._octets > self._capacity and len(self._known) > 1:
@@ -111,14 +118,40 @@ class Parser:
             self._octets -= size
         return parsed
 
+    def _parse_large(self, octets: bytes) -> Parsed:
+        header = parse_header(octets).header
+        digest = _digest_of_body(header, octets)
+        known = self._large[1] if self._large is not None and self._large[0] == digest else parse(octets)
+        # Without the header that it was parsed with, which holds the whole message.
+        parsed = msgspec.structs.replace(known, header=header)
+        self._large = digest, parsed
+        return parsed
+
+
+def _digest_of_body(header: EmailMessage, octets: bytes) -> bytes:
+    """Return a digest of all that decides what the body of a message says."""
+    about = [(name, value) for name, value in header.raw_items() if name.lower().startswith("content-")]
+    digest = hashlib.sha256(repr((about, header.get_payload())).encode())
+    digest.update(memoryview(octets)[len(_head(octets)) :])
+    return digest.digest()
+
+
+def _head(octets: bytes) -> bytes:
+    return octets.partition(b"\r\n\r\n")[0]
+
+
+def parse_header(octets: bytes) -> Parsed:
+    """Take only the header of a message apart."""
+    header = BytesHeaderParser(policy=LENIENT).parsebytes(_head(octets))
+    return Parsed(header=header, text="", html=None, attachments=())
+
 
 def parse(octets: bytes) -> Parsed:
     """Take a message apart; one whose parts are in each other too deep has its header only."""
     try:
         return _taken_apart(message_from_bytes(octets, policy=LENIENT))
     except RecursionError:
-        header = BytesHeaderParser(policy=LENIENT).parsebytes(octets)
-        return Parsed(header=header, text="", html=None, attachments=())
+        return parse_header(octets)
 
 
 def _taken_apart(message: EmailMessage) -> Parsed:

@@ -96,12 +96,12 @@ class Sending:
         if call.mailbox is None:
             raise bad_request("Resource not found for the segment.")
         content, _ = completed(octets, self._mail.clock())
-        parsed = graph_mime.parse(content)
-        named = [address.address for name in ("to", "cc", "bcc") for address in parsed.addresses(name)]
+        header = graph_mime.parse_header(content)
+        named = [address.address for name in ("to", "cc", "bcc") for address in header.addresses(name)]
         recipients = [address for address in named if address]
         if not recipients:
             raise bad_request("At least one recipient isn't valid., A message can't be sent.", "ErrorInvalidRecipients")
-        for address in (*parsed.addresses("from"), *parsed.addresses("sender")):
+        for address in (*header.addresses("from"), *header.addresses("sender")):
             if not _may_send_as(call, address.address.lower()):
                 raise GraphError(403, "ErrorSendAsDenied", _SEND_AS_DENIED)
         self.submissions += 1
@@ -137,7 +137,7 @@ def _may_send_as(call: Call, address: str) -> bool:
 
 def _from_mailbox(octets: bytes, call: Call) -> bytes:
     """Return a message in the name of the mailbox: Exchange does not heed another From in MIME content."""
-    addresses = graph_mime.parse(octets).addresses("from")
+    addresses = graph_mime.parse_header(octets).addresses("from")
     if call.mailbox is None or [address.address.lower() for address in addresses] == [call.owner]:
         return octets
     return graph_compose.with_from(octets, call.mailbox.name, call.owner)
