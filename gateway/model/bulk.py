@@ -98,7 +98,10 @@ class DeletedMessages(Resource, frozen=True, kw_only=True):
 
 
 class BulkDeleteResult(Resource, omit_defaults=False, frozen=True, kw_only=True):
-    """`deleted` is false when the messages were moved to the trash instead; `outcome` tells of each message."""
+    """`moved` tells where messages are that were not deleted for good; `deleted` is false then, but true on Graph.
+
+    `outcome` tells of each message.
+    """
 
     deleted: bool
     moved: BulkMovedTo | msgspec.UnsetType = msgspec.UNSET

@@ -258,7 +258,7 @@ class MovedTo(Resource, frozen=True, kw_only=True):
 
 
 class DeleteResult(Resource, omit_defaults=False, frozen=True, kw_only=True):
-    """`deleted` is false when the message was moved to the trash instead."""
+    """`moved` tells where a message is that was not deleted for good; `deleted` is false then, but true on Graph."""
 
     deleted: bool
     moved: MovedTo | msgspec.UnsetType = msgspec.UNSET

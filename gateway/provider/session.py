@@ -54,11 +54,14 @@ class Session(ABC):
             session that waits because its service asks for it ends with `RateLimitError` rather than later.
         all_mail: what all mail of the account is shown as where it can be listed and searched at once, by the path that
             this has; None where it cannot. It is not one of `mailboxes`, lest everything be taken in twice.
+        trash_is_deletion: whether clients are told of a message put into the trash that it was deleted, and where it is
+            now, as on services that have no other deletion; over IMAP they are told that it was not.
     """
 
     readers: int = 1
     deadline: float | None = None
     all_mail: Mailbox | None = None
+    trash_is_deletion: bool = False
 
     @abstractmethod
     async def check(self) -> None:

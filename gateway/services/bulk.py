@@ -63,7 +63,7 @@ async def delete(session: Session, path: str, query: SearchQuery, *, force: bool
         )
     result = found.with_missing(await session.move_many(found.ids, trash))
     moved = BulkMovedTo(destination=trash, id_map=_id_map(result), email_ids=_kept(result))
-    return BulkDeleteResult(deleted=False, moved=moved, outcome=_outcome(result))
+    return BulkDeleteResult(deleted=session.trash_is_deletion, moved=moved, outcome=_outcome(result))
 
 
 class _Found(NamedTuple):

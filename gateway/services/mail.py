@@ -96,7 +96,7 @@ async def delete(session: Session, id: str, *, force: bool) -> DeleteResult:
         trash = next((mailbox.path for mailbox in mailboxes if mailbox.special_use == "\\Trash"), None)
         if trash is not None and not _is_final(message, mailboxes):
             moved = await session.move(id, trash)
-            return DeleteResult(deleted=False, moved=MovedTo(destination=trash, message=moved))
+            return DeleteResult(deleted=session.trash_is_deletion, moved=MovedTo(destination=trash, message=moved))
     await session.delete(id)
     return DeleteResult(deleted=True)
 

@@ -59,6 +59,8 @@ class GraphSession(Session):
     # A session costs nothing by itself, and Exchange takes four calls of a mailbox at once.
     readers: int = 4
     all_mail: Mailbox | None = ALL_MAIL
+    # https://learn.microsoft.com/graph/api/message-delete: to delete is to put into Deleted Items.
+    trash_is_deletion: bool = True
 
     def __init__(
         self, client: GraphClient, account: Account, clock: Callable[[], float], now: Clock, *, foreign: bool
