@@ -308,7 +308,10 @@ class BounceResponse(Resource, frozen=True, kw_only=True):
 
 
 class MessageBounceData(Resource, frozen=True, kw_only=True):
-    """`messageBounce`: a delivery report about a message that was sent, once for each recipient (RFC 3464)."""
+    """`messageBounce`: a delivery report about a message that was sent, once for each recipient (RFC 3464).
+
+    `action` is "failed", or "delayed" while the server still tries.
+    """
 
     bounce_message: str
     recipient: str

@@ -115,7 +115,10 @@ class BounceReply(Resource, frozen=True, kw_only=True):
 
 
 class BounceEntry(Resource, frozen=True, kw_only=True):
-    """A recipient that a sent message did not reach; `message` is the id of the report that says so."""
+    """A recipient that a sent message did not reach; `message` is the id of the report that says so.
+
+    `action` is "failed", or "delayed" while the server still tries.
+    """
 
     message: str
     recipient: str

@@ -30,7 +30,7 @@ class Judgement(NamedTuple):
     """What a message reports.
 
     Attributes:
-        bounces: one for each recipient that was not reached for good.
+        bounces: one for each recipient that was not reached for good, or, as machines can read it, until now.
         complaint: of a recipient.
         delivery_report: what a delivery status notification says, whatever became of the message.
     """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+import msgspec
+
 from gateway.mime.decode import decode_header
 from gateway.mime.reports.authors import is_about_failure, is_answer
 from gateway.mime.reports.letter import Letter
@@ -21,6 +23,8 @@ _FIELD = re.compile(rb"^([!-9;-~]{1,80})[ \t]*:(.*(?:\n[ \t].*)*)", re.MULTILINE
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 _QUEUE_IDS = ("x-postfix-queue-id", "x-queue-id", "x-zonemta-queue-id", "x-haraka-queue-id", "x-exim-id")
+#: What is told of a recipient that was not reached, for good or until now.
+_UNREACHED = frozenset({"failed", "delayed"})
 #: Actions by the class of the status (RFC 3463 section 3.1), for reports that leave the action out.
 _ACTIONS = {"2": "delivered", "4": "delayed", "5": "failed"}
 
@@ -28,7 +32,7 @@ Group = dict[str, str]
 
 
 class DeliveryStatus(NamedTuple):
-    """What a notification says: recipients that were not reached for good, and all of it."""
+    """What a notification says: recipients that were not reached, for good or until now, and all of it."""
 
     bounces: tuple[MessageBounceData, ...]
     report: dict[str, Any]
@@ -53,7 +57,7 @@ def read_delivery_status(letter: Letter, id: str) -> DeliveryStatus | None:
         MessageBounceData(
             bounce_message=id,
             recipient=_recipient(group),
-            action="failed",
+            action=_action(group),
             response=_response(group),
             mta=_typed(common.get("reporting-mta") or group.get("remote-mta"))[1],
             queue_id=next((common[name] for name in _QUEUE_IDS if name in common), None),
@@ -61,7 +65,7 @@ def read_delivery_status(letter: Letter, id: str) -> DeliveryStatus | None:
             message_headers=headers or None,
         )
         for group in recipients
-        if _action(group) == "failed"
+        if _action(group) in _UNREACHED
     )
     return DeliveryStatus(bounces, _report(common, recipients))
 
@@ -121,7 +125,11 @@ def _action(group: Group) -> str:
 def _response(group: Group) -> BounceResponse:
     kind, message = _typed(group.get("diagnostic-code"))
     status = _STATUS.search(group.get("status", "")) or _STATUS.search(message or "")
-    return bounce_response(kind, message, status[0] if status else None)
+    response = bounce_response(kind, message, status[0] if status else None)
+    if _action(group) == "delayed" and response.recommended_action == "remove":
+        # The server that was told so does not believe it yet.
+        return msgspec.structs.replace(response, recommended_action="retry")
+    return response
 
 
 def _typed(value: str | None) -> tuple[str | None, str | None]:

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.anyio
 SOURCES = {sample.name: sample.source for sample in samples()}
 BOUNCE = SOURCES["delivery_status:postfix-user-unknown"]
 COMPLAINT = SOURCES["complaints:rfc5965-full"]
-DELAYED = SOURCES["negatives:dsn-delayed"]
+DELAYED = SOURCES["delivery_status:delayed"]
+RECEIPT = SOURCES["negatives:dsn-delivered"]
 LETTER = SOURCES["negatives:personal-letter-about-mail"]
 SENT = b"From: me@sender.example\r\nSubject: Quarterly report\r\nMessage-ID: <original@sender.example>\r\n\r\nHello"
 
@@ -74,12 +75,21 @@ async def test_a_report_that_is_moved_to_junk_is_told_once(taking: Taking) -> No
     assert len(await taking.events("messageComplaint")) == 1
 
 
-async def test_a_delay_is_told_with_the_message_only(taking: Taking) -> None:
+async def test_a_delay_is_told_as_a_bounce_that_is_not_final(taking: Taking) -> None:
     await taking.take()
     put(taking, "1", DELAYED)
     await taking.take()
+    new, bounce = await taking.events("messageNew", "messageBounce")
+    assert new["data"]["deliveryReport"]["recipients"][0]["action"] == "delayed"
+    assert (bounce["data"]["recipient"], bounce["data"]["action"]) == ("slow@example.org", "delayed")
+
+
+async def test_a_receipt_is_told_with_the_message_only(taking: Taking) -> None:
+    await taking.take()
+    put(taking, "1", RECEIPT)
+    await taking.take()
     (event,) = await taking.events("messageNew", "messageBounce")
-    assert event["data"]["deliveryReport"]["recipients"][0]["action"] == "delayed"
+    assert event["data"]["deliveryReport"]["recipients"][0]["action"] == "delivered"
     assert "isBounce" not in event["data"]
 
 

@@ -25,7 +25,8 @@ class Sample(NamedTuple):
 
     Attributes:
         kind: bounce, complaint or none.
-        detail: recipients and status of the first one ("-" for none) of a bounce; the type of a complaint.
+        detail: recipients and status of the first one ("-" for none) of a bounce, and the action where it is not
+            "failed"; the type of a complaint.
     """
 
     name: str
