@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from gateway.errors import NotFoundError
@@ -213,8 +214,8 @@ async def test_what_is_found_in_all_mail_is_changed_and_deleted_into_the_trash(s
     flagged = await bulk.update(session, "\\All", query, MessageUpdate(flags=FlagUpdate(add="\\Flagged")))
     assert len(flagged.outcome.done) == 9
     deleted = await bulk.delete(session, "\\All", query, force=False)
-    assert (deleted.deleted, len(deleted.outcome.done)) == (False, 9)
+    assert (deleted.deleted_messages, len(deleted.outcome.done)) == (msgspec.UNSET, 9)
     entries = (await session.search("\\All", query, PageRequest())).messages
     assert [(entry.path, entry.flagged) for entry in entries] == [("Deleted Items", True)] * 9
-    assert (await bulk.delete(session, "\\All", query, force=True)).deleted
+    assert (await bulk.delete(session, "\\All", query, force=True)).deleted_messages
     assert (await session.search("\\All", query, PageRequest())).total == 0
