@@ -1,8 +1,8 @@
 # make run     set everything up and run the gateway with its sandbox
-# make test    set everything up and run all tests; what needs a missing server is skipped with the reason
+# make test    set everything up and run all tests; what needs a missing server is skipped with the reason (ARGS: of pytest)
 # make check   static checks: format, lint, types, layers
 # make sdk     run Microsoft's own client of Graph against the sandbox (392 MB, in an environment of its own)
-# make bench   measure (tests/bench); GATEWAY_BENCH_ARGS are handed on
+# make bench   measure (ARGS: of tests.bench)
 # make contract  lint the API document as others' tools see it, and generate clients of it (needs Node.js)
 # make clients   generate a Python and a TypeScript client into openapi/clients (needs Node.js)
 # make pins    resolve the dependencies anew into requirements/pinned.txt
@@ -41,7 +41,7 @@ sdk: $(VENV)/.test $(SDK)/.installed
 	$(BIN)/python -m tests.graph_sdk $(SDK)/bin/python
 
 bench: $(VENV)/.test
-	$(BIN)/python -m tests.bench $(GATEWAY_BENCH_ARGS)
+	$(BIN)/python -m tests.bench $(ARGS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .
