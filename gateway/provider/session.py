@@ -55,7 +55,7 @@ class Session(ABC):
         all_mail: what all mail of the account is shown as where it can be listed and searched at once, by the path that
             this has; None where it cannot. It is not one of `mailboxes`, lest everything be taken in twice.
         trash_is_deletion: whether clients are told of a message put into the trash that it was deleted, and where it is
-            now, as on services that have no other deletion; over IMAP they are told that it was not.
+            now, as on services whose own deletion it is; over IMAP they are told that it was not.
     """
 
     readers: int = 1

@@ -13,9 +13,11 @@ from email.utils import format_datetime, make_msgid
 from gateway.provider import Clock
 from gateway_sandbox import directory
 from gateway_sandbox.directory import Person
+from gateway_sandbox.lenient import head_of
 from gateway_sandbox.mailstore import INBOX, MailStore
 
 _HOST = "sandbox.contoso.test"
+_parse_header = BytesHeaderParser(policy=policy.compat32).parsebytes
 
 
 class Delivery:
@@ -56,7 +58,7 @@ class Delivery:
 
 def completed(content: bytes, now: datetime) -> tuple[bytes, str]:
     """Return a message with Message-ID and Date, and its Message-ID (RFC 6409 section 8)."""
-    header = _header(content)
+    header = _parse_header(head_of(content))
     added = b""
     message_id = str(header["message-id"] or "").strip()
     if not message_id:
@@ -65,11 +67,6 @@ def completed(content: bytes, now: datetime) -> tuple[bytes, str]:
     if header["date"] is None:
         added += f"Date: {format_datetime(now)}\r\n".encode()
     return added + content, message_id
-
-
-def _header(content: bytes) -> Message:
-    # The parser would go through the whole body, too.
-    return BytesHeaderParser(policy=policy.compat32).parsebytes(content.partition(b"\r\n\r\n")[0])
 
 
 def _received(now: datetime, sender: Person) -> bytes:
@@ -93,7 +90,7 @@ def _without_bcc(content: bytes) -> bytes:
 def _report(mail_from: str, recipients: Sequence[str], content: bytes, now: datetime) -> bytes:
     """Return a delivery status notification (RFC 3464) in Exchange's words."""
     report = EmailMessage(policy=policy.SMTP)
-    original = _header(content)
+    original = _parse_header(head_of(content))
     report["From"] = f"Microsoft Outlook <MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@{directory.TENANT_DOMAIN}>"
     report["To"] = mail_from
     report["Subject"] = "Undeliverable: " + " ".join(str(original["subject"] or "").split())
@@ -143,6 +140,5 @@ def _reason(recipient: str) -> tuple[str, str]:
 def _returned_headers(content: bytes) -> EmailMessage:
     part = EmailMessage(policy=policy.SMTP)
     part["Content-Type"] = "text/rfc822-headers"
-    header = content.partition(b"\r\n\r\n")[0]
-    part.set_payload(header.decode("ascii", "replace").replace("\r\n", "\n") + "\n")
+    part.set_payload(head_of(content).decode("ascii", "replace").replace("\r\n", "\n") + "\n")
     return part

@@ -13,7 +13,7 @@ from email.utils import make_msgid
 from typing import Any
 
 from gateway_sandbox.graph_errors import GraphError, bad_request
-from gateway_sandbox.graph_mime import Attached
+from gateway_sandbox.graph_mime import Attached, parse_header
 
 _HOST = "sandbox.contoso.test"
 _RECIPIENTS = {"toRecipients": "To", "ccRecipients": "Cc", "bccRecipients": "Bcc", "replyTo": "Reply-To"}
@@ -115,7 +115,7 @@ def mime(body: bytes) -> bytes:
     """
     octets = decoded(body.decode("ascii", "replace"))
     octets = octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-    if not message_from_bytes(octets, policy=policy.compat32).keys():
+    if not parse_header(octets).header.keys():
         raise bad_request("The MIME content is not valid.", "ErrorMimeContentInvalid")
     return octets
 

@@ -17,7 +17,7 @@ from gateway.mime.decode import decode_header, decode_text
 from gateway.mime.html_text import html_to_text
 from gateway.model.message import Address
 from gateway_sandbox import graph_ids
-from gateway_sandbox.lenient import LENIENT
+from gateway_sandbox.lenient import LENIENT, head_of
 
 _PREVIEW = 255
 _LARGE = 1024 * 1024
@@ -132,17 +132,13 @@ def _digest_of_body(header: EmailMessage, octets: bytes) -> bytes:
     """Return a digest of all that decides what the body of a message says."""
     about = [(name, value) for name, value in header.raw_items() if name.lower().startswith("content-")]
     digest = hashlib.sha256(repr((about, header.get_payload())).encode())
-    digest.update(memoryview(octets)[len(_head(octets)) :])
+    digest.update(memoryview(octets)[len(head_of(octets)) :])
     return digest.digest()
-
-
-def _head(octets: bytes) -> bytes:
-    return octets.partition(b"\r\n\r\n")[0]
 
 
 def parse_header(octets: bytes) -> Parsed:
     """Take only the header of a message apart."""
-    header = BytesHeaderParser(policy=LENIENT).parsebytes(_head(octets))
+    header = BytesHeaderParser(policy=LENIENT).parsebytes(head_of(octets))
     return Parsed(header=header, text="", html=None, attachments=())
 
 

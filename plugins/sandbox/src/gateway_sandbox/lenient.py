@@ -24,3 +24,8 @@ class LenientRegistry(HeaderRegistry):
 LENIENT = EmailPolicy(
     header_factory=LenientRegistry(), linesep="\r\n", refold_source="none", cte_type="8bit", max_line_length=None
 )
+
+
+def head_of(octets: bytes) -> bytes:
+    """Return the header of a message, to be parsed alone: a parser of headers goes through the body, too."""
+    return octets.partition(b"\r\n\r\n")[0]

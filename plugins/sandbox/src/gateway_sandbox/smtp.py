@@ -18,6 +18,7 @@ from gateway_sandbox import directory, sasl
 from gateway_sandbox.access import Access, AccessDeniedError, Gate
 from gateway_sandbox.delivery import Delivery
 from gateway_sandbox.failures import Failure, Failures
+from gateway_sandbox.lenient import head_of
 
 _HOST = "SANDBOX.PROD.OUTLOOK.COM"
 _MAX_MESSAGE_SIZE = 157286400
@@ -109,7 +110,7 @@ class SubmissionHandler:
         if not isinstance(content, bytes) or envelope.mail_from is None:
             return "451 4.3.0 Mail cannot be handled"
         login = access.mailbox.address
-        for sender in (envelope.mail_from, *_from_addresses(_parse_header(content))):
+        for sender in (envelope.mail_from, *_from_addresses(_parse_header(head_of(content)))):
             if not directory.may_open(login, sender.lower()):
                 return (
                     f"554 5.2.252 SendAsDenied; {login} not allowed to send as {sender};"
