@@ -21,7 +21,7 @@ from gateway.model.message import SpecialUse
 from gateway.provider import Place
 from gateway.redis import keys
 from gateway.store.events import MAX_EVENTS, EventFields
-from gateway.store.scripts import APPLY, CONFIRM, DIRTY, FENCE, FORGET, PAGE, REWORD, SIGHTS, START
+from gateway.store.scripts import APPLY, CONFIRM, DIRTY, FENCE, FORGET, PAGE, REWORD, SIGHTS, START, UNCONFIRM
 from gateway.store.store import Store, to_json
 
 #: Entries of the newest messages of a watched mailbox that are held, some 600 octets each; older pages come from the
@@ -359,9 +359,9 @@ class IndexStore:
             raise _fenced()
         return found > 0
 
-    async def unconfirm(self, account: str, path: str) -> None:
-        """Take the mark off one mailbox."""
-        await self._data.call("HDEL", keys.live(account), _mark_field(path))
+    async def unconfirm(self, account: str, path: str, epoch: int) -> None:
+        """Take the mark off one mailbox, unless it belongs to the owner of another epoch."""
+        await UNCONFIRM.run(self._data, [keys.live(account)], epoch, _mark_field(path))
 
     async def erase(self, account: str) -> None:
         """Forget everything that is known of an account's mailboxes; its log of events stays."""

@@ -11,7 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from signal import SIGTERM
+from signal import SIGCONT, SIGSTOP, SIGTERM
 from typing import Any
 
 import httpx
@@ -75,6 +75,20 @@ def test_the_mailboxes_of_a_killed_worker_answer_again_and_nothing_is_lost_or_in
     fleet.deliver(fleet.users, "after")
     fleet.check_announced(since, subjects)
     fleet.stack.wait_for_worker(fleet.stack.start_worker())
+
+
+def test_a_worker_that_was_taken_for_dead_leaves_its_mailboxes_to_those_who_watch_them_now(settled: Fleet) -> None:
+    """It goes on while others watch what was its own, and ends what it did for them."""
+    fleet, sleeper = settled, settled.stack.running_workers[0]
+    assert fleet.owned_by(sleeper)
+    sleeper.send(SIGSTOP)
+    try:
+        wait_until(lambda: not fleet.owned_by(sleeper), "others own the accounts", 2 * ANSWERING)
+        fleet.wait_until_watched(PATIENCE)
+    finally:
+        sleeper.send(SIGCONT)
+    fleet.wait_until_spread(PATIENCE)
+    fleet.wait_until_watched(PATIENCE)
 
 
 def test_a_restart_of_every_process_one_by_one_fails_no_call(settled: Fleet) -> None:

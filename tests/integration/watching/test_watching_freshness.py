@@ -94,7 +94,7 @@ async def test_the_index_does_not_answer_while_the_connection_is_silent(world: W
     account, _ = await _with_messages(world, 1)
     owner = await world.services.ownership.owner(account.id)
     assert owner is not None
-    await world.services.index.unconfirm(account.id, "INBOX")
+    await world.services.index.unconfirm(account.id, "INBOX", owner.epoch)
     assert await account.indexed() is None
     assert await _subjects(account) == ["0"]
 

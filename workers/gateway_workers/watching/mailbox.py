@@ -161,4 +161,4 @@ class MailboxWatch:
             await self._tools.confirm(self._owned, box, dirty=dirty, cursor_kind=self._cursor_kind)
 
     async def _unconfirm(self) -> None:
-        await self._tools.unconfirm(self._owned.account, self._mailbox.path)
+        await self._tools.unconfirm(self._owned.account, self._mailbox.path, self._owned.epoch)

@@ -60,7 +60,7 @@ class WatchTools:
         ramp: entered by accounts that connect, or look at all their mailboxes.
         clock: monotonic seconds.
         durations: how long looks at mailboxes take.
-        stale: marks that could not be taken off while Redis was away.
+        stale: marks that could not be taken off while Redis was away: account, path and epoch.
         alive: accounts that gave a sign of life since that was last noted.
         synced: accounts of which a mailbox was taken in since then.
     """
@@ -79,23 +79,23 @@ class WatchTools:
     periods: Periods
     ramp: Ramp
     durations: Durations = field(default_factory=Durations)
-    stale: set[tuple[str, str]] = field(default_factory=set)
+    stale: set[tuple[str, str, int]] = field(default_factory=set)
     alive: set[str] = field(default_factory=set)
     synced: set[str] = field(default_factory=set)
 
     async def confirm(self, owned: Owned, box: BoxRecord, *, dirty: int, cursor_kind: str) -> None:
         """Mark a mailbox, see `IndexStore.confirm`."""
         # What is left to do of an earlier mark would take this one off.
-        self.stale.discard((owned.account, box.path))
+        self.stale.discard((owned.account, box.path, owned.epoch))
         mark = Mark(owned.epoch, cursor_kind, box.uid_validity or 0)
         await self.index.confirm(owned.account, box.path, mark, dirty=dirty)
 
-    async def unconfirm(self, account: str, path: str) -> None:
-        """Take the mark off a mailbox, now or as soon as Redis is back."""
+    async def unconfirm(self, account: str, path: str, epoch: int) -> None:
+        """Take the mark of this epoch off a mailbox, now or as soon as Redis is back."""
         try:
-            await self.index.unconfirm(account, path)
+            await self.index.unconfirm(account, path, epoch)
         except (RedisError, OSError):
-            self.stale.add((account, path))
+            self.stale.add((account, path, epoch))
 
     async def unconfirm_stale(self) -> None:
         """Take off the marks that could not be taken off before, except those that were set anew since."""
