@@ -32,9 +32,13 @@ class Coalescer:
     """Collects commands that are issued in the same loop tick and sends them together.
 
     Those of the next tick go out without waiting for the answers.
+
+    Attributes:
+        connections: how often it has connected so far.
     """
 
     def __init__(self, client: Client) -> None:
+        self.connections = 0
         self._client = client
         self._connection: PipeConnection | None = None
         self._pipe: Pipe | None = None
@@ -70,6 +74,7 @@ class Coalescer:
             else:
                 await self._connection.disconnect()
             self._pipe = await self._connection.open_pipe(self._end)
+            self.connections += 1
         except (RedisError, OSError) as error:
             waiting, self._waiting = self._waiting, []
             for exchange in waiting:

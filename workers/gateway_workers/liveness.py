@@ -26,8 +26,9 @@ BEAT = 1.0
 class Liveness:
     """Beats, notices when this worker was declared dead, and looks after the dead.
 
-    After Redis has been away, every worker's key may have run out although all of them live: then nobody is declared
-    dead for the time of one lease.
+    After Redis has been away, every worker's key may have run out although all of them live, and the connections they
+    noted are those of a server that is no more: then nobody is declared dead for the time of one lease. If it was away
+    between two beats, only a connection made anew tells.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Liveness:
         self._clock = clock
         self._seen_at = clock()
         self._quiet_until = 0.0
+        self._connections = caller.connections
         self._away = False
         self._lost = False
         self._sign = "1"
@@ -84,6 +86,7 @@ class Liveness:
         await self._set(keys.worker(self._name), self._sign)
         added = await self._caller.call("SADD", keys.WORKERS, self._name)
         self._seen_at = self._clock()
+        self._connections = self._caller.connections
         return bool(added)
 
     async def _note_connection(self) -> None:
@@ -144,12 +147,12 @@ class Liveness:
         Raises:
             redis.exceptions.RedisError: Redis is away.
         """
-        seen_at = self._seen_at
+        seen_at, connections = self._seen_at, self._connections
         # Whoever buries a worker strikes its name off. Nobody does when Redis was away: all keep what they have then.
         if await self.register():
             log.warning("liveness_lost", worker=self._name)
             self._lost = True
-        if self._away or self._seen_at - seen_at > self._lease:
+        if self._away or self._connections != connections or self._seen_at - seen_at > self._lease:
             self._quiet_until = self._seen_at + self._lease
         if self._away:
             log.info("redis_back", worker=self._name)

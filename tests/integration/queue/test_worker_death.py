@@ -13,11 +13,15 @@ from redis import Redis
 from gateway.errors import WorkerLostError
 from gateway.provider import utc_now
 from gateway.queue import operations, transitions
+from gateway.queue.ownership import OwnershipClient
 from gateway.queue.records import JobRecords
+from gateway.queue.signals import Signals
 from gateway.queue.transitions import NotAliveError
 from gateway.redis import keys
 from gateway.redis.client import open_client
 from gateway.redis.coalescer import Coalescer
+from gateway_workers.liveness import Liveness
+from gateway_workers.reaper import Reaper
 from tests.integration.queue.rig import answer, eventually, ready, running_client, running_worker, worker_process
 from tests.integration.queue.worker_process import LIMITS, RELEASE
 from tests.rigs.redis_server import RedisServer
@@ -230,6 +234,41 @@ async def test_calls_survive_a_restart_of_redis(durable_redis: RedisServer) -> N
         await asyncio.to_thread(durable_redis.start)
         await asyncio.wait_for(load, 30)
     assert len(answered) == 16 * 30
+
+
+async def test_a_worker_is_not_taken_for_dead_because_redis_was_replaced_between_two_beats(
+    durable_redis: RedisServer,
+) -> None:
+    """The connection that it noted is gone with the server; it has not come to note the next one."""
+    clients = [open_client(durable_redis.url) for _ in range(2)]
+    first, second = (_liveness(name, Coalescer(client)) for name, client in zip(("w-1", "w-2"), clients, strict=True))
+    with Redis.from_url(durable_redis.url) as redis:
+        for _ in range(20):
+            redis.connection_pool.disconnect()
+            redis.ping()  # the next server gives these numbers out again
+        await first.register()
+        await second.register()
+        await asyncio.to_thread(durable_redis.kill)
+        await asyncio.to_thread(durable_redis.start)
+        await first.beat()
+        await first.duties()
+        assert redis.exists(keys.worker("w-1"), keys.worker("w-2")) == 2
+        await second.beat()
+        await second.duties()
+        assert redis.smembers(keys.WORKERS) == {b"w-1", b"w-2"}
+    for client in clients:
+        await client.aclose()
+
+
+def _liveness(name: str, caller: Coalescer) -> Liveness:
+    """Signs of life that hold for a minute and count as late at once."""
+
+    async def nothing() -> None:
+        """Stand for what a worker does after a beat."""
+
+    nobody: Any = None  # nothing is found to be cleaned up
+    reaper = Reaper(name, caller, nobody, nobody, OwnershipClient(caller), Signals(caller), lease=60.0, beat=0.0001)
+    return Liveness(name, caller, reaper, on_lost=nothing, on_beat=nothing, lease=60.0)
 
 
 async def test_workers_and_clients_find_an_emptied_redis(redis_url: str) -> None:

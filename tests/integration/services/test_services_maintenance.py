@@ -85,6 +85,8 @@ async def test_a_worker_that_begins_is_not_taken_for_a_dead_one(world: World) ->
     class Watching:
         """Sees what a sweep would see after each command."""
 
+        connections = 1
+
         async def call(self, *command: Any) -> Any:
             answer = await world.services.store.control.call(*command)
             listed = await world.services.store.control.call("SISMEMBER", keys.WORKERS, "new")

@@ -18,6 +18,7 @@ class Control:
 
     def __init__(self) -> None:
         self.now = 100.0
+        self.connections = 1
         self.listed = True
         self.away = False
         self.failing = False
@@ -108,6 +109,21 @@ async def test_redis_that_was_away_for_a_moment_delays_the_search_too() -> None:
     await liveness.beat()
     await liveness.duties()
     assert "sweep" not in control.events
+
+
+async def test_redis_that_was_away_between_two_beats_delays_the_search_too() -> None:
+    """No beat failed, but others' may have; the connections they noted are gone with the server."""
+    control = Control()
+    liveness = control.liveness()
+    await liveness.beat()
+    control.connections += 1
+    await liveness.beat()
+    await liveness.duties()
+    assert "sweep" not in control.events
+    control.now += 6.0
+    await liveness.beat()
+    await liveness.duties()
+    assert "sweep" in control.events
 
 
 async def test_no_job_begins_while_a_worker_may_be_dead_without_knowing_it() -> None:
