@@ -240,24 +240,23 @@ async def test_a_worker_is_not_taken_for_dead_because_redis_was_replaced_between
     durable_redis: RedisServer,
 ) -> None:
     """The connection that it noted is gone with the server; it has not come to note the next one."""
-    clients = [open_client(durable_redis.url) for _ in range(2)]
-    first, second = (_liveness(name, Coalescer(client)) for name, client in zip(("w-1", "w-2"), clients, strict=True))
-    with Redis.from_url(durable_redis.url) as redis:
-        for _ in range(20):
-            redis.connection_pool.disconnect()
-            redis.ping()  # the next server gives these numbers out again
-        await first.register()
-        await second.register()
-        await asyncio.to_thread(durable_redis.kill)
-        await asyncio.to_thread(durable_redis.start)
-        await first.beat()
-        await first.duties()
-        assert redis.exists(keys.worker("w-1"), keys.worker("w-2")) == 2
-        await second.beat()
-        await second.duties()
-        assert redis.smembers(keys.WORKERS) == {b"w-1", b"w-2"}
-    for client in clients:
-        await client.aclose()
+    url = durable_redis.url
+    async with open_client(url) as one, open_client(url) as another:
+        first, second = _liveness("w-1", Coalescer(one)), _liveness("w-2", Coalescer(another))
+        with Redis.from_url(url) as redis:
+            for _ in range(20):
+                redis.connection_pool.disconnect()
+                redis.ping()  # the next server gives these numbers out again
+            await first.register()
+            await second.register()
+            await asyncio.to_thread(durable_redis.kill)
+            await asyncio.to_thread(durable_redis.start)
+            await first.beat()
+            await first.duties()
+            assert redis.exists(keys.worker("w-1"), keys.worker("w-2")) == 2
+            await second.beat()
+            await second.duties()
+            assert redis.smembers(keys.WORKERS) == {b"w-1", b"w-2"}
 
 
 def _liveness(name: str, caller: Coalescer) -> Liveness:
